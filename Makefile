@@ -1,0 +1,49 @@
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv pip install --python .venv
+BAKE := $(BIN)/cookiecutter . --no-input --default-config --output-dir
+PROJECT := build/project/image-classifier
+DEMO := build/demo/image-classifier
+
+.PHONY: help setup project test demo docs lint clean
+
+help:  ## List what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/ready  ## Set up .venv: this template's tools and what a generated project needs
+
+# A project's dependencies are installed, then the project itself as a link to build/, so that a
+# project generated there anew needs no second installation.
+.venv/ready: pyproject.toml {{cookiecutter.project}}/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one, as in: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade uv
+	$(UV) --group dev
+	rm -rf build/project && $(BAKE) build/project
+	$(UV) --requirements $(PROJECT)/pyproject.toml --all-extras --group $(PROJECT)/pyproject.toml:dev
+	$(UV) --no-deps --editable $(PROJECT)
+	touch $@
+
+project: setup  ## Generate a project with the default answers in build/project
+	rm -rf build/project && $(BAKE) build/project
+
+test: project  ## Test the template, then a project generated from it
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	cd $(PROJECT) && "$(CURDIR)/$(BIN)/python" -m pytest
+
+demo: setup  ## Generate a project, train three models and show the results
+	rm -rf build/demo && $(BAKE) build/demo
+	$(BIN)/python scripts/demo.py $(DEMO)
+
+docs: setup  ## Build the site in build/site
+	$(BIN)/mkdocs build --strict --site-dir build/site
+
+lint: setup  ## Check style and types of the Python that is here
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/ruff check --extend-ignore N999 {{cookiecutter.project}}/src
+	$(BIN)/ruff format --check {{cookiecutter.project}}/src
+
+clean:  ## Remove all that make has made
+	rm -rf build .venv .mypy_cache .pytest_cache .ruff_cache

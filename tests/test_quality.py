@@ -1,0 +1,66 @@
+"""One set of rules inside and outside, and every project keeps it, whatever its names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from baking import PROJECT_TREE, TEMPLATE, bake
+
+# Names of 2 and of 30 characters wrap import lines at other places than the default does.
+PACKAGES = ["image_classifier", "zz", "handwritten_digit_classifier_a"]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """With this Python's tools first, and one cache of the types of torch for all checks."""
+    cache = tmp_path_factory.mktemp("caches")
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MYPY_CACHE_DIR": str(cache / "mypy"),
+        "PRE_COMMIT_HOME": str(cache / "pre-commit"),
+        "RUFF_NO_CACHE": "true",
+    }
+
+
+@pytest.fixture(scope="module", params=PACKAGES)
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bake(tmp_path_factory.mktemp("quality") / "out", package=request.param)
+
+
+def assert_passes(folder: Path, environment: dict[str, str], *command: str) -> None:
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def rules(pyproject: Path) -> dict[str, Any]:
+    ruff: dict[str, Any] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["ruff"]
+    return {"line-length": ruff["line-length"], **ruff["lint"]}
+
+
+def test_same_rules_inside_and_outside() -> None:
+    assert rules(PROJECT_TREE / "pyproject.toml") == rules(TEMPLATE / "pyproject.toml")
+
+
+@pytest.mark.parametrize("command", ["ruff check", "ruff format --check", "mypy"])
+def test_template(command: str, environment: dict[str, str]) -> None:
+    assert_passes(TEMPLATE, environment, *command.split())
+
+
+@pytest.mark.parametrize("command", ["ruff check", "ruff format --check", "mypy"])
+def test_project(command: str, project: Path, environment: dict[str, str]) -> None:
+    assert_passes(project, environment, *command.split())
+
+
+def test_pre_commit(default_bake: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    project = shutil.copytree(default_bake, tmp_path / "project")
+    assert_passes(project, environment, "git", "init", "--quiet")
+    assert_passes(project, environment, "git", "add", "--all")
+    assert_passes(project, environment, "pre-commit", "run", "--all-files")

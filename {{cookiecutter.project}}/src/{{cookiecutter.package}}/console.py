@@ -1,0 +1,32 @@
+"""What a user sees: this project's own lines, and not the ones that do not concern them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+# Each is right somewhere, and wrong or beside the point here.
+IRRELEVANT = (
+    r".*does not have many workers.*",  # a batch is one gather from memory: workers would slow it down
+    r".*smaller than the logging interval.*",  # metrics are logged once an epoch
+    r".*Experiment logs directory.*exists and is not empty.*",  # the run directory, new, with its config
+    r".*LeafSpec.*is deprecated.*",  # between Lightning and torch
+    r".*`isinstance\(treespec, LeafSpec\)`.*",
+    r".*The dirpath has changed from.*",  # a resumed training writes into a directory of its own
+    r".*instantiate_classes.*was deprecated.*",  # between Lightning and jsonargparse
+    r".*only one JsonargparseDeprecationWarning.*",
+    r".*recommended to use `self.log\(.*sync_dist=True.*",  # metrics of torchmetrics are synchronised already
+)
+
+
+def configure_console() -> None:
+    """Log this package's lines as they are, on rank zero, and Lightning's only from warnings upward."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    own_level = logging.INFO if getattr(rank_zero_only, "rank", 0) == 0 else logging.ERROR
+    logging.getLogger(__package__).setLevel(own_level)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in IRRELEVANT:
+        warnings.filterwarnings("ignore", message)

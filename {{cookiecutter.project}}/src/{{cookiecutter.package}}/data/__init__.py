@@ -1,0 +1,22 @@
+"""Images become uint8 tensors with labels, splits and facts."""
+
+from .base import ImageDataModule
+from .digits import DigitsDataModule
+from .facts import ImageFacts
+from .image_folder import ImageFolderDataModule
+from .mnist import FashionMNISTDataModule, MNISTDataModule
+
+DATA_MODULES: dict[str, type[ImageDataModule]] = {
+    module.__name__: module
+    for module in (DigitsDataModule, MNISTDataModule, FashionMNISTDataModule, ImageFolderDataModule)
+}
+
+__all__ = [
+    "DATA_MODULES",
+    "DigitsDataModule",
+    "FashionMNISTDataModule",
+    "ImageDataModule",
+    "ImageFacts",
+    "ImageFolderDataModule",
+    "MNISTDataModule",
+]

@@ -1,0 +1,129 @@
+"""What every data set shares: splits, loaders, augmentation for training only."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
+
+from ..errors import UserError
+from .augmentation import AugmentationName, build_augmentation
+from .facts import ImageFacts
+from .labelled_images import Batch, BatchDataset, LabelledImages, keep_batch
+from .splits import Split, split_hash
+
+log = logging.getLogger(__name__)
+
+
+class ImageDataModule(LightningDataModule):
+    """Serves uint8 (B, C, H, W) images in 0 to 255 and int64 (B,) labels. A data set says its facts and loads a split.
+
+    Args:
+        batch_size: images a step and process.
+        num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
+        augmentation: of training images only.
+        val_fraction: share of the training images carved off for validation, stratified.
+        split_seed: seed of every carved split, apart from the training seed, so that seeds can be compared.
+    """
+
+    mirror: bool
+    """Whether a mirrored image keeps its class."""
+
+    def __init__(
+        self,
+        batch_size: int = 128,
+        num_workers: int = 0,
+        augmentation: AugmentationName = "none",
+        val_fraction: float = 0.1,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        require_positive("batch_size", batch_size)
+        require_fraction("val_fraction", val_fraction)
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.augmentation: AugmentationName = augmentation
+        self.val_fraction = val_fraction
+        self.split_seed = split_seed
+        self._loaded: dict[Split, LabelledImages] = {}
+
+    @property
+    @abstractmethod
+    def facts(self) -> ImageFacts:
+        """The facts, known before any image is decoded."""
+
+    @abstractmethod
+    def load_split(self, split: Split) -> LabelledImages:
+        """Decode one split."""
+
+    def split(self, split: Split) -> LabelledImages:
+        """One split, decoded at its first use."""
+        if split not in self._loaded:
+            self._loaded[split] = self.load_split(split)
+        return self._loaded[split]
+
+    @property
+    def split_hash(self) -> str:
+        """Identity of all three splits; decodes those not yet decoded."""
+        return split_hash({split: self.split(split) for split in ("train", "val", "test")})
+
+    def setup(self, stage: str) -> None:
+        """Decode what the stage reads, so that a bad image ends a run before its first epoch."""
+        splits: dict[str, tuple[Split, ...]] = {"fit": ("train", "val", "test"), "validate": ("val",)}
+        for split in splits.get(stage, ("test",)):
+            log.info("%s: %d images", split, len(self.split(split)))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
+        dataset = BatchDataset(self.split("train"), augmentation)
+        # An incomplete last batch of one image would break batch norm; with shuffling it costs no image for long.
+        return self._loader(dataset, shuffle=True, drop_last=len(dataset) > self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(BatchDataset(self.split("val")))
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        dataset = BatchDataset(self.split("test"))
+        return self._loader(dataset, sampler=self._exact_sampler(dataset))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        return self.test_dataloader()
+
+    def _loader(
+        self,
+        dataset: BatchDataset,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        sampler: DistributedSampler[Batch] | None = None,
+    ) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            sampler=sampler,
+            drop_last=drop_last,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            collate_fn=keep_batch,
+        )
+
+    def _exact_sampler(self, dataset: BatchDataset) -> DistributedSampler[Batch] | None:
+        """Several processes share the test images without the padding that would count some of them twice."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            return None
+        return UnrepeatedDistributedSampler(
+            dataset, num_replicas=self.trainer.world_size, rank=self.trainer.global_rank, shuffle=False
+        )
+
+
+def require_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"data.{name} is {value}; it must be 1 or more.")
+
+
+def require_fraction(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise UserError(f"data.{name} is {value}; it must be above 0 and below 1, for example 0.1.")

@@ -1,0 +1,118 @@
+"""Any folder of images, one subfolder a class."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from ..errors import UserError
+from .augmentation import AugmentationName
+from .base import ImageDataModule, require_fraction, require_positive
+from .decoding import decode_all
+from .facts import Fit, ImageFacts
+from .folder_index import FolderIndex, index_folder
+from .labelled_images import LabelledImages
+from .splits import Split, carve
+
+log = logging.getLogger(__name__)
+
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
+NUM_REASONS_SHOWN = 5
+
+
+class ImageFolderDataModule(ImageDataModule):
+    """Photographs in ``root/<class>/*`` or ``root/{train,val,test}/<class>/*``; a missing split is carved from train.
+
+    Args:
+        root: the folder.
+        image_size: side of the square images, in pixels.
+        fit: how images are made square: the centre (``crop``), with borders (``pad``), or distorted (``squash``).
+        num_channels: 3 (RGB) or 1 (grey).
+        batch_size: images a step and process.
+        num_workers: loader processes.
+        augmentation: of training images only.
+        mirror: whether a mirrored image keeps its class: not so for text, road signs or left and right hands.
+        val_fraction: share of the training images carved off where there is no ``val`` folder.
+        test_fraction: share of the training images carved off, first, where there is no ``test`` folder.
+        split_seed: seed of the carved splits.
+        unreadable: ``error`` lists the files that cannot be decoded and stops; ``skip`` lists them and goes on.
+    """
+
+    def __init__(
+        self,
+        root: str = "data/",
+        image_size: int = 224,
+        fit: Fit = "crop",
+        num_channels: Literal[1, 3] = 3,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        augmentation: AugmentationName = "standard",
+        mirror: bool = True,
+        val_fraction: float = 0.15,
+        test_fraction: float = 0.15,
+        split_seed: int = 0,
+        unreadable: Literal["error", "skip"] = "error",
+    ) -> None:
+        super().__init__(batch_size, num_workers, augmentation, val_fraction, split_seed)
+        require_positive("image_size", image_size)
+        require_fraction("test_fraction", test_fraction)
+        self.root = Path(root)
+        self.image_size = image_size
+        self.fit = fit
+        self.num_channels = num_channels
+        self.mirror = mirror
+        self.test_fraction = test_fraction
+        self.unreadable = unreadable
+
+    @property
+    def facts(self) -> ImageFacts:
+        mean = IMAGENET_MEAN if self.num_channels == 3 else [sum(IMAGENET_MEAN) / 3]
+        std = IMAGENET_STD if self.num_channels == 3 else [sum(IMAGENET_STD) / 3]
+        return ImageFacts(self.index.class_names, self.num_channels, self.image_size, mean, std, self.fit)
+
+    @cached_property
+    def index(self) -> FolderIndex:
+        return index_folder(self.root)
+
+    @cached_property
+    def split_files(self) -> dict[Split, list[tuple[Path, int]]]:
+        """The files of all three splits, missing ones carved from train."""
+        files = dict(self.index.files)
+        fractions: dict[Split, float] = {"test": self.test_fraction, "val": self.val_fraction}
+        for split, fraction in fractions.items():
+            if split not in files:
+                files["train"], files[split] = self._carve(files["train"], split, fraction)
+        return files
+
+    def load_split(self, split: Split) -> LabelledImages:
+        files = self.split_files[split]
+        paths = [path for path, _ in files]
+        images, failures = decode_all(paths, self.image_size, self.num_channels, self.fit, f"decoding {split}")
+        if failures:
+            self._report(split, {paths[position]: reason for position, reason in failures.items()})
+        labels = torch.tensor([label for _, label in files])
+        names = [path.relative_to(self.root).as_posix() for path in paths]
+        decoded = LabelledImages(images, labels, names)
+        return decoded.subset([i for i in range(len(files)) if i not in failures]) if failures else decoded
+
+    def _carve(
+        self, files: list[tuple[Path, int]], split: Split, fraction: float
+    ) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
+        kept, carved = carve(
+            [label for _, label in files], fraction, self.split_seed, name=split, class_names=self.index.class_names
+        )
+        log.info("no %s folder: carved %d of %d training images, stratified", split, len(carved), len(files))
+        return [files[i] for i in kept], [files[i] for i in carved]
+
+    def _report(self, split: Split, reasons: dict[Path, str]) -> None:
+        shown = "; ".join(f"{path}: {why}" for path, why in list(reasons.items())[:NUM_REASONS_SHOWN])
+        more = f"; and {len(reasons) - NUM_REASONS_SHOWN} more" if len(reasons) > NUM_REASONS_SHOWN else ""
+        message = f"{len(reasons)} of {len(self.split_files[split])} {split} images cannot be read: {shown}{more}."
+        if self.unreadable == "error":
+            raise UserError(f"{message} Mend or remove them, or leave them out with --data.unreadable skip.")
+        log.warning("%s They are left out.", message)

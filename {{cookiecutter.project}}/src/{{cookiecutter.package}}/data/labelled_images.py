@@ -1,0 +1,65 @@
+"""The in-memory form of one split: all images in one array, and a data set that gathers whole batches from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+Batch = tuple[Tensor, Tensor]
+Augmentation = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """One decoded split.
+
+    Attributes:
+        images: uint8 (N, C, H, W), 0 to 255.
+        labels: int64 (N,), 0 to K - 1.
+        names: N names that stay the same from run to run, such as paths relative to the data root.
+    """
+
+    images: Tensor
+    labels: Tensor
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Sequence[int]) -> LabelledImages:
+        """The images at ``indices``, in that order, copied."""
+        index = torch.as_tensor(indices)
+        return LabelledImages(self.images[index], self.labels[index], [self.names[i] for i in indices])
+
+
+class BatchDataset(Dataset[Batch]):
+    """Serves a split to a standard ``DataLoader``, a whole batch of indices at a time."""
+
+    def __init__(self, split: LabelledImages, augmentation: Augmentation | None = None) -> None:
+        self.split = split
+        self.augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Batch:
+        images, labels = self.__getitems__([index])
+        return images[0], labels[0]
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Gather a batch: images (B, C, H, W) in the range 0 to 255, and labels (B,)."""
+        index = torch.tensor(indices)
+        images = self.split.images[index]
+        if self.augmentation is not None:
+            images = self.augmentation(images)
+        return images, self.split.labels[index]
+
+
+def keep_batch(batch: Any) -> Any:
+    """The ``collate_fn`` that belongs to ``__getitems__``: the batch is already one (a lambda would not pickle)."""
+    return batch

@@ -1,0 +1,59 @@
+"""From a checkpoint alone back to a working classifier, without executing anything that is in it."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UserError, did_you_mean
+from ..models import CLASSIFIERS, ImageClassifier
+
+Checkpoint = dict[str, Any]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, or the best one of a run directory, onto the CPU.
+
+    Raises:
+        UserError: there is no such file, it holds more than plain data, or it was not written by this project.
+    """
+    file = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(
+            f"ckpt_path is {str(path)!r}: {str(file)!r} does not exist. Give a .ckpt file or a run directory."
+        )
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise UserError(
+            f"ckpt_path is {str(file)!r}, which cannot be read: it is damaged, or holds objects that could run code on "
+            "loading. Give a checkpoint that this project's fit has written."
+        ) from error
+    if not isinstance(checkpoint, dict) or "bundle" not in checkpoint:
+        raise UserError(
+            f"ckpt_path is {str(file)!r}, which this project did not write: it holds no class names. "
+            "Give a checkpoint of its fit; weights of other models go to --model.weights of a TransferClassifier."
+        )
+    return checkpoint
+
+
+def load_classifier(checkpoint: Checkpoint) -> ImageClassifier:
+    """Rebuild the classifier, with its weights, in eval mode.
+
+    Raises:
+        UserError: the checkpoint names a class that is not in the fixed table.
+    """
+    name = checkpoint["bundle"]["model"]
+    if name not in CLASSIFIERS:
+        raise UserError(
+            f"the checkpoint's model is {name!r}, a class not known here. {did_you_mean(name, CLASSIFIERS)}"
+        )
+    arguments = dict(checkpoint["hyper_parameters"])
+    if "weights" in arguments:
+        arguments["weights"] = "none"  # the weights are in the checkpoint: nothing to download or look for
+    classifier = CLASSIFIERS[name](**arguments)
+    classifier.load_state_dict(checkpoint["state_dict"])
+    return classifier.eval()

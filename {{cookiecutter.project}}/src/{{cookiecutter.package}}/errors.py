@@ -1,0 +1,27 @@
+"""The one exception for mistakes that a user can mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+MAX_CHOICES_SHOWN = 30
+
+
+class UserError(Exception):
+    """Wrong input; the message says what was given, what is allowed and what to do next.
+
+    ``cli.main`` prints it as one paragraph and exits with status 2, without a stack trace. Everything else that is
+    raised is a defect of this project and keeps its trace. It is no ValueError, because jsonargparse takes those for
+    values of the wrong type and buries the message under the types that it tried.
+    """
+
+
+def did_you_mean(given: str, choices: Iterable[str]) -> str:
+    """The end of an error message: the nearest valid choice, and all of them where they are few enough to read."""
+    known = sorted(choices)
+    near = difflib.get_close_matches(given, known, n=5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    if len(known) > MAX_CHOICES_SHOWN:
+        return f"{hint}Nearest of {len(known)} choices: {', '.join(near) or 'none'}."
+    return f"{hint}Valid choices: {', '.join(known)}."

@@ -1,0 +1,98 @@
+"""The verbs ``validate``, ``test`` and ``predict``: a checkpoint on the data it was trained on, or on other data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
+
+from ..data import ImageDataModule, ImageFacts
+from ..deployment.checkpoint import Checkpoint, load_classifier, read_checkpoint
+from ..deployment.predictions import write_predictions
+from ..errors import UserError
+from ..lightning_cli import ClassifierCLI
+from ..models import ImageClassifier
+from .results import evaluate_test_split, print_results
+
+SECTIONS = ("seed_everything", "data", "model")
+NO_CHECKPOINT: Checkpoint = {"bundle": {"config": {}}}
+SKIPPED = {"model", "dataloaders", "datamodule", "ckpt_path", "weights_only", "verbose", "return_predictions"}
+
+
+class EvaluationCLI(ClassifierCLI):
+    """Takes model and data set from a checkpoint; options and configs say what to change of the data set."""
+
+    def __init__(self, verb: str, checkpoint: Checkpoint, options: list[str]) -> None:
+        self.checkpoint = checkpoint
+        trained = checkpoint["bundle"]["config"]
+        config = yaml.safe_dump({name: trained[name] for name in SECTIONS if name in trained})
+        super().__init__([verb, f"--config={config}", *options])
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        return dict.fromkeys(("validate", "test", "predict"), SKIPPED)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--ckpt_path", type=str, help="Checkpoint, or run directory (its best one).")
+        parser.add_argument("--output", type=str, default="predictions.csv", help="predict: the file to write.")
+
+    def instantiate_classes(self) -> None:
+        """Instantiate the data set from the config, and the model from the checkpoint alone."""
+        self.settings = self.config[str(self.subcommand)]
+        self.settings.pop("model")
+        super().instantiate_classes()
+        self.model = load_classifier(self.checkpoint)
+        require_same_facts(self.model.facts, self.datamodule.facts)
+
+    def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
+        return super().instantiate_trainer(callbacks, logger=False, enable_checkpointing=False, **kwargs)
+
+    def validate(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
+        metrics = self.trainer.validate(model, datamodule=datamodule, verbose=False)[0]
+        print(json.dumps(metrics, indent=2))
+
+    def test(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
+        results = evaluate_test_split(self.trainer, model, datamodule)
+        print_results(results, f"{self.settings.ckpt_path}: test split")
+
+    def predict(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
+        batches = self.trainer.predict(model, datamodule=datamodule)
+        probabilities = torch.cat(batches)  # type: ignore[arg-type]
+        write_predictions(Path(self.settings.output), datamodule.split("test"), probabilities, model.facts.class_names)
+        print(self.settings.output)
+
+
+def evaluate(verb: str, options: list[str]) -> None:
+    """Run one of the verbs with the options that follow it on the command line.
+
+    Raises:
+        UserError: no checkpoint is given, it does not fit the data, or an option is wrong.
+    """
+    finder = argparse.ArgumentParser(add_help=False)
+    finder.add_argument("--ckpt_path")
+    path = finder.parse_known_args(options)[0].ckpt_path
+    if {"-h", "--help"} & set(options):
+        EvaluationCLI(verb, NO_CHECKPOINT, options)  # prints help and exits
+    if path is None:
+        raise UserError(f"{verb} needs a checkpoint: --ckpt_path with a run directory or a .ckpt file of one.")
+    EvaluationCLI(verb, read_checkpoint(Path(path)), options)
+
+
+def require_same_facts(trained: ImageFacts, given: ImageFacts) -> None:
+    """Refuse to score a model against classes or images other than those it was made for."""
+    for fact in ("class_names", "num_channels", "image_size", "fit"):
+        expected, found = getattr(trained, fact), getattr(given, fact)
+        if expected != found:
+            raise UserError(
+                f"the checkpoint and the data set differ in {fact}: trained with {expected}, given {found}. "
+                "Give the data the model was trained for (--data.root, --data.image_size, --data.fit, "
+                "--data.num_channels), or train a model for this data."
+            )

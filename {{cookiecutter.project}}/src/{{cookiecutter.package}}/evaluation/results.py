@@ -1,0 +1,107 @@
+"""The result of a test: what was measured, on how many images, class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lightning.pytorch import Trainer
+from rich.console import Console
+from rich.table import Table
+
+from ..data import ImageDataModule
+from ..models import ImageClassifier
+
+MAX_CLASSES_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """Of one class: ``num_images`` is its support, the others are shares in 0 to 1."""
+
+    name: str
+    num_images: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class SplitResults:
+    """Of a model on one test split.
+
+    Attributes:
+        loss: mean cross-entropy.
+        acc: share of the images that are classified right.
+        f1: macro-F1, the mean over the classes.
+        num_images: images evaluated.
+        classes: in the order of the labels.
+        confusion: (K, K) counts; rows are true classes, columns predicted ones.
+    """
+
+    loss: float
+    acc: float
+    f1: float
+    num_images: int
+    classes: list[ClassResult]
+    confusion: list[list[int]]
+
+    def as_metrics(self) -> dict[str, Any]:
+        """Metrics by name, as they go into ``summary.json``."""
+        return {
+            "test/acc": self.acc,
+            "test/f1": self.f1,
+            "test/loss": self.loss,
+            "num_test_images": self.num_images,
+            "test/classes": [vars(result) for result in self.classes],
+            "test/confusion": self.confusion,
+        }
+
+
+def evaluate_test_split(trainer: Trainer, model: ImageClassifier, data: ImageDataModule) -> SplitResults:
+    """Test the model as it is on the whole test split.
+
+    Raises:
+        RuntimeError: the number of images evaluated is not that of the split (unless the trainer limits batches).
+    """
+    metrics = trainer.test(model, datamodule=data, verbose=False)[0]
+    results = collect_results(model, metrics)
+    expected = len(data.split("test"))
+    if trainer.limit_test_batches == 1.0 and results.num_images != expected:
+        raise RuntimeError(f"tested on {results.num_images} images, and the test split has {expected}")
+    return results
+
+
+def collect_results(model: ImageClassifier, metrics: Mapping[str, float]) -> SplitResults:
+    """Results of the test that the model has just been through.
+
+    Args:
+        model: its metrics are still those of the test.
+        metrics: what ``Trainer.test`` returned for it.
+    """
+    values = {name: value.tolist() for name, value in model.test_per_class.compute().items()}
+    support = [sum(row) for row in values["confusion"]]
+    columns = zip(model.facts.class_names, support, values["precision"], values["recall"], values["f1"], strict=True)
+    return SplitResults(
+        loss=metrics["test/loss"],
+        acc=metrics["test/acc"],
+        f1=metrics["test/f1"],
+        num_images=sum(support),
+        classes=[ClassResult(*column) for column in columns],
+        confusion=values["confusion"],
+    )
+
+
+def print_results(results: SplitResults, title: str) -> None:
+    """Show a table: the classes, the worst first, and the whole below."""
+    table = Table(title=title, caption=f"accuracy {results.acc:.2%} on {results.num_images:,} test images")
+    for heading in ("class", "images", "precision", "recall", "F1"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    worst_first = sorted(results.classes, key=lambda result: result.f1)
+    for result in worst_first[:MAX_CLASSES_SHOWN]:
+        shares = (f"{share:.3f}" for share in (result.precision, result.recall, result.f1))
+        table.add_row(result.name, f"{result.num_images:,}", *shares)
+    table.add_section()
+    table.add_row("macro average", f"{results.num_images:,}", "", "", f"{results.f1:.3f}")
+    Console().print(table)

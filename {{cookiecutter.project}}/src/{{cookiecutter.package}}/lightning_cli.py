@@ -1,0 +1,100 @@
+"""LightningCLI with the sections that every verb has in common: data, model, trainer, monitor, run, tracking."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+# Recipes name data modules and classifiers without a path: jsonargparse finds bare names among imported subclasses.
+from .cli_errors import Choices, explain, mistake_within
+from .data import DATA_MODULES, ImageDataModule
+from .data.facts import ImageFacts
+from .errors import UserError
+from .models import CLASSIFIERS, ImageClassifier
+from .models.monitor import Monitor
+from .training.callbacks import EarlyStoppingSettings
+from .training.run_directory import RunSettings
+from .training.tracking import TrackingSettings
+
+# The project's own W&B settings: read where they exist, before any --config.
+DEFAULT_CONFIGS = ["configs/tracking/wandb.yaml"]
+
+
+class ClassifierCLI(LightningCLI):
+    """Parses configs and options; subclasses say what their verbs do with them.
+
+    Raises:
+        UserError: an option, class or value is wrong.
+    """
+
+    def __init__(self, args: list[str]) -> None:
+        verbs = {verb: {"exit_on_error": False, "default_config_files": DEFAULT_CONFIGS} for verb in self.subcommands()}
+        super().__init__(
+            ImageClassifier,
+            ImageDataModule,
+            save_config_callback=None,
+            # The table of modules lists metrics rather than layers, and its size is printed with the result.
+            trainer_defaults={"enable_model_summary": False, "max_epochs": 10},
+            seed_everything_default=0,
+            parser_kwargs={"exit_on_error": False, **verbs},
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=args,
+            auto_configure_optimizers=False,
+            # Would store class paths as hyperparameters, for import at loading: a checkpoint must not decide that.
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--monitor", type=Monitor, default="val/loss", help="Metric that says which epoch is best.")
+        parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
+        parser.add_class_arguments(RunSettings, "run")
+        parser.add_class_arguments(TrackingSettings, "tracking")
+        parser.link_arguments("monitor", "model.init_args.monitor")
+        for fact in ImageFacts.__dataclass_fields__:
+            parser.link_arguments(
+                "data", f"model.init_args.facts.{fact}", attrgetter(f"facts.{fact}"), apply_on="instantiate"
+            )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        try:
+            self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        except argparse.ArgumentError as error:
+            raise explain(str(error), self.choices()) from error
+
+    def choices(self) -> Choices:
+        options = {name for verb in self._subcommand_parsers.values() for name in verb.get_defaults().keys()}  # noqa: SIM118
+        return Choices(options, {"data": DATA_MODULES, "model": CLASSIFIERS})
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config as it is: the base class would merge a checkpoint's hyperparameters into it."""
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise mistake_within(error) or error from error
+
+    def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
+        """The trainer, with ``callbacks`` before those of the config, and a progress bar unless it is switched off."""
+        config = self.config_init[str(self.subcommand)].trainer
+        own = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks] if config.callbacks else []
+        bar = [] if config.enable_progress_bar is False else [RichProgressBar()]
+        try:
+            return super().instantiate_trainer(callbacks=[*callbacks, *bar, *own], **kwargs)
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise UserError(f"the trainer cannot be set up: {error}") from error
+
+    @property
+    def resolved_config(self) -> dict[str, Any]:
+        """The whole config of the verb as plain types, without what is computed from it."""
+        parser = self._parser(self.subcommand)
+        return yaml.safe_load(parser.dump(self.config[str(self.subcommand)]))

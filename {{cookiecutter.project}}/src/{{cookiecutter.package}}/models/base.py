@@ -1,0 +1,140 @@
+"""All training logic, once. A subclass builds a network and says which parameter groups it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..data.facts import ImageFacts
+from .metrics import per_class_metrics, summary_metrics
+from .monitor import Monitor
+from .optimizers import OptimizerSettings, ParameterGroup, build_optimizer
+from .preprocessing import Preprocess
+from .schedules import ScheduleSettings, build_schedule
+from .settings import from_plain, require_range, to_plain
+
+Batch = tuple[Tensor, Tensor]
+
+
+class ImageClassifier(LightningModule):
+    """Maps images (N, C, H, W), uint8 or float in 0 to 255, to logits (N, K).
+
+    Args:
+        facts: of the data set; the CLI fills them in.
+        optimizer: how weights are updated.
+        schedule: how the learning rate changes.
+        label_smoothing: share of the target spread over all classes (Szegedy et al., 2016, section 7).
+        monitor: the metric that the plateau schedule watches; the CLI fills it in.
+    """
+
+    preprocess: nn.Module
+    network: nn.Module
+
+    def __init__(
+        self,
+        facts: ImageFacts,
+        optimizer: OptimizerSettings,
+        schedule: ScheduleSettings,
+        label_smoothing: float,
+        monitor: Monitor,
+    ) -> None:
+        super().__init__()
+        require_range("model.label_smoothing", label_smoothing, 0.0, 1.0)
+        self.facts = from_plain(ImageFacts, facts)
+        self.optimizer_settings = from_plain(OptimizerSettings, optimizer)
+        self.schedule_settings = from_plain(ScheduleSettings, schedule)
+        self.monitor: Monitor = monitor
+        self.preprocess = Preprocess(self.facts.mean, self.facts.std)
+        self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+        self.val_metrics = summary_metrics(self.facts.num_classes, prefix="val/")
+        self.test_metrics = summary_metrics(self.facts.num_classes, prefix="test/")
+        self.test_per_class = per_class_metrics(self.facts.num_classes)
+        self._frozen: list[nn.Module] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(self.preprocess(images))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, targets = batch
+        logits = self(images)
+        loss = self.loss(logits, targets)
+        acc = (logits.detach().argmax(dim=1) == targets).float().mean()
+        self.log_dict({"train/loss": loss, "train/acc": acc}, on_step=False, on_epoch=True, batch_size=len(targets))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        logits, loss = self._evaluate(batch)
+        self.val_metrics.update(logits, batch[1])
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(logits), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.val_metrics.compute(), prog_bar=True)
+        self.val_metrics.reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.test_metrics.reset()
+        self.test_per_class.reset()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        logits, loss = self._evaluate(batch)
+        self.test_metrics.update(logits, batch[1])
+        self.test_per_class.update(logits, batch[1])
+        self.log("test/loss", loss, batch_size=len(logits), sync_dist=True)
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict(self.test_metrics.compute())
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Probabilities (N, K)."""
+        return self(batch[0]).softmax(dim=1)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = build_optimizer(self.optimizer_settings, self.parameter_groups())
+        num_steps, num_epochs = int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs or 1
+        schedule = build_schedule(self.schedule_settings, optimizer, num_steps, num_epochs, self.monitor)
+        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        norm = self.optimizer_settings.gradient_clip_norm if gradient_clip_val is None else gradient_clip_val
+        self.clip_gradients(optimizer, norm, gradient_clip_algorithm or "norm")
+
+    def parameter_groups(self) -> Iterable[ParameterGroup]:
+        """All parameters, each in one group, frozen or not."""
+        return [ParameterGroup("network", list(self.network.parameters()))]
+
+    def frozen_modules(self, epoch: int) -> list[nn.Module]:
+        """What is frozen in that epoch, counted from 0: a pure function of the epoch."""
+        return []
+
+    def freeze_for_epoch(self, epoch: int) -> None:
+        """Freeze exactly ``frozen_modules(epoch)``: no gradients, and eval mode, so that batch norm stays as it is."""
+        self._frozen = self.frozen_modules(epoch)
+        self.requires_grad_(True)
+        for module in self._frozen:
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> ImageClassifier:
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep hyperparameters free of objects, so that every checkpoint loads with ``weights_only=True``."""
+        checkpoint["hyper_parameters"] = to_plain(dict(self.hparams))
+
+    def _evaluate(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        images, targets = batch
+        logits = self(images)
+        return logits, self.loss(logits, targets)

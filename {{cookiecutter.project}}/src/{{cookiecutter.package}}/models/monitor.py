@@ -1,0 +1,11 @@
+"""The one metric that early stopping, the best checkpoint and the plateau schedule watch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Monitor = Literal["val/loss", "val/acc", "val/f1"]
+Mode = Literal["min", "max"]
+
+# The mode follows from the metric, so that nobody can set one without the other.
+MODES: dict[Monitor, Mode] = {"val/loss": "min", "val/acc": "max", "val/f1": "max"}

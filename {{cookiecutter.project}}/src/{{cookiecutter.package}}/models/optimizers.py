@@ -1,0 +1,58 @@
+"""Optimizers, over parameter groups that all exist from the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from .settings import require_above_zero
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """How weights are updated.
+
+    Attributes:
+        name: ``sgd`` (with Nesterov momentum), ``adam`` or ``adamw``.
+        lr: learning rate; the peak of it under ``onecycle`` and ``cosine``.
+        weight_decay: L2 penalty; decoupled from the gradient under ``adamw`` (Loshchilov and Hutter, 2019).
+        momentum: of ``sgd``.
+        gradient_clip_norm: largest 2-norm of all gradients together; None does not clip.
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    gradient_clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        require_above_zero("model.optimizer.lr", self.lr)
+        if self.gradient_clip_norm is not None:
+            require_above_zero("model.optimizer.gradient_clip_norm", self.gradient_clip_norm)
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate: ``lr_factor`` times the optimizer's."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    lr_factor: float = 1.0
+
+
+def build_optimizer(settings: OptimizerSettings, groups: Iterable[ParameterGroup]) -> Optimizer:
+    """An optimizer with one named parameter group for each of ``groups``, frozen parameters included."""
+    params: list[dict[str, Any]] = [
+        {"name": group.name, "params": group.parameters, "lr": settings.lr * group.lr_factor} for group in groups
+    ]
+    if settings.name == "sgd":
+        momentum = settings.momentum
+        return torch.optim.SGD(params, settings.lr, momentum, weight_decay=settings.weight_decay, nesterov=momentum > 0)
+    algorithm = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    return algorithm(params, settings.lr, weight_decay=settings.weight_decay)

@@ -1,0 +1,38 @@
+"""The first layer of every model: the one place where pixels are scaled, sized and normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Preprocess(nn.Module):
+    """Maps (N, C, H, W) pixels in 0 to 255, uint8 or float, to normalised floats.
+
+    Mean and std are part of the state, so that a checkpoint alone prepares images as the training did.
+
+    Args:
+        mean: one value a channel, of pixels scaled to [0, 1]. Three values make RGB of a grey image.
+        std: as ``mean``.
+        input_size: side in pixels to resize to; None keeps the size.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], input_size: int | None = None) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in 0 to 255 to float (N, len(mean), S, S)."""
+        pixels = images.to(self.mean.dtype)
+        if self.input_size is not None and pixels.shape[-1] != self.input_size:
+            size = (self.input_size, self.input_size)
+            pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
+        return (pixels - self.mean) / self.std

@@ -1,0 +1,96 @@
+"""Learning-rate schedules, each over the whole training and over every parameter group alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lightning.pytorch.utilities.types import LRSchedulerConfigType
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
+
+from ..errors import UserError
+from .monitor import MODES, Monitor
+from .settings import require_range
+
+WARMUP_START = 0.01
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """How the learning rate changes.
+
+    Attributes:
+        name: ``onecycle`` (up, then down to nothing; Smith and Topin, 2019) and ``cosine`` change at every step,
+            ``plateau`` and ``step`` after an epoch, ``constant`` never.
+        warmup_fraction: ``onecycle``: share of all steps on the way up.
+        warmup_epochs: ``cosine``: epochs of linear warm-up.
+        step_epochs: ``step``: epochs between two drops.
+        patience: ``plateau``: epochs without improvement of the monitored metric before a drop.
+        factor: ``step`` and ``plateau``: what a drop multiplies the learning rate by.
+    """
+
+    name: Literal["onecycle", "cosine", "plateau", "step", "constant"] = "onecycle"
+    warmup_fraction: float = 0.3
+    warmup_epochs: float = 0.0
+    step_epochs: int = 10
+    patience: int = 3
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_range("model.schedule.warmup_fraction", self.warmup_fraction, 0.0, 1.0)
+        require_range("model.schedule.factor", self.factor, 0.0, 1.0)
+        require_range("model.schedule.warmup_epochs", self.warmup_epochs, 0.0, float("inf"))
+
+
+def build_schedule(
+    settings: ScheduleSettings, optimizer: Optimizer, num_steps: int, num_epochs: int, monitor: Monitor
+) -> LRSchedulerConfigType | None:
+    """Lightning's description of a schedule, logged as ``lr``; None for ``constant``.
+
+    Args:
+        settings: which, and its numbers.
+        optimizer: each of its groups keeps its own peak.
+        num_steps: optimizer steps of the whole training.
+        num_epochs: epochs of the whole training.
+        monitor: what ``plateau`` watches.
+
+    Raises:
+        UserError: the warm-up does not end before the training does.
+    """
+    if settings.name == "constant":
+        return None
+    if settings.name == "plateau":
+        plateau = ReduceLROnPlateau(optimizer, MODES[monitor], settings.factor, settings.patience)
+        return {"scheduler": plateau, "monitor": monitor, "interval": "epoch", "name": "lr"}
+    if settings.name == "step":
+        drops = StepLR(optimizer, settings.step_epochs, settings.factor)
+        return {"scheduler": drops, "interval": "epoch", "name": "lr"}
+    if settings.name == "cosine":
+        if settings.warmup_epochs >= num_epochs:
+            raise UserError(
+                f"model.schedule.warmup_epochs is {settings.warmup_epochs}, and the training has {num_epochs} epochs; "
+                "it must be fewer. Lower it, or raise trainer.max_epochs."
+            )
+        warmup_steps = round(num_steps * settings.warmup_epochs / num_epochs)
+        return {"scheduler": cosine(optimizer, num_steps, warmup_steps), "interval": "step", "name": "lr"}
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    cycle = OneCycleLR(optimizer, peaks, total_steps=num_steps, pct_start=settings.warmup_fraction)
+    return {"scheduler": cycle, "interval": "step", "name": "lr"}
+
+
+def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int) -> LRScheduler:
+    """Linear warm-up from a hundredth of the learning rate, then half a cosine down to nothing."""
+    if warmup_steps == 0:
+        return CosineAnnealingLR(optimizer, T_max=num_steps)
+    warmup = LinearLR(optimizer, start_factor=WARMUP_START, total_iters=warmup_steps)
+    decay = CosineAnnealingLR(optimizer, T_max=num_steps - warmup_steps)
+    return SequentialLR(optimizer, [warmup, decay], milestones=[warmup_steps])

@@ -1,0 +1,40 @@
+"""Settings are dataclasses in code and plain dictionaries in a checkpoint; this is the way there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any, TypeVar
+
+from ..errors import UserError
+
+T = TypeVar("T")
+
+
+def to_plain(value: Any) -> Any:
+    """Reduce to JSON's types: dict, list, str, int, float, bool, None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return to_plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [to_plain(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"{value!r} is a {type(value).__name__}; a hyperparameter must be of a type that JSON has")
+
+
+def from_plain(settings: type[T], value: T | Mapping[str, Any]) -> T:
+    """Rebuild a settings dataclass from the dictionary in a checkpoint; an instance passes through."""
+    return settings(**value) if isinstance(value, Mapping) else value
+
+
+def require_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a value outside [low, high)."""
+    if not low <= value < high:
+        raise UserError(f"{name} is {value}; it must be at least {low} and below {high}.")
+
+
+def require_above_zero(name: str, value: float) -> None:
+    if value <= 0:
+        raise UserError(f"{name} is {value}; it must be above 0.")

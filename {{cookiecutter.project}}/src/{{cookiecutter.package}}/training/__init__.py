@@ -1,0 +1,1 @@
+"""Callbacks, run directory and tracking of a training."""

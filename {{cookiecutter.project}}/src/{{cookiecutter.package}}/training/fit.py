@@ -1,0 +1,124 @@
+"""The verb ``fit``: train, restore the best weights, test them, and leave a record."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from ..deployment.checkpoint import read_checkpoint
+from ..evaluation.results import SplitResults, evaluate_test_split, print_results
+from ..evaluation.summary import write_summary
+from ..lightning_cli import ClassifierCLI
+from .callbacks import build_callbacks
+from .fine_tuning import count, count_trainable
+from .run_directory import create_run_directory, forget_run_directory
+from .tracking import build_loggers, finish_wandb, sync_command
+
+log = logging.getLogger(__name__)
+
+
+class FitCLI(ClassifierCLI):
+    """``fit``: the whole way from a config to a tested checkpoint in a run directory."""
+
+    def __init__(self, options: list[str]) -> None:
+        self.recipe = recipe_name(options)
+        super().__init__(["fit", *options])
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
+
+    def instantiate_classes(self) -> None:
+        ckpt_path = self.config["fit"].ckpt_path
+        if ckpt_path is not None:
+            read_checkpoint(Path(ckpt_path))  # refuses what could not be resumed, before anything is created
+        super().instantiate_classes()
+
+    def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
+        config, settings = self.resolved_config, self.config_init["fit"]
+        self.directory = create_run_directory(settings.run, self.recipe)
+        save_config(config, self.directory)
+        own = build_callbacks(settings.monitor, settings.early_stopping, self.directory, config)
+        return super().instantiate_trainer(
+            default_root_dir=self.directory,
+            logger=build_loggers(settings.tracking, self.directory, self.recipe, config),
+            callbacks=[*own, *callbacks],
+            strategy=self.strategy(settings.trainer.strategy),
+            **kwargs,
+        )
+
+    def strategy(self, asked: Any) -> Any:
+        """DDP, told to expect parameters without a gradient, where the model has frozen stages."""
+        staged = bool(self.model.frozen_modules(epoch=0))
+        return "ddp_find_unused_parameters_true" if asked == "ddp" and staged else asked
+
+    def fit(self, ckpt_path: str | None = None, **kwargs: Any) -> None:
+        """Train, test and write ``summary.json``; the last line printed is the run directory."""
+        log.info("%s: %s parameters", type(self.model).__name__, f"{count(self.model):,}")
+        start = time.perf_counter()
+        self.trainer.fit(ckpt_path=ckpt_path, weights_only=True, **kwargs)
+        seconds = time.perf_counter() - start
+        results = evaluate_test_split(self.trainer, self.model, self.datamodule)
+        self.conclude(results, seconds)
+
+    @rank_zero_only
+    def conclude(self, results: SplitResults, seconds: float) -> None:
+        write_summary(self.directory, results, self.facts_of_run(seconds))
+        print_results(results, f"{self.recipe}: test split, best weights")
+        upload = sync_command(self.trainer.loggers)
+        if upload:
+            print(f"W&B was offline. To upload this run: {upload}")
+        print(os.path.relpath(self.directory))
+
+    def facts_of_run(self, seconds: float) -> dict[str, Any]:
+        """What ``summary.json`` says beside the test results."""
+        checkpointing = self.trainer.checkpoint_callback
+        best = getattr(checkpointing, "best_model_score", None)
+        return {
+            "recipe": self.recipe,
+            "model": type(self.model).__name__,
+            "seed": self.config["fit"].seed_everything,
+            "seconds": round(seconds, 2),
+            "num_epochs": self.trainer.current_epoch,
+            "num_parameters": count(self.model),
+            "num_trainable_parameters": count_trainable(self.model),
+            "monitor": self.model.monitor,
+            "best": None if best is None else best.item(),
+            "split_hash": self.datamodule.split_hash,
+        }
+
+
+def recipe_name(options: list[str]) -> str:
+    """File name of the first ``--config``, without its ending; ``custom`` where there is none."""
+    for position, given in enumerate(options):
+        option, _, value = given.partition("=")
+        if option in {"--config", "-c"}:
+            following = options[position + 1] if position + 1 < len(options) else ""
+            return Path(value or following).stem or "custom"
+    return "custom"
+
+
+@rank_zero_only
+def save_config(config: dict[str, Any], directory: Path) -> None:
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    (directory / "config.yaml").write_text(text, encoding="utf-8")
+
+
+def fit(options: list[str]) -> None:
+    """Run the verb with the options that follow it on the command line."""
+    try:
+        FitCLI(options)
+    except BaseException:
+        finish_wandb(exit_code=1)
+        raise
+    finally:
+        finish_wandb()
+        forget_run_directory()

@@ -1,0 +1,87 @@
+"""Small, real inputs: image folders, IDX files, and a fit of seconds through the real entry point."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from {{cookiecutter.package}}.cli import main
+from {{cookiecutter.package}}.data import ImageFacts
+
+COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 20)}
+
+Fit = Callable[..., Path]
+
+
+def write_images(folder: Path, count: int, colour: tuple[int, int, int], seed: int = 0) -> None:
+    """Write noisy images of one colour, of several sizes: JPEG, and every third a PNG."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        height, width = rng.integers(20, 40, size=2)
+        pixels = np.clip(rng.normal(colour, 25, size=(height, width, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"image {number}.{'png' if number % 3 == 0 else 'jpg'}")
+
+
+def write_idx(file: Path, array: np.ndarray) -> None:
+    """Write LeCun's format: two zero bytes, type 8 (uint8), number of dimensions, sizes, values."""
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, without a W&B login and without a launcher's environment."""
+    monkeypatch.chdir(tmp_path)
+    for variable in ("WANDB_API_KEY", "WANDB_MODE", "RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    return tmp_path
+
+
+@pytest.fixture
+def photos(workspace: Path) -> Path:
+    """``photos/<class>/*`` with 20 images a class."""
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        write_images(workspace / "photos" / name, 20, colour, seed)
+    return workspace / "photos"
+
+
+@pytest.fixture
+def mnist_root(workspace: Path) -> Path:
+    """Real IDX files in torchvision's layout, 100 training and 20 test images, of MNIST and Fashion-MNIST."""
+    rng = np.random.default_rng(0)
+    for name in ("MNIST", "FashionMNIST"):
+        for part, count in (("train", 100), ("t10k", 20)):
+            labels = np.arange(count) % 10
+            images = rng.integers(0, 60, size=(count, 28, 28)) + labels[:, None, None] * 19
+            write_idx(workspace / "root" / name / "raw" / f"{part}-images-idx3-ubyte", images)
+            write_idx(workspace / "root" / name / "raw" / f"{part}-labels-idx1-ubyte", labels)
+    return workspace / "root"
+
+
+@pytest.fixture
+def facts() -> ImageFacts:
+    return ImageFacts(["cat", "dog", "eel"], num_channels=3, image_size=16, mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.2])
+
+
+@pytest.fixture
+def fit(photos: Path, capsys: pytest.CaptureFixture[str]) -> Fit:
+    """Train on the photos through the real entry point; returns the run directory, the last line printed."""
+
+    def run(*options: str, model: str = "CNNClassifier", epochs: int = 2) -> Path:
+        fixed = ["--data", "ImageFolderDataModule", "--data.root", str(photos), "--data.image_size", "16"]
+        fixed += ["--data.batch_size", "8", "--model", model, "--trainer.max_epochs", str(epochs)]
+        fixed += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--tracking.wandb", "off"]
+        if model == "CNNClassifier":
+            fixed += ["--model.widths", "[8]"]
+        main(["fit", *fixed, *options])
+        return Path(capsys.readouterr().out.strip().splitlines()[-1]).absolute()
+
+    return run

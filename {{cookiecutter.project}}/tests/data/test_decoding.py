@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from {{cookiecutter.package}}.data.decoding import decode_all, decode_image
+
+
+def save(file: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
+    image = Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(file, **options)  # type: ignore[arg-type]
+    return file
+
+
+@pytest.fixture
+def red() -> np.ndarray:
+    return np.full((40, 60, 3), (200, 30, 20), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("mode", "ending"), [("RGB", "png"), ("RGBA", "png"), ("P", "png"), ("CMYK", "jpg")])
+def test_every_mode_becomes_the_same_rgb(tmp_path: Path, red: np.ndarray, mode: str, ending: str) -> None:
+    image = decode_image(save(tmp_path / f"image.{ending}", red, mode), 16, 3, "crop")
+    assert image.shape == (3, 16, 16)
+    assert image.dtype == torch.uint8
+    expected = torch.tensor([200, 30, 20]).view(3, 1, 1)
+    assert (image.int() - expected).abs().max() <= 12  # the web palette of P rounds most
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA", "I;16"])
+def test_grey_becomes_rgb_and_rgb_grey(tmp_path: Path, mode: str) -> None:
+    white = np.full((20, 20), 65535, np.uint16) if mode == "I;16" else np.full((20, 20), 255, np.uint8)
+    file = save(tmp_path / "image.png", white, None if mode == "I;16" else mode)
+    assert (decode_image(file, 8, 3, "crop") == 255).all()
+    assert decode_image(file, 8, 1, "crop").shape == (1, 8, 8)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    file = save(tmp_path / "image.png", np.full((20, 20), 257 * 100, np.uint16))
+    assert (decode_image(file, 8, 1, "crop") == 100).all()
+
+
+def test_transparent_pixels_are_white(tmp_path: Path) -> None:
+    file = save(tmp_path / "image.png", np.zeros((20, 20, 4), np.uint8))
+    assert (decode_image(file, 8, 3, "crop") == 255).all()
+
+
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, :16] = 255  # white on the left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn to the right: white on top
+    image = decode_image(save(tmp_path / "image.jpg", pixels, exif=exif, quality=95), 32, 1, "crop")
+    assert image[0, :12].float().mean() > 240
+    assert image[0, 20:].float().mean() < 15
+
+
+def test_fit(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 60, 3), np.uint8)
+    pixels[:, 20:40] = 255  # the middle third is white
+    file = save(tmp_path / "wide.png", pixels)
+    assert decode_image(file, 20, 1, "crop").float().mean() > 250
+    assert 0 < decode_image(file, 20, 1, "squash").float().mean() < 128
+    assert (decode_image(file, 20, 1, "pad")[0, :5] == 0).all()
+
+
+def test_broken_files_are_told_apart(tmp_path: Path, red: np.ndarray) -> None:
+    good = save(tmp_path / "good.jpg", red)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(good.read_bytes()[:300])
+    text = tmp_path / "text.png"
+    text.write_text("not an image")
+    empty = tmp_path / "empty.jpg"
+    empty.touch()
+    images, failures = decode_all([good, cut, text, empty], 16, 3, "crop", "decoding")
+    assert images.shape == (4, 3, 16, 16)
+    assert set(failures) == {1, 2, 3}
+    assert "truncated" in failures[1].lower()
+    assert images[0].float().mean() > 50

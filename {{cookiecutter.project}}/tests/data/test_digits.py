@@ -1,0 +1,17 @@
+import pytest
+
+from {{cookiecutter.package}}.data import DigitsDataModule
+
+
+def test_is_the_real_data_set() -> None:
+    data = DigitsDataModule()
+    splits = [data.split(split) for split in ("train", "val", "test")]
+    assert [len(split) for split in splits] == [1294, 144, 359]
+    assert max(int(split.images.max()) for split in splits) == 255
+
+
+def test_states_its_mean_and_std() -> None:
+    data = DigitsDataModule()
+    pixels = data.split("train").images / 255
+    assert pixels.mean().item() == pytest.approx(data.facts.mean[0], abs=5e-3)
+    assert pixels.std().item() == pytest.approx(data.facts.std[0], abs=5e-3)

@@ -1,0 +1,74 @@
+"""What holds for every classifier."""
+
+import json
+
+import pytest
+import torch
+
+from {{cookiecutter.package}}.data import ImageFacts
+from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.models import CLASSIFIERS, ImageClassifier
+from {{cookiecutter.package}}.models.optimizers import OptimizerSettings
+from {{cookiecutter.package}}.models.settings import to_plain
+
+
+@pytest.fixture(params=CLASSIFIERS)
+def classifier(request: pytest.FixtureRequest, facts: ImageFacts) -> ImageClassifier:
+    torch.manual_seed(0)
+    small = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32, "head_epochs": 0}
+    arguments = small if request.param == "TransferClassifier" else {}
+    optimizer = OptimizerSettings(lr=0.003)
+    return CLASSIFIERS[request.param](facts, dropout=0.0, optimizer=optimizer, **arguments)  # type: ignore[call-arg,arg-type]
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Nine images, three a class, each class of one brightness."""
+    torch.manual_seed(0)
+    labels = torch.arange(9) % 3
+    images = torch.randint(0, 60, (9, 3, 16, 16)) + labels.view(-1, 1, 1, 1) * 90
+    return images.to(torch.uint8), labels
+
+
+def test_uint8_images_become_logits(classifier: ImageClassifier) -> None:
+    logits = classifier.eval()(batch()[0])
+    assert logits.shape == (9, 3)
+    assert logits.dtype == torch.float32
+    assert torch.isfinite(logits).all()
+
+
+def test_every_parameter_is_in_one_group_and_gets_a_gradient(classifier: ImageClassifier) -> None:
+    grouped = [id(parameter) for group in classifier.parameter_groups() for parameter in group.parameters]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in classifier.parameters())
+    images, labels = batch()
+    classifier.loss(classifier.train()(images), labels).backward()
+    for name, parameter in classifier.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_overfits_one_batch(classifier: ImageClassifier) -> None:
+    images, labels = batch()
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=0.003)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss = classifier.loss(classifier.train()(images), labels)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
+
+
+def test_hyperparameters_are_plain_and_enough_to_rebuild(classifier: ImageClassifier) -> None:
+    plain = json.loads(json.dumps(to_plain(dict(classifier.hparams))))
+    rebuilt = type(classifier)(**plain)
+    rebuilt.load_state_dict(classifier.state_dict())
+    assert rebuilt.optimizer_settings == OptimizerSettings(lr=0.003)
+    assert rebuilt.facts == classifier.facts
+    images = batch()[0]
+    assert torch.equal(rebuilt.eval()(images), classifier.eval()(images))
+
+
+@pytest.mark.parametrize(("argument", "value"), [("dropout", 1.0), ("label_smoothing", -0.5)])
+def test_wrong_numbers_are_echoed(classifier: ImageClassifier, argument: str, value: float) -> None:
+    arguments = dict(classifier.hparams) | {argument: value}
+    with pytest.raises(UserError, match=rf"model\.{argument} is {value}"):
+        type(classifier)(**arguments)

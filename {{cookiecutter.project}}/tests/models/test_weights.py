@@ -1,0 +1,82 @@
+import logging
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.models.weights import load_weights
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+
+@pytest.fixture
+def trained() -> nn.Sequential:
+    torch.manual_seed(1)
+    return network()
+
+
+def same(left: nn.Module, right: nn.Module) -> bool:
+    states = left.state_dict(), right.state_dict()
+    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_by_name_with_the_head_left_out(tmp_path: Path, trained: nn.Sequential, wrapped: bool) -> None:
+    state = {**trained.state_dict(), "fc.weight": torch.zeros(5, 3), "fc.bias": torch.zeros(5)}
+    torch.save({"state_dict": state} if wrapped else state, tmp_path / "weights.pth")
+    fresh = network()
+    load_weights(fresh, tmp_path / "weights.pth")
+    assert same(fresh, trained)
+
+
+def test_by_order_where_names_differ(tmp_path: Path, trained: nn.Sequential, caplog: pytest.LogCaptureFixture) -> None:
+    state = {f"_{i}": tensor for i, tensor in enumerate(trained.state_dict().values())}
+    torch.save({**state, "_fc.weight": torch.zeros(5, 3)}, tmp_path / "weights.pth")
+    fresh = network()
+    with caplog.at_level(logging.INFO):
+        load_weights(fresh, tmp_path / "weights.pth")
+    assert same(fresh, trained)
+    assert "all 7 matched by order and shape" in caplog.text
+
+
+def test_missing_and_misshapen_tensors_are_named_and_nothing_is_loaded(tmp_path: Path, trained: nn.Sequential) -> None:
+    state = trained.state_dict()
+    del state["1.bias"]
+    state["0.weight"] = torch.zeros(3, 9)
+    torch.save(state, tmp_path / "weights.pth")
+    fresh = network()
+    before = fresh.state_dict()["0.bias"].clone()
+    with pytest.raises(UserError, match=r"Missing: 1\.bias \(3,\).*0\.weight is \(3, 9\), not \(3, 4\)"):
+        load_weights(fresh, tmp_path / "weights.pth")
+    assert torch.equal(fresh.state_dict()["0.bias"], before)
+
+
+def test_weights_of_another_network(tmp_path: Path, trained: nn.Sequential) -> None:
+    torch.save({"x": torch.zeros(2)}, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match=r"does not fit the backbone\. Missing: 0\.weight"):
+        load_weights(trained, tmp_path / "weights.pth")
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.pth.*no such file.*DEFAULT, none"):
+        load_weights(network(), tmp_path / "nowhere.pth")
+
+
+class Exploit:
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path("executed"),)
+
+
+def test_code_in_a_file_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Exploit()}, tmp_path / "evil.pth")
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Exploit()))
+    for name in ("evil.pth", "evil.pkl"):
+        with pytest.raises(UserError, match=rf"{name}.*cannot be read as plain tensors"):
+            load_weights(network(), tmp_path / name)
+    assert not (tmp_path / "executed").exists()

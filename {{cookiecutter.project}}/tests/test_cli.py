@@ -1,0 +1,43 @@
+import subprocess
+import sys
+
+import pytest
+
+from {{cookiecutter.package}} import __version__
+from {{cookiecutter.package}}.cli import VERBS, main
+
+PRINT_HEAVY_MODULES = """
+import sys
+from {{cookiecutter.package}}.cli import main
+main(["--help"])
+print(sorted({"torch", "lightning", "numpy", "wandb", "sklearn", "jsonargparse"} & set(sys.modules)))
+"""
+
+
+def test_help_lists_the_verbs_without_importing_torch() -> None:
+    result = subprocess.run([sys.executable, "-c", PRINT_HEAVY_MODULES], capture_output=True, text=True, check=True)
+    for verb in VERBS:
+        assert f"  {verb} " in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_its_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    assert "--trainer" in capsys.readouterr().out
+
+
+def test_misspelt_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fitt"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: 'fitt' is not a verb. Did you mean 'fit'? Valid choices: fit, predict, test, validate.\n"
+    )

@@ -1,0 +1,121 @@
+"""Wrong input on the command line: one readable paragraph, status 2, no stack trace, nothing created."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from {{cookiecutter.package}}.cli import main
+
+from .conftest import Fit
+
+MLP = "--data DigitsDataModule --model MLPClassifier "
+CNN = "--data DigitsDataModule --model CNNClassifier "
+TRANSFER = "--data DigitsDataModule --model TransferClassifier "
+
+# Options, and what the message must say: the value given, what is allowed, what to do.
+MISTAKES = [
+    (MLP + "--modle.dropout 1", ["no option '--modle.dropout'", "Did you mean 'model'?"]),
+    (MLP + "--trainer.max_epohcs 1", ["no option '--trainer.max_epohcs'", "'trainer.max_epochs'?"]),
+    (MLP + "--data DigitDataModule", ["data is 'DigitDataModule'", "'DigitsDataModule'?", "MNISTDataModule"]),
+    (MLP + "--model CNNClasifier", ["model is 'CNNClasifier'", "'CNNClassifier'?", "TransferClassifier"]),
+    (MLP + "--model collections.OrderedDict", ["'collections.OrderedDict'", "MLPClassifier"]),
+    (MLP + "--model.hidden_sices [3]", ["'model.hidden_sices'", "'model.hidden_sizes'?"]),
+    (MLP + "--model.widths [3]", ["MLPClassifier has no argument 'model.widths'"]),
+    (MLP + "--model.optimizer.lrr 1", ["'model.optimizer.lrr'", "'model.optimizer.lr'?"]),
+    (MLP + "--model.dropout much", ["model.dropout is 'much'", "a number"]),
+    (MLP + "--data.batch_size big", ["data.batch_size is 'big'", "a whole number"]),
+    (MLP + "--trainer.max_epochs long", ["trainer.max_epochs is 'long'", "a whole number or null"]),
+    (MLP + "--model.optimizer.name lion", ["'lion'", "'sgd', 'adam', 'adamw'"]),
+    (MLP + "--model.schedule.name zigzag", ["'zigzag'", "'onecycle', 'cosine', 'plateau'"]),
+    (MLP + "--data.augmentation wild", ["'wild'", "'none', 'light', 'standard'"]),
+    (MLP + "--monitor val/auc", ["monitor is 'val/auc'", "'val/loss', 'val/acc', 'val/f1'"]),
+    (MLP + "--tracking.wandb maybe", ["tracking.wandb is 'maybe'", "'auto', 'online', 'offline', 'off'"]),
+    (MLP + "--model.dropout 1.5", ["model.dropout is 1.5", "below 1"]),
+    (MLP + "--model.optimizer.lr -1", ["model.optimizer.lr is -1.0", "above 0"]),
+    (MLP + "--data.batch_size 0", ["data.batch_size is 0", "1 or more"]),
+    (MLP + "--data.val_fraction 1.5", ["data.val_fraction is 1.5", "for example 0.1"]),
+    (MLP + "--trainer.accelerator abacus", ["abacus", "cpu"]),
+    (MLP + "--ckpt_path nowhere.ckpt", ["'nowhere.ckpt'", "does not exist"]),
+    (MLP + "please", ["'please' stands alone"]),
+    (CNN + "--model.widths [8,8,8,8]", ["4 blocks", "8 pixels allow 1 to 3"]),
+    (CNN + "--model.pool min", ["model.pool is 'min'", "'average', 'max', 'none'"]),
+    (TRANSFER + "--model.backbone resnet19", ["'resnet19'", "'resnet18'?"]),
+    (TRANSFER + "--model.backbone resnet18 --model.weights nowhere.pth", ["'nowhere.pth'", "DEFAULT, none"]),
+    (TRANSFER + "--model.backbone resnet18 --model.weights none --model.unfreeze some", ["model.unfreeze is 'some'"]),
+    ("--model MLPClassifier --data ImageFolderDataModule --data.root nowhere", ["'nowhere'", "not a folder"]),
+    ("--config configs/nowhere.yaml", ["configs/nowhere.yaml", "no such file"]),
+    ("", ["missing: data, model", "--config configs/digits_cnn.yaml"]),
+]
+
+# The same for what stands in a config file.
+CONFIGS = [
+    ("dta: {class_path: DigitsDataModule}\nmodel: MLPClassifier", ["'dta.class_path'", "'data'?"]),
+    ("data: {class_path: DigitsDataModule, init_args: {batchsize: 3}}", ["'data.batchsize'", "'data.batch_size'?"]),
+    ("model: {class_path: MLPClassifier, init_args: {optimizer: {nam: x}}}", ["'model.optimizer.nam'", "name'?"]),
+    ("model: {class_path: MLPClassifer}", ["'MLPClassifer'", "'MLPClassifier'?"]),
+    ("data: [", ["not valid YAML", "line 2"]),
+]
+
+
+def mistake(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What is printed on stderr for wrong arguments."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    assert stop.value.code == 2
+    err = capsys.readouterr().err.strip()
+    line = err.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert "Traceback" not in err
+    assert len(line) < 900
+    return line
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize(("options", "expected"), MISTAKES, ids=[options for options, _ in MISTAKES])
+def test_options(options: str, expected: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    message = mistake(["fit", *options.split(), "--tracking.wandb", "off"], capsys)
+    assert [part for part in expected if part not in message] == []
+
+
+@pytest.mark.parametrize(("text", "expected"), CONFIGS, ids=[text for text, _ in CONFIGS])
+def test_configs(text: str, expected: list[str], workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace / "recipe.yaml").write_text(text)
+    message = mistake(["fit", "--config", "recipe.yaml"], capsys)
+    assert [part for part in expected if part not in message] == []
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_no_checkpoint_given(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"{verb} needs a checkpoint" in mistake([verb], capsys)
+
+
+def test_checkpoint_for_other_classes(fit: Fit, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit(epochs=1)
+    (photos / "red").rename(photos / "rose")
+    message = mistake(["test", "--ckpt_path", str(run)], capsys)
+    assert "differ in class_names" in message
+    assert "'red'" in message
+    assert "'rose'" in message
+
+
+def test_checkpoint_for_other_images(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit(epochs=1)
+    assert "differ in image_size: trained with 16, given 20" in mistake(
+        ["test", "--ckpt_path", str(run), "--data.image_size", "20"], capsys
+    )
+
+
+def test_checkpoint_of_another_project(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"state_dict": {}}, workspace / "other.ckpt")
+    assert "other.ckpt" in mistake(["test", "--ckpt_path", "other.ckpt"], capsys)
+    assert "other.ckpt" in mistake(["fit", *MLP.split(), "--ckpt_path", "other.ckpt"], capsys)
+
+
+def test_unreadable_image(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "red" / "broken.jpg").write_text("no image")
+    options = "--data ImageFolderDataModule --data.root photos --model MLPClassifier --tracking.wandb off"
+    message = mistake(["fit", *options.split()], capsys)
+    assert "broken.jpg" in message
+    assert "--data.unreadable skip" in message

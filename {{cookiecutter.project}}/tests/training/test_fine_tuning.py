@@ -1,0 +1,94 @@
+"""Staged fine-tuning: which weights move when, under resume and under two processes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ..conftest import Fit
+
+STAGED = ["--model.backbone", "mobilenet_v3_small", "--model.weights", "none", "--model.input_size", "32"]
+
+
+def state(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], prefix: str) -> set[str]:
+    return {name for name in before if name.startswith(prefix) and not torch.equal(before[name], after[name])}
+
+
+@pytest.fixture
+def initial(fit: Fit) -> dict[str, torch.Tensor]:
+    """The backbone before any step: a training whose learning rate moves nothing."""
+    nothing = ["--model.optimizer.lr", "1e-30", "--model.unfreeze", "none"]
+    return state(fit(*STAGED, *nothing, model="TransferClassifier", epochs=1))
+
+
+def test_frozen_weights_and_buffers_do_not_move(fit: Fit, initial: dict[str, torch.Tensor]) -> None:
+    run = fit(*STAGED, "--model.head_epochs", "2", model="TransferClassifier")
+    assert moved(initial, state(run), "backbone.") == set()
+    assert moved(initial, state(run), "head.") == {"head.1.weight", "head.1.bias"}
+
+
+def test_unfrozen_weights_and_buffers_move(fit: Fit, initial: dict[str, torch.Tensor]) -> None:
+    run = fit(*STAGED, "--model.head_epochs", "1", model="TransferClassifier")
+    after = moved(initial, state(run), "backbone.")
+    assert any(name.endswith("running_mean") for name in after)
+    weights = {name for name in initial if name.startswith("backbone.") and name.endswith("weight")}
+    assert weights <= after
+
+
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+def test_resuming_at_any_stage_equals_never_stopping(fit: Fit, stopped_after: int) -> None:
+    """Four epochs, the backbone unfrozen in the third; stopped before, at and after that."""
+    options = [*STAGED, "--model.head_epochs", "2", "--model.dropout", "0", "--data.augmentation", "none"]
+    options += ["--model.schedule.name", "step", "--model.schedule.step_epochs", "1"]
+    whole = fit(*options, model="TransferClassifier", epochs=4)
+    part = fit(*options, model="TransferClassifier", epochs=stopped_after)
+    last = str(part / "checkpoints" / "last.ckpt")
+    resumed = fit(*options, "--ckpt_path", last, model="TransferClassifier", epochs=4)
+    checkpoints = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, resumed)]
+    rates = [[group["lr"] for group in c["optimizer_states"][0]["param_groups"]] for c in checkpoints]
+    assert rates[0] == rates[1]
+    steps = [{int(p["step"]) for p in c["optimizer_states"][0]["state"].values()} for c in checkpoints]
+    assert steps[0] == steps[1] == {10, 20}  # 5 steps an epoch: backbone in two of them, head in all
+
+
+COMPARE_RANKS = """
+import sys
+
+import torch
+from lightning.pytorch import Callback
+from {{cookiecutter.package}}.cli import main
+
+
+class CompareRanks(Callback):
+    def on_train_end(self, trainer, pl_module):
+        weights = torch.cat([parameter.detach().flatten() for parameter in pl_module.parameters()])
+        ranks = pl_module.all_gather(weights)
+        if trainer.is_global_zero:
+            print("same weights:", len(ranks) == 2 and torch.equal(ranks[0], ranks[1]))
+
+
+main(sys.argv[1:])
+"""
+
+
+def test_two_processes_hold_the_same_weights(photos: Path) -> None:
+    """Across the unfreezing, each process trains on other images; a parameter left out of DDP would drift apart."""
+    script = photos.parent / "compare_ranks.py"
+    script.write_text(COMPARE_RANKS)
+    command = [sys.executable, str(script), "fit", "--data", "ImageFolderDataModule", "--data.root", str(photos)]
+    command += ["--data.image_size", "16", "--data.batch_size", "4", "--model", "TransferClassifier", *STAGED]
+    command += ["--model.head_epochs", "1", "--trainer.max_epochs", "2", "--trainer.callbacks", "CompareRanks"]
+    command += ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    result = subprocess.run([*command, "--tracking.wandb", "off"], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "same weights: True" in result.stdout
+    run = Path(result.stdout.strip().splitlines()[-1])
+    assert len(list(run.parent.iterdir())) == 1  # one run directory for both
+    assert json.loads((run / "summary.json").read_text())["num_test_images"] == 9  # none counted twice

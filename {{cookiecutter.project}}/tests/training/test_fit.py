@@ -1,0 +1,107 @@
+"""The whole way, through the real entry point."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from {{cookiecutter.package}}.cli import main
+from {{cookiecutter.package}}.deployment.checkpoint import load_classifier, read_checkpoint
+
+from ..conftest import Fit
+
+
+def summary(run: Path) -> dict[str, object]:
+    return json.loads((run / "summary.json").read_text())
+
+
+def metrics(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("model", ["MLPClassifier", "CNNClassifier"])
+def test_leaves_a_complete_record(fit: Fit, workspace: Path, model: str) -> None:
+    run = fit(model=model)
+    assert run.parent == workspace / "runs" / "custom"
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "config.yaml", "metrics.csv", "summary.json"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    facts = summary(run)
+    assert facts["model"] == model
+    assert facts["num_test_images"] == 9
+    assert facts["num_epochs"] == 2
+    assert sum(result["num_images"] for result in facts["test/classes"]) == 9  # type: ignore[attr-defined]
+    columns = {name for row in metrics(run) for name, value in row.items() if value}
+    assert {"train/loss", "train/acc", "val/loss", "val/acc", "val/f1", "lr/network", "test/acc"} <= columns
+
+
+def test_learns_colours(fit: Fit) -> None:
+    run = fit("--model.optimizer.lr", "0.01", epochs=8)
+    assert summary(run)["test/acc"] == 1.0
+
+
+def test_same_seed_same_numbers(fit: Fit) -> None:
+    seconds = {"seconds"}
+    first, second, third = (fit("--seed_everything", seed) for seed in ("1", "1", "2"))
+    assert metrics(first) == metrics(second) != metrics(third)
+    assert {k: v for k, v in summary(first).items() if k not in seconds} == {
+        k: v for k, v in summary(second).items() if k not in seconds
+    }
+
+
+def test_resolved_config_repeats_the_run(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit()
+    main(["fit", "--config", str(run / "config.yaml")])
+    again = Path(capsys.readouterr().out.strip().splitlines()[-1])
+    assert metrics(run) == metrics(again)
+
+
+def test_ends_with_the_best_weights(fit: Fit) -> None:
+    """A learning rate that ruins the second epoch: the result is the first epoch's."""
+    options = ["--model.optimizer.lr", "0.003", "--model.schedule.name", "step", "--model.schedule.step_epochs", "1"]
+    run = fit(*options, "--model.schedule.factor", "0.99", "--early_stopping.patience", "2", epochs=12)
+    rows = [row for row in metrics(run) if row["val/loss"]]
+    losses = [float(row["val/loss"]) for row in rows]
+    best = read_checkpoint(run)
+    assert best["bundle"]["metrics"]["val/loss"] == pytest.approx(min(losses))
+    assert summary(run)["best"] == pytest.approx(min(losses))
+    assert best["epoch"] == losses.index(min(losses))
+
+
+def test_every_checkpoint_is_plain_data(fit: Fit) -> None:
+    for path in (fit() / "checkpoints").iterdir():
+        checkpoint = torch.load(path, weights_only=True)
+        assert json.dumps(checkpoint["hyper_parameters"])
+        assert json.dumps(checkpoint["bundle"])
+        assert checkpoint["bundle"]["split_hash"] == summary(path.parents[1])["split_hash"]
+        assert load_classifier(checkpoint).facts.class_names == ["blue", "green", "red"]
+
+
+def test_resumes_where_it_stopped(fit: Fit) -> None:
+    """Three epochs, against two and a third one: the same weights."""
+    constant = ["--model.schedule.name", "constant"]
+    whole = fit(*constant, epochs=3)
+    part = fit(*constant, epochs=2)
+    resumed = fit(*constant, "--ckpt_path", str(part / "checkpoints" / "last.ckpt"), epochs=3)
+    left, right = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, resumed))
+    assert right["global_step"] == left["global_step"] == 15
+    assert right["epoch"] == 2
+
+
+def test_overlays_win_over_the_recipe(fit: Fit, workspace: Path) -> None:
+    (workspace / "overlay.yaml").write_text("data: {batch_size: 4}\ntrainer: {max_epochs: 1}\n")
+    run = fit("--config", "overlay.yaml")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["data"]["init_args"]["batch_size"] == 4
+    assert run.parent.name == "overlay"
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "plateau", "step", "constant"])
+def test_every_schedule_trains_and_resumes(fit: Fit, schedule: str) -> None:
+    options = ["--model.schedule.name", schedule, "--model.optimizer.gradient_clip_norm", "1.0"]
+    run = fit(*options, epochs=2)
+    again = fit(*options, "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), epochs=2)
+    assert summary(again)["num_epochs"] == 2

@@ -1,0 +1,58 @@
+"""Against the real W&B client, offline."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from {{cookiecutter.package}}.training.tracking import TrackingSettings, wandb_mode
+
+from ..conftest import Fit
+
+
+def test_offline_without_a_login(fit: Fit) -> None:
+    run = fit("--tracking.wandb", "auto", "--tracking.project", "colours", epochs=1)
+    files = list((run / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(files) == 1
+    assert b"val/acc" in files[0].read_bytes()
+
+
+@pytest.mark.usefixtures("photos")
+def test_the_upload_command_is_printed() -> None:
+    command = [sys.executable, "-m", "{{cookiecutter.package}}", "fit", "--data", "ImageFolderDataModule"]
+    command += ["--data.root", "photos", "--data.image_size", "16", "--model", "MLPClassifier"]
+    result = subprocess.run([*command, "--trainer.max_epochs", "1"], capture_output=True, text=True, timeout=300)
+    lines = result.stdout.strip().splitlines()
+    assert result.returncode == 0, result.stderr
+    assert "wandb sync runs/custom/" in lines[-2]
+    assert Path(lines[-2].split("wandb sync ")[1]).is_dir()
+    assert Path(lines[-1], "summary.json").is_file()
+
+
+def test_asks_nobody(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wandb_mode(TrackingSettings()) == "offline"
+    (workspace / "netrc").write_text("machine api.wandb.ai login user password 0123456789")
+    monkeypatch.setenv("NETRC", str(workspace / "netrc"))
+    assert wandb_mode(TrackingSettings()) == "online"
+    monkeypatch.setenv("NETRC", str(workspace / "none"))
+    monkeypatch.setenv("WANDB_API_KEY", "x")
+    assert wandb_mode(TrackingSettings()) == "online"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert wandb_mode(TrackingSettings()) == "off"
+    assert wandb_mode(TrackingSettings(wandb="offline")) == "offline"
+
+
+@pytest.mark.parametrize("failure", ["missing", "refuses"])
+def test_a_training_survives_wandb(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: str
+) -> None:
+    if failure == "missing":
+        monkeypatch.setitem(sys.modules, "wandb", None)  # makes `import wandb` raise ImportError
+    options = ["--tracking.tags", "[" + 65 * "x" + "]"] if failure == "refuses" else []  # W&B takes tags of up to 64
+    with caplog.at_level(logging.WARNING):
+        run = fit("--tracking.wandb", "offline", *options, epochs=1)
+    assert (run / "summary.json").is_file()
+    assert "W&B does not work" in caplog.text
+    assert "metrics.csv only" in caplog.text
