@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import ImageFacts
+from {{cookiecutter.package}}.data.labelled_images import LabelledImages
 
 COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 20)}
 
@@ -33,6 +35,11 @@ def write_idx(file: Path, array: np.ndarray) -> None:
     header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+def whole(split: LabelledImages) -> torch.Tensor:
+    """All images of a split: uint8 (N, C, H, W)."""
+    return split.images[torch.arange(len(split))]
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from {{cookiecutter.package}}.data.base import ImageDataModule
 from {{cookiecutter.package}}.data.labelled_images import BatchDataset, LabelledImages
 from {{cookiecutter.package}}.errors import UserError
 
+from ..conftest import whole
+
 
 @pytest.fixture(params=["digits", "mnist", "folder"])
 def data(request: pytest.FixtureRequest, mnist_root: Path, photos: Path) -> ImageDataModule:
@@ -40,12 +42,12 @@ def test_splits_share_no_image_and_hold_every_class(data: ImageDataModule) -> No
 def test_only_training_images_are_augmented(data: ImageDataModule) -> None:
     torch.manual_seed(0)
     for images, loader in (
-        (data.split("val").images, data.val_dataloader()),
-        (data.split("test").images, data.test_dataloader()),
+        (whole(data.split("val")), data.val_dataloader()),
+        (whole(data.split("test")), data.test_dataloader()),
     ):
         assert torch.equal(torch.cat([batch[0] for batch in loader]), images)
     first = next(iter(data.train_dataloader()))[0]
-    originals = {bytes(image.numpy()) for image in data.split("train").images}
+    originals = {bytes(image.numpy()) for image in whole(data.split("train"))}
     assert any(bytes(image.numpy()) not in originals for image in first)
 
 
@@ -69,7 +71,7 @@ def test_a_batch_is_one_gather() -> None:
 def test_workers_serve_the_same_images(workers: int) -> None:
     data = DigitsDataModule(num_workers=workers)
     images = torch.cat([batch[0] for batch in data.test_dataloader()])
-    assert torch.equal(images, data.split("test").images)
+    assert torch.equal(images, whole(data.split("test")))
 
 
 @pytest.mark.parametrize(("argument", "value"), [("batch_size", 0), ("val_fraction", 1.0), ("test_fraction", -0.1)])

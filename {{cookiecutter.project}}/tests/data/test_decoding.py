@@ -5,7 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
-from {{cookiecutter.package}}.data.decoding import decode_all, decode_image
+from {{cookiecutter.package}}.data.decoding import Decoding
+from {{cookiecutter.package}}.data.facts import Fit
+from {{cookiecutter.package}}.data.image_stores import decode_into_memory
+
+
+def decode_image(file: Path, image_size: int, num_channels: int, fit: Fit) -> torch.Tensor:
+    """uint8 (C, H, W)."""
+    return torch.from_numpy(Decoding(image_size, num_channels, fit).decode(file).copy()).permute(2, 0, 1)
 
 
 def save(file: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
@@ -73,8 +80,8 @@ def test_broken_files_are_told_apart(tmp_path: Path, red: np.ndarray) -> None:
     text.write_text("not an image")
     empty = tmp_path / "empty.jpg"
     empty.touch()
-    images, failures = decode_all([good, cut, text, empty], 16, 3, "crop", "decoding")
-    assert images.shape == (4, 3, 16, 16)
-    assert set(failures) == {1, 2, 3}
-    assert "truncated" in failures[1].lower()
+    images, failures = decode_into_memory([cut, good, text, empty], Decoding(16, 3, "crop"), "decoding")
+    assert images.shape == (1, 3, 16, 16)
+    assert set(failures) == {cut, text, empty}
+    assert "truncated" in failures[cut].lower()
     assert images[0].float().mean() > 50

@@ -8,6 +8,8 @@ from torchvision import datasets
 from {{cookiecutter.package}}.data import FashionMNISTDataModule, MNISTDataModule
 from {{cookiecutter.package}}.errors import UserError
 
+from ..conftest import whole
+
 REAL = os.environ.get("CLASSIFIER_DATA", "")
 needs_real_data = pytest.mark.skipif(not REAL, reason="CLASSIFIER_DATA does not name a folder with MNIST/raw")
 
@@ -26,11 +28,11 @@ def test_test_split_is_the_official_one(module: type[MNISTDataModule], mnist_roo
 def test_real_files(module: type[MNISTDataModule]) -> None:
     data = module(REAL)
     assert [len(data.split(split)) for split in ("train", "val", "test")] == [54_000, 6_000, 10_000]
-    pixels = data.split("train").images / 255
+    pixels = whole(data.split("train")) / 255
     assert pixels.mean().item() == pytest.approx(data.facts.mean[0], abs=1e-3)
     assert pixels.std().item() == pytest.approx(data.facts.std[0], abs=1e-3)
     official = module.source(REAL, train=False)
-    assert torch.equal(data.split("test").images[:, 0], official.data)
+    assert torch.equal(whole(data.split("test"))[:, 0], official.data)
 
 
 def test_failed_download_says_what_to_put_where(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from functools import cached_property
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
@@ -63,9 +64,10 @@ class ImageDataModule(LightningDataModule):
         """One split, decoded at its first use."""
         if split not in self._loaded:
             self._loaded[split] = self.load_split(split)
+            log.info("%s: %s images", split, f"{len(self._loaded[split]):,}")
         return self._loaded[split]
 
-    @property
+    @cached_property
     def split_hash(self) -> str:
         """Identity of all three splits; decodes those not yet decoded."""
         return split_hash({split: self.split(split) for split in ("train", "val", "test")})
@@ -74,7 +76,7 @@ class ImageDataModule(LightningDataModule):
         """Decode what the stage reads, so that a bad image ends a run before its first epoch."""
         splits: dict[str, tuple[Split, ...]] = {"fit": ("train", "val", "test"), "validate": ("val",)}
         for split in splits.get(stage, ("test",)):
-            log.info("%s: %d images", split, len(self.split(split)))
+            self.split(split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)

@@ -1,38 +1,58 @@
-"""Image files become uint8 tensors of one size and mode, decoded in parallel."""
+"""Image files become uint8 arrays of one size and mode."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from rich.progress import track
-from torch import Tensor
 
 from .facts import Fit
 
 
-def decode_image(path: Path, image_size: int, num_channels: int, fit: Fit) -> Tensor:
-    """Read one image as uint8 (C, image_size, image_size), turned upright as its EXIF orientation says.
+@dataclass(frozen=True)
+class Decoding:
+    """What a decoded image looks like; two equal ones can share decoded images.
 
-    The same function serves training and prediction, so that they cannot disagree. Transparent pixels become white.
-
-    Raises:
-        OSError: the file is missing, truncated, not an image, or has pixels of no defined range.
+    Attributes:
+        image_size: side in pixels.
+        num_channels: 3 (RGB) or 1 (grey).
+        fit: how an image is made square: see ``ImageFacts.fit``.
     """
-    try:
-        with Image.open(path) as image:
-            # JPEG only: decode at the smallest scale that is still large enough, several times faster for photographs.
-            image.draft("RGB", (2 * image_size, 2 * image_size))
-            square = fit_square(to_mode(ImageOps.exif_transpose(image), num_channels), image_size, fit)
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(f"cannot decode: {error}") from error
-    pixels = torch.from_numpy(np.array(square))
-    return pixels.unsqueeze(0) if num_channels == 1 else pixels.permute(2, 0, 1)
+
+    image_size: int
+    num_channels: int
+    fit: Fit
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of one image: channels last, as decoders write and convolutions like them."""
+        return self.image_size, self.image_size, self.num_channels
+
+    @property
+    def num_bytes(self) -> int:
+        """Of one image."""
+        return self.image_size**2 * self.num_channels
+
+    def decode(self, file: Path | BytesIO) -> NDArray[np.uint8]:
+        """Read one image as uint8 (H, W, C), turned upright as its EXIF orientation says.
+
+        The same function serves training and prediction, so that they cannot disagree. Transparent pixels become white.
+
+        Raises:
+            OSError: the file is missing, truncated, not an image, or has pixels of no defined range.
+        """
+        try:
+            with Image.open(file) as image:
+                # JPEG only: decode at the smallest scale that is large enough, several times faster for photographs.
+                image.draft("RGB", (2 * self.image_size, 2 * self.image_size))
+                upright = to_mode(ImageOps.exif_transpose(image), self.num_channels)
+                return np.asarray(fit_square(upright, self.image_size, self.fit)).reshape(self.shape)
+        except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise OSError(f"cannot decode: {error}") from error
 
 
 def to_mode(image: Image.Image, num_channels: int) -> Image.Image:
@@ -55,25 +75,3 @@ def fit_square(image: Image.Image, image_size: int, fit: Fit) -> Image.Image:
     if fit == "pad":
         return ImageOps.pad(image, size, method)
     return image.resize(size, method)
-
-
-def decode_all(
-    paths: Sequence[Path], image_size: int, num_channels: int, fit: Fit, description: str
-) -> tuple[Tensor, dict[int, str]]:
-    """Decode files on all cores, showing progress.
-
-    Returns:
-        uint8 (N, C, image_size, image_size), and for each position that could not be read (left black) the reason.
-    """
-    images = torch.zeros(len(paths), num_channels, image_size, image_size, dtype=torch.uint8)
-    failures: dict[int, str] = {}
-
-    def decode_into(position: int) -> None:
-        try:
-            images[position] = decode_image(paths[position], image_size, num_channels, fit)
-        except OSError as error:
-            failures[position] = str(error)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(track(pool.map(decode_into, range(len(paths))), description, total=len(paths), transient=True))
-    return images, failures

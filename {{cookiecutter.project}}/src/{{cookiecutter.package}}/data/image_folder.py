@@ -12,9 +12,11 @@ import torch
 from ..errors import UserError
 from .augmentation import AugmentationName
 from .base import ImageDataModule, require_fraction, require_positive
-from .decoding import decode_all
+from .decoding import Decoding
 from .facts import Fit, ImageFacts
 from .folder_index import FolderIndex, index_folder
+from .image_cache import ImageCache
+from .image_stores import Images, UndecodedImages, decode_into_memory
 from .labelled_images import LabelledImages
 from .splits import Split, carve
 
@@ -40,6 +42,11 @@ class ImageFolderDataModule(ImageDataModule):
         val_fraction: share of the training images carved off where there is no ``val`` folder.
         test_fraction: share of the training images carved off, first, where there is no ``test`` folder.
         split_seed: seed of the carved splits.
+        cache: where decoded images are kept. ``auto`` decodes each file once, for all runs, and holds the images in
+            memory if they fit ``memory_budget_gb``; ``disk`` never holds them; ``memory`` writes nothing, and decodes
+            once a run; ``none`` decodes every image again in every epoch.
+        cache_dir: folder of ``auto`` and ``disk``.
+        memory_budget_gb: of ``auto``, in gigabytes.
         unreadable: ``error`` lists the files that cannot be decoded and stops; ``skip`` lists them and goes on.
     """
 
@@ -56,6 +63,9 @@ class ImageFolderDataModule(ImageDataModule):
         val_fraction: float = 0.15,
         test_fraction: float = 0.15,
         split_seed: int = 0,
+        cache: Literal["auto", "memory", "disk", "none"] = "auto",
+        cache_dir: str = "data/cache",
+        memory_budget_gb: float = 4.0,
         unreadable: Literal["error", "skip"] = "error",
     ) -> None:
         super().__init__(batch_size, num_workers, augmentation, val_fraction, split_seed)
@@ -67,6 +77,9 @@ class ImageFolderDataModule(ImageDataModule):
         self.num_channels = num_channels
         self.mirror = mirror
         self.test_fraction = test_fraction
+        self.cache = cache
+        self.cache_dir = Path(cache_dir)
+        self.memory_budget_gb = memory_budget_gb
         self.unreadable = unreadable
 
     @property
@@ -89,16 +102,40 @@ class ImageFolderDataModule(ImageDataModule):
                 files["train"], files[split] = self._carve(files["train"], split, fraction)
         return files
 
+    def prepare_data(self) -> None:
+        """Decode what is new into the cache, on one process."""
+        if self.cache in {"auto", "disk"}:
+            ImageCache(self.cache_dir, self.decoding).open(self._all_files(), "decoding")
+
     def load_split(self, split: Split) -> LabelledImages:
-        files = self.split_files[split]
-        paths = [path for path, _ in files]
-        images, failures = decode_all(paths, self.image_size, self.num_channels, self.fit, f"decoding {split}")
+        files = [file for file, _ in self.split_files[split]]
+        images, failures = self._open(files, f"decoding {split}")
         if failures:
-            self._report(split, {paths[position]: reason for position, reason in failures.items()})
-        labels = torch.tensor([label for _, label in files])
-        names = [path.relative_to(self.root).as_posix() for path in paths]
-        decoded = LabelledImages(images, labels, names)
-        return decoded.subset([i for i in range(len(files)) if i not in failures]) if failures else decoded
+            self._report(split, failures)
+        kept = [(file, label) for file, label in self.split_files[split] if file not in failures]
+        names = [file.relative_to(self.root).as_posix() for file, _ in kept]
+        return LabelledImages(images, torch.tensor([label for _, label in kept]), names)
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.image_size, self.num_channels, self.fit)
+
+    def _open(self, files: list[Path], description: str) -> tuple[Images, dict[Path, str]]:
+        """The images of those files that can be read, and for each other one the reason."""
+        if self.cache == "none":
+            return UndecodedImages(files, self.decoding), {}
+        if self.cache == "memory":
+            return decode_into_memory(files, self.decoding, description)
+        mapped, failures = ImageCache(self.cache_dir, self.decoding).open(files, description)
+        in_memory = self.cache == "auto" and self._num_bytes() <= self.memory_budget_gb * 1e9
+        return (mapped.load() if in_memory else mapped), failures
+
+    def _all_files(self) -> list[Path]:
+        return [file for files in self.split_files.values() for file, _ in files]
+
+    def _num_bytes(self) -> int:
+        """Of all splits, decoded."""
+        return len(self._all_files()) * self.decoding.num_bytes
 
     def _carve(
         self, files: list[tuple[Path, int]], split: Split, fraction: float

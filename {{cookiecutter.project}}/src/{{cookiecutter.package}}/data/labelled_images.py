@@ -1,4 +1,4 @@
-"""The in-memory form of one split: all images in one array, and a data set that gathers whole batches from it."""
+"""One split, decoded, and the data set that gathers whole batches from it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .image_stores import Images
+
 Batch = tuple[Tensor, Tensor]
 Augmentation = Callable[[Tensor], Tensor]
 
@@ -19,12 +21,12 @@ class LabelledImages:
     """One decoded split.
 
     Attributes:
-        images: uint8 (N, C, H, W), 0 to 255.
+        images: uint8 (N, C, H, W), 0 to 255: a tensor, or what gathers batches as one does.
         labels: int64 (N,), 0 to K - 1.
         names: N names that stay the same from run to run, such as paths relative to the data root.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     names: Sequence[str]
 

@@ -1,0 +1,147 @@
+"""Decoded images on disk: each file is decoded once, for every later run with the same size and fit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from ..errors import UserError
+from .cache_index import CacheIndex, Entry, digest_of, stat_of
+from .decoding import Decoding
+from .image_stores import MappedImages
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256  # files decoded before their images are written: what bounds memory
+NUM_VERIFIED = 256  # rows whose checksum is compared when a cache is opened
+
+
+class ImageCache:
+    """A folder with ``images.bin``, rows of uint8 (H, W, C), and ``index.csv``, an entry for each file decoded.
+
+    Rows are only ever appended, and the index is replaced in one step after them, so that a process killed at any
+    moment leaves a cache that opens. Processes that want the same cache wait for each other.
+
+    Args:
+        folder: of all caches; this one's is within it, named after the decoding.
+        decoding: what files are decoded to.
+    """
+
+    def __init__(self, folder: Path, decoding: Decoding) -> None:
+        self.folder = folder / f"{decoding.image_size}px-{decoding.num_channels}ch-{decoding.fit}"
+        self.decoding = decoding
+        self.images = self.folder / "images.bin"
+        self.index = CacheIndex(self.folder / "index.csv")
+
+    def open(self, files: Sequence[Path], description: str) -> tuple[MappedImages, dict[Path, str]]:
+        """Decode the files that are new or changed, showing progress.
+
+        Returns:
+            the images of the files that can be read, in their order, and for each other file the reason.
+
+        Raises:
+            UserError: the disk has no room for them.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "lock"):
+            entries = self._verified_entries()
+            unknown = [file for file in files if not is_current(entries.get(str(file.absolute())), file)]
+            failures = self._add(unknown, entries, description) if unknown else {}
+        rows = [entries[str(file.absolute())].row for file in files if file not in failures]
+        return MappedImages(self.images, self.decoding, np.array(rows, dtype=np.int64)), failures
+
+    def _verified_entries(self) -> dict[str, Entry]:
+        """Entries by path; none, after a warning, where the index or the images are damaged."""
+        try:
+            entries = self.index.read()
+            self._verify(list(entries.values()))
+        except (OSError, ValueError) as error:
+            log.warning("the image cache in %s is damaged (%s): all images are decoded anew", self.folder, error)
+            self.images.unlink(missing_ok=True)
+            return {}
+        return entries
+
+    def _verify(self, entries: list[Entry]) -> None:
+        """Compare the checksums of rows spread over the whole file, the last one among them."""
+        if not entries:
+            return
+        ordered = sorted(entries, key=lambda entry: entry.row)
+        positions = {round(step) for step in np.linspace(0, len(ordered) - 1, NUM_VERIFIED)}
+        with self.images.open("rb") as stream:
+            for position in positions:
+                stream.seek(ordered[position].row * self.decoding.num_bytes)
+                if zlib.crc32(stream.read(self.decoding.num_bytes)) != ordered[position].crc32:
+                    raise ValueError(f"row {ordered[position].row} has changed")
+
+    def _add(self, files: Sequence[Path], entries: dict[str, Entry], description: str) -> dict[Path, str]:
+        """Append the images of ``files``; what was decoded before an interruption is kept."""
+        self._require_room(len(files))
+        num_rows = 1 + max((entry.row for entry in entries.values()), default=-1)
+        known = {entry.digest: entry for entry in entries.values()}
+        failures: dict[Path, str] = {}
+        with self.images.open("ab") as stream, Progress(transient=True) as progress:
+            stream.truncate(num_rows * self.decoding.num_bytes)  # what a killed process wrote after its last index
+            task = progress.add_task(description, total=len(files))
+            try:
+                for start in range(0, len(files), CHUNK):
+                    failures |= self._add_chunk(files[start : start + CHUNK], entries, known, stream)
+                    progress.advance(task, CHUNK)
+            finally:
+                stream.flush()
+                os.fsync(stream.fileno())
+                self.index.write(entries.values())
+        return failures
+
+    def _add_chunk(
+        self, files: Sequence[Path], entries: dict[str, Entry], known: dict[str, Entry], stream: BinaryIO
+    ) -> dict[Path, str]:
+        """Decode on all cores and append; a file whose content is ``known`` by its digest shares that row."""
+        failures = {}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for file, result in zip(files, pool.map(self._read, files), strict=True):
+                if isinstance(result, str):
+                    failures[file] = result
+                    continue
+                digest, image = result
+                if digest in known:
+                    row, crc32 = known[digest].row, known[digest].crc32
+                else:
+                    row, crc32 = stream.tell() // self.decoding.num_bytes, zlib.crc32(image.tobytes())
+                    stream.write(image.tobytes())
+                entry = Entry(str(file.absolute()), *stat_of(file), digest, row, crc32)
+                entries[entry.path] = known[digest] = entry
+        return failures
+
+    def _read(self, file: Path) -> tuple[str, NDArray[np.uint8]] | str:
+        """Digest and image of a file, or why it cannot be read."""
+        try:
+            content = file.read_bytes()
+            return digest_of(content), self.decoding.decode(BytesIO(content))
+        except OSError as error:
+            return str(error)
+
+    def _require_room(self, num_files: int) -> None:
+        needed, free = num_files * self.decoding.num_bytes, shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise UserError(
+                f"data.cache_dir is {str(self.folder.parent)!r}, with {free / 1e9:.1f} GB free, and {num_files} "
+                f"decoded images take {needed / 1e9:.1f} GB. Make room, give another --data.cache_dir, a smaller "
+                "--data.image_size, or --data.cache none."
+            )
+
+
+def is_current(entry: Entry | None, file: Path) -> bool:
+    """Whether the file is as it was when it was decoded, as far as its size and time of change tell."""
+    return entry is not None and (entry.size, entry.mtime_ns) == stat_of(file)

@@ -1,0 +1,99 @@
+"""Where decoded images are while a training reads them: each is indexed by a batch of positions, as a tensor is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor
+
+from .decoding import Decoding
+
+
+class Images(Protocol):
+    """N images; a tensor (N, C, H, W) is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor, /) -> Tensor:
+        """Gather uint8 (B, C, H, W) at the positions ``index`` (B,)."""
+        ...
+
+
+class MappedImages:
+    """Rows of a file, mapped anew for each batch, so that a process holds no more of it than that batch.
+
+    Args:
+        file: uint8 images (H, W, C), one behind the other.
+        decoding: their shape.
+        rows: (N,) row of each image in the file.
+    """
+
+    def __init__(self, file: Path, decoding: Decoding, rows: NDArray[np.int64]) -> None:
+        self.file = file
+        self.decoding = decoding
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Tensor, /) -> Tensor:
+        num_rows = self.file.stat().st_size // self.decoding.num_bytes
+        mapped = np.memmap(self.file, mode="r", shape=(num_rows, *self.decoding.shape))
+        return torch.from_numpy(np.asarray(mapped[self.rows[index.numpy()]])).permute(0, 3, 1, 2)
+
+    def load(self) -> Tensor:
+        """All images, in memory: uint8 (N, C, H, W), channels last in memory format."""
+        images = torch.empty(len(self), *self.decoding.shape, dtype=torch.uint8)
+        for chunk in torch.split(torch.arange(len(self)), 1024):
+            images[chunk] = self[chunk].permute(0, 2, 3, 1)
+        return images.permute(0, 3, 1, 2)
+
+
+class UndecodedImages:
+    """Files, decoded again whenever they are asked for.
+
+    Args:
+        files: N image files.
+        decoding: what they are decoded to.
+    """
+
+    def __init__(self, files: Sequence[Path], decoding: Decoding) -> None:
+        self.files = files
+        self.decoding = decoding
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: Tensor, /) -> Tensor:
+        images = np.stack([self.decoding.decode(self.files[position]) for position in index.tolist()])
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def decode_into_memory(files: Sequence[Path], decoding: Decoding, description: str) -> tuple[Tensor, dict[Path, str]]:
+    """Decode on all cores, showing progress.
+
+    Returns:
+        uint8 (N, C, H, W) of the N files that can be read, and for each other file the reason.
+    """
+    images = torch.empty(len(files), *decoding.shape, dtype=torch.uint8)
+    failures: dict[Path, str] = {}
+
+    def decode(position: int) -> None:
+        try:
+            images[position] = torch.from_numpy(decoding.decode(files[position]).copy())
+        except OSError as error:
+            failures[files[position]] = str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(track(pool.map(decode, range(len(files))), description, total=len(files), transient=True))
+    if failures:
+        images = images[[position for position, file in enumerate(files) if file not in failures]]
+    return images.permute(0, 3, 1, 2), failures

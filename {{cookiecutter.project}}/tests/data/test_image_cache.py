@@ -1,0 +1,147 @@
+import logging
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from {{cookiecutter.package}}.data import ImageFolderDataModule
+from {{cookiecutter.package}}.data.decoding import Decoding
+from {{cookiecutter.package}}.data.image_cache import ImageCache
+from {{cookiecutter.package}}.errors import UserError
+
+DECODING = Decoding(16, 3, "crop")
+
+
+@pytest.fixture
+def files(photos: Path) -> list[Path]:
+    return sorted(photos.rglob("*.*"))
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one at each image that is decoded."""
+    calls: list[int] = []
+    decode = Decoding.decode
+
+    def counted(self: Decoding, file: Path) -> np.ndarray:
+        calls.append(1)
+        return decode(self, file)
+
+    monkeypatch.setattr(Decoding, "decode", counted)
+    return calls
+
+
+def open_cache(folder: Path, files: list[Path]) -> torch.Tensor:
+    images, failures = ImageCache(folder, DECODING).open(files, "decoding")
+    assert failures == {}
+    return images.load()
+
+
+def expected(files: list[Path]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([DECODING.decode(file) for file in files])).permute(0, 3, 1, 2)
+
+
+def test_serves_what_decoding_gives_in_any_order(workspace: Path, files: list[Path]) -> None:
+    open_cache(workspace / "cache", files)
+    backwards = files[::-1]
+    images, _ = ImageCache(workspace / "cache", DECODING).open(backwards, "decoding")
+    assert torch.equal(images.load(), expected(backwards))
+    index = torch.tensor([5, 0, 5])
+    assert torch.equal(images[index], expected(backwards)[index])
+
+
+def test_decodes_only_what_is_new_or_changed(workspace: Path, files: list[Path], decoded: list[int]) -> None:
+    open_cache(workspace / "cache", files[:50])
+    assert len(decoded) == 50
+    open_cache(workspace / "cache", files)
+    assert len(decoded) == 60
+    shutil.copy(files[0], files[-1])
+    os.utime(files[5], ns=(1, 1))  # touched, and the same content
+    before = len(decoded)
+    images = open_cache(workspace / "cache", files)
+    assert len(decoded) - before == 2
+    assert torch.equal(images, expected(files))
+
+
+def test_another_size_is_another_cache(workspace: Path, files: list[Path]) -> None:
+    open_cache(workspace / "cache", files)
+    ImageCache(workspace / "cache", Decoding(8, 1, "pad")).open(files, "decoding")
+    assert len(list((workspace / "cache").iterdir())) == 2
+    assert torch.equal(open_cache(workspace / "cache", files), expected(files))
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "index cut", "index changed", "images gone"])
+def test_damage_is_noticed_and_mended(
+    workspace: Path, files: list[Path], caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    open_cache(workspace / "cache", files)
+    cache = ImageCache(workspace / "cache", DECODING)
+    damaged = cache.index.file if "index" in damage else cache.images
+    content = bytearray(damaged.read_bytes())
+    if damage == "images gone":
+        damaged.unlink()
+    elif "cut" in damage:
+        damaged.write_bytes(content[: len(content) // 2])
+    else:
+        content[len(content) // 3] ^= 1
+        damaged.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(open_cache(workspace / "cache", files), expected(files))
+    assert "is damaged" in caplog.text
+
+
+def test_an_interrupted_process_leaves_what_it_decoded(
+    workspace: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, decoded: list[int]
+) -> None:
+    monkeypatch.setattr("{{cookiecutter.package}}.data.image_cache.CHUNK", 10)
+    advance = "{{cookiecutter.package}}.data.image_cache.Progress.advance"
+    with monkeypatch.context() as context:
+        context.setattr(advance, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            open_cache(workspace / "cache", files)
+    assert len(decoded) == 10
+    with ImageCache(workspace / "cache", DECODING).images.open("ab") as stream:
+        stream.write(b"half an image")  # of a process that was killed
+    assert torch.equal(open_cache(workspace / "cache", files), expected(files))
+    assert len(decoded) - 60 == 60  # ten, then the other fifty, and sixty to compare with
+
+
+def test_processes_that_start_at_once_share_it(workspace: Path, files: list[Path]) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(3) as pool:
+        images = pool.starmap(open_cache, [(workspace / "cache", files)] * 3)
+    assert all(torch.equal(image, expected(files)) for image in images)
+    assert ImageCache(workspace / "cache", DECODING).images.stat().st_size == 60 * DECODING.num_bytes
+
+
+def test_a_full_disk_is_said_before_writing(
+    workspace: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(workspace)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match=r"0\.0 GB free, and 60 decoded images take.*--data\.cache none"):
+        open_cache(workspace / "cache", files)
+
+
+@pytest.mark.parametrize("cache", ["auto", "memory", "disk", "none"])
+def test_every_kind_of_cache_serves_the_same_images(photos: Path, workspace: Path, cache: str) -> None:
+    def images(**arguments: object) -> torch.Tensor:
+        data = ImageFolderDataModule(str(photos), image_size=16, **arguments)  # type: ignore[arg-type]
+        data.prepare_data()
+        return torch.cat([batch[0] for batch in data.test_dataloader()])
+
+    assert torch.equal(images(cache=cache), images(cache="memory"))
+    assert (workspace / "data" / "cache").exists() == (cache in {"auto", "disk"})
+
+
+def test_auto_holds_in_memory_what_fits_the_budget(photos: Path) -> None:
+    def held(budget: float) -> bool:
+        data = ImageFolderDataModule(str(photos), image_size=16, memory_budget_gb=budget)
+        return isinstance(data.split("train").images, torch.Tensor)
+
+    assert held(60 * DECODING.num_bytes / 1e9)
+    assert not held(59 * DECODING.num_bytes / 1e9)
