@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 
 
 class Preprocess(nn.Module):
@@ -34,5 +34,5 @@ class Preprocess(nn.Module):
         pixels = images.to(self.mean.dtype)
         if self.input_size is not None and pixels.shape[-1] != self.input_size:
             size = (self.input_size, self.input_size)
-            pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
+            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
         return (pixels - self.mean) / self.std
