@@ -3,7 +3,8 @@ import torch
 import torchvision
 
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.models.backbones import build_backbone, remove_head, stages, torchvision_backbone
+from {{cookiecutter.package}}.models import backbones
+from {{cookiecutter.package}}.models.backbones import build_backbone
 
 # One of each family of heads: linear, in a sequence, in a block, a convolution, an attribute of another name.
 FAMILIES = ["resnet18", "vgg11", "mobilenet_v3_small", "squeezenet1_1", "densenet121", "vit_b_32", "swin_t", "alexnet"]
@@ -13,7 +14,7 @@ FAMILIES += ["convnext_tiny", "shufflenet_v2_x0_5", "mnasnet0_5", "efficientnet_
 @pytest.mark.parametrize("name", FAMILIES)
 def test_head_is_found_and_features_fit(name: str) -> None:
     with torch.device("meta"):  # shapes only: no memory, no time
-        backbone = torchvision_backbone(name, pretrained=False)
+        backbone = backbones.torchvision_backbone(name, pretrained=False)
         side = 299 if name == "inception_v3" else 224
         features = backbone.network.eval()(torch.zeros(2, 3, side, side)).flatten(1)
     assert features.shape == (2, backbone.num_features)
@@ -22,12 +23,12 @@ def test_head_is_found_and_features_fit(name: str) -> None:
 
 def test_a_network_without_a_head_is_a_defect() -> None:
     with pytest.raises(TypeError, match="Identity"):
-        remove_head(torch.nn.Identity())
+        backbones.remove_head(torch.nn.Identity())
 
 
 def test_stages_are_in_order_and_hold_all_parameters() -> None:
     network = torchvision.models.resnet18()
-    parts = stages(network)
+    parts = backbones.stages(network)
     counted = sum(parameter.numel() for part in parts for parameter in part.parameters())
     assert counted == sum(parameter.numel() for parameter in network.parameters())
     assert parts[0] is network.conv1

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.training.run_directory import RunSettings, create_run_directory, forget_run_directory
-
+from {{cookiecutter.package}}.training import run_directory
+from {{cookiecutter.package}}.training.run_directory import RunSettings, create_run_directory
 
 pytestmark = pytest.mark.usefixtures("workspace")
 
@@ -16,12 +16,12 @@ def no_launcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for variable in ("RANK", "SLURM_PROCID", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(variable, raising=False)
     yield
-    forget_run_directory()
+    run_directory.forget_run_directory()
 
 
 def create(**settings: str) -> Path:
     directory = create_run_directory(RunSettings(**settings), "digits_mlp")
-    forget_run_directory()
+    run_directory.forget_run_directory()
     return directory
 
 
