@@ -5,7 +5,7 @@ BAKE := $(BIN)/cookiecutter . --no-input --default-config --output-dir
 PROJECT := build/project/image-classifier
 DEMO := build/demo/image-classifier
 
-.PHONY: help setup project test demo docs lint clean
+.PHONY: help setup project test demo bench docs lint clean
 
 help:  ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ project: setup  ## Generate a project with the default answers in build/project
 test: project  ## Test the template, then a project generated from it
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 	cd $(PROJECT) && "$(CURDIR)/$(BIN)/python" -m pytest
+
+bench: project  ## Measure speed against peers and limits; needs CLASSIFIER_DATA
+	$(BIN)/python benchmarks/run.py
 
 demo: setup  ## Generate a project, train three models and show the results
 	rm -rf build/demo && $(BAKE) build/demo

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from baking import PROJECT_TREE, TEMPLATE, bake
+from baking import TEMPLATE, bake
 
 # Names of 2 and of 30 characters wrap import lines at other places than the default does.
 PACKAGES = ["image_classifier", "zz", "handwritten_digit_classifier_a"]
@@ -45,8 +45,8 @@ def rules(pyproject: Path) -> dict[str, Any]:
     return {"line-length": ruff["line-length"], **ruff["lint"]}
 
 
-def test_same_rules_inside_and_outside() -> None:
-    assert rules(PROJECT_TREE / "pyproject.toml") == rules(TEMPLATE / "pyproject.toml")
+def test_same_rules_inside_and_outside(default_bake: Path) -> None:
+    assert rules(default_bake / "pyproject.toml") == rules(TEMPLATE / "pyproject.toml")
 
 
 @pytest.mark.parametrize("command", ["ruff check", "ruff format --check", "mypy"])

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from ..data.facts import ImageFacts
-from .metrics import per_class_metrics, summary_metrics
+from .metrics import StageMetrics, per_class_metrics
 from .monitor import Monitor
 from .optimizers import OptimizerSettings, ParameterGroup, build_optimizer
 from .preprocessing import Preprocess
@@ -52,8 +52,9 @@ class ImageClassifier(LightningModule):
         self.monitor: Monitor = monitor
         self.preprocess = Preprocess(self.facts.mean, self.facts.std)
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
-        self.val_metrics = summary_metrics(self.facts.num_classes, prefix="val/")
-        self.test_metrics = summary_metrics(self.facts.num_classes, prefix="test/")
+        self.train_metrics = StageMetrics("train", self.facts.num_classes)
+        self.val_metrics = StageMetrics("val", self.facts.num_classes)
+        self.test_metrics = StageMetrics("test", self.facts.num_classes)
         self.test_per_class = per_class_metrics(self.facts.num_classes)
         self._frozen: list[nn.Module] = []
 
@@ -63,29 +64,25 @@ class ImageClassifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
         logits = self(images)
-        loss = self.loss(logits, targets)
-        acc = (logits.detach().argmax(dim=1) == targets).float().mean()
-        self.log_dict({"train/loss": loss, "train/acc": acc}, on_step=False, on_epoch=True, batch_size=len(targets))
+        loss: Tensor = self.loss(logits, targets)
+        self.train_metrics.update(loss, logits, targets)
         return loss
 
+    def on_train_epoch_end(self) -> None:
+        self.log_dict(self.train_metrics.compute())
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        logits, loss = self._evaluate(batch)
-        self.val_metrics.update(logits, batch[1])
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(logits), sync_dist=True)
+        self._evaluate(batch, self.val_metrics)
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.val_metrics.compute(), prog_bar=True)
-        self.val_metrics.reset()
 
     def on_test_epoch_start(self) -> None:
-        self.test_metrics.reset()
         self.test_per_class.reset()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        logits, loss = self._evaluate(batch)
-        self.test_metrics.update(logits, batch[1])
+        logits = self._evaluate(batch, self.test_metrics)
         self.test_per_class.update(logits, batch[1])
-        self.log("test/loss", loss, batch_size=len(logits), sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
         self.log_dict(self.test_metrics.compute())
@@ -135,8 +132,9 @@ class ImageClassifier(LightningModule):
         """Keep hyperparameters free of objects, so that every checkpoint loads with ``weights_only=True``."""
         checkpoint["hyper_parameters"] = to_plain(dict(self.hparams))
 
-    def _evaluate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Logits, and the cross-entropy without label smoothing, by which all recipes can be compared."""
+    def _evaluate(self, batch: Batch, metrics: StageMetrics) -> Tensor:
+        """Logits of a batch; its loss has no label smoothing, so that all recipes can be compared by it."""
         images, targets = batch
-        logits = self(images)
-        return logits, F.cross_entropy(logits, targets)
+        logits: Tensor = self(images)
+        metrics.update(F.cross_entropy(logits, targets), logits, targets)
+        return logits
