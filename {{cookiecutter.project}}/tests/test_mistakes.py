@@ -1,5 +1,6 @@
 """Wrong input on the command line: one readable paragraph, status 2, no stack trace, nothing created."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ MISTAKES = [
     (TRANSFER + "--model.backbone resnet18 --model.weights nowhere.pth", ["'nowhere.pth'", "DEFAULT, none"]),
     (TRANSFER + "--model.backbone resnet18 --model.weights none --model.unfreeze some", ["model.unfreeze is 'some'"]),
     ("--model MLPClassifier --data ImageFolderDataModule --data.root nowhere", ["'nowhere'", "not a folder"]),
+    ("--data DigitsDataModule --model lightning.pytorch.demos.boring_classes.BoringModel", ["BoringModel"]),
     ("--config configs/nowhere.yaml", ["configs/nowhere.yaml", "no such file"]),
     ("", ["missing: data, model", "--config configs/digits_cnn.yaml"]),
 ]
@@ -98,6 +100,25 @@ def test_checkpoint_for_other_classes(fit: Fit, photos: Path, capsys: pytest.Cap
     assert "differ in class_names" in message
     assert "'red'" in message
     assert "'rose'" in message
+
+
+def test_resuming_a_schedule_of_another_length(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit(epochs=1)
+    options = ["--config", str(run / "config.yaml"), "--ckpt_path", str(run), "--trainer.max_epochs", "5"]
+    message = mistake(["fit", *options], capsys)
+    assert "trainer.max_epochs is 5" in message
+    assert "Resume with --trainer.max_epochs 1" in message
+
+
+def test_a_checkpoint_imports_nothing(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    """`this` prints a poem when it is imported."""
+    run = fit(epochs=1)
+    file = run / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(file, weights_only=True)
+    checkpoint["bundle"]["config"]["data"]["class_path"] = "this.Zen"
+    torch.save(checkpoint, file)
+    assert "'this.Zen', a class not known here" in mistake(["test", "--ckpt_path", str(run)], capsys)
+    assert "this" not in sys.modules
 
 
 def test_checkpoint_for_other_images(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,10 +42,6 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run(args: Sequence[str]) -> None:
-    # OpenMP's threads spin while they wait, which they read once, when torch is imported. On a machine that they share
-    # with another process (a second rank, a colleague) waiting asleep made a step 10 to 20 times faster.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
     from .console import configure_console
 
     configure_console()

@@ -15,8 +15,6 @@ IRRELEVANT = (
     r".*LeafSpec.*is deprecated.*",  # between Lightning and torch
     r".*`isinstance\(treespec, LeafSpec\)`.*",
     r".*The dirpath has changed from.*",  # a resumed training writes into a directory of its own
-    r".*instantiate_classes.*was deprecated.*",  # between Lightning and jsonargparse
-    r".*only one JsonargparseDeprecationWarning.*",
     r".*recommended to use `self.log\(.*sync_dist=True.*",  # metrics of torchmetrics are synchronised already
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -24,6 +24,7 @@ from .training.callbacks import EarlyStoppingSettings
 from .training.run_directory import RunSettings
 from .training.tracking import TrackingSettings
 
+CLASSES: dict[str, Mapping[str, type]] = {"data": DATA_MODULES, "model": CLASSIFIERS}
 # The project's own W&B settings: read where they exist, before any --config.
 DEFAULT_CONFIGS = ["configs/tracking/wandb.yaml"]
 
@@ -70,9 +71,21 @@ class ClassifierCLI(LightningCLI):
         except argparse.ArgumentError as error:
             raise explain(str(error), self.choices()) from error
 
+        self.require_known_classes()
+
     def choices(self) -> Choices:
         options = {name for verb in self._subcommand_parsers.values() for name in verb.get_defaults().keys()}  # noqa: SIM118
-        return Choices(options, {"data": DATA_MODULES, "model": CLASSIFIERS})
+        return Choices(options, CLASSES)
+
+    def require_known_classes(self) -> None:
+        """Refuse, before it is trained, what could not be loaded from its checkpoint again."""
+        for section, classes in CLASSES.items():
+            path = self.config[self.config.subcommand][section].class_path
+            if bare_name(path) not in classes:
+                raise UserError(
+                    f"{section} is {path!r}, a class that checkpoints do not know. Add it to the table in the "
+                    f"package's {'data' if section == 'data' else 'models'}/__init__.py. It has: {', '.join(classes)}."
+                )
 
     def _parse_ckpt_path(self) -> None:
         """Leave the config as it is: the base class would merge a checkpoint's hyperparameters into it."""
@@ -95,6 +108,13 @@ class ClassifierCLI(LightningCLI):
 
     @property
     def resolved_config(self) -> dict[str, Any]:
-        """The whole config of the verb as plain types, without what is computed from it."""
+        """The whole config of the verb as plain types, without what is computed from it; classes by bare name."""
         parser = self._parser(self.subcommand)
-        return yaml.safe_load(parser.dump(self.config[str(self.subcommand)]))
+        config = yaml.safe_load(parser.dump(self.config[str(self.subcommand)]))
+        for section in CLASSES:
+            config[section]["class_path"] = bare_name(config[section]["class_path"])
+        return config
+
+
+def bare_name(class_path: str) -> str:
+    return class_path.rsplit(".", 1)[-1]

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from {{cookiecutter.package}}.data import ImageFacts
+from {{cookiecutter.package}}.deployment.checkpoint import data_config, find_checkpoint
 from {{cookiecutter.package}}.deployment.checkpoint import load_classifier, read_checkpoint
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.models import TransferClassifier
@@ -32,14 +33,20 @@ def test_only_classes_of_the_table_are_built(facts: ImageFacts) -> None:
             load_classifier(checkpoint_of(model, {}, name))
 
 
+def test_data_sets_of_the_table_only() -> None:
+    checkpoint = {"bundle": {"config": {"data": {"class_path": "this.Zen"}}}}
+    with pytest.raises(UserError, match=r"'this\.Zen', a class not known here.*DigitsDataModule"):
+        data_config(checkpoint)
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.ckpt.*does not exist"):
-        read_checkpoint(tmp_path / "nowhere.ckpt")
+        find_checkpoint(tmp_path / "nowhere.ckpt", "best")
 
 
 def test_run_without_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"checkpoints/best\.ckpt' does not exist"):
-        read_checkpoint(tmp_path)
+    with pytest.raises(UserError, match=r"checkpoints/last\.ckpt' does not exist"):
+        find_checkpoint(tmp_path, "last")
 
 
 class Exploit:

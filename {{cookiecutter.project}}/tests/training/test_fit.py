@@ -57,6 +57,7 @@ def test_resolved_config_repeats_the_run(fit: Fit, capsys: pytest.CaptureFixture
     main(["fit", "--config", str(run / "config.yaml")])
     again = Path(capsys.readouterr().out.strip().splitlines()[-1])
     assert metrics(run) == metrics(again)
+    assert again.parent.name == run.parent.name
 
 
 def test_ends_with_the_best_weights(fit: Fit) -> None:
@@ -65,7 +66,7 @@ def test_ends_with_the_best_weights(fit: Fit) -> None:
     run = fit(*options, "--model.schedule.factor", "0.99", "--early_stopping.patience", "2", epochs=12)
     rows = [row for row in metrics(run) if row["val/loss"]]
     losses = [float(row["val/loss"]) for row in rows]
-    best = read_checkpoint(run)
+    best = read_checkpoint(run / "checkpoints" / "best.ckpt")
     assert best["bundle"]["metrics"]["val/loss"] == pytest.approx(min(losses))
     assert summary(run)["best"] == pytest.approx(min(losses))
     assert best["epoch"] == losses.index(min(losses))
@@ -85,7 +86,7 @@ def test_resumes_where_it_stopped(fit: Fit) -> None:
     constant = ["--model.schedule.name", "constant"]
     whole = fit(*constant, epochs=3)
     part = fit(*constant, epochs=2)
-    resumed = fit(*constant, "--ckpt_path", str(part / "checkpoints" / "last.ckpt"), epochs=3)
+    resumed = fit(*constant, "--ckpt_path", str(part), epochs=3)
     left, right = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, resumed))
     assert right["global_step"] == left["global_step"] == 15
     assert right["epoch"] == 2

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from ..data import DATA_MODULES
 from ..errors import UserError, did_you_mean
 from ..models import CLASSIFIERS, ImageClassifier
 
 Checkpoint = dict[str, Any]
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint, or the best one of a run directory, onto the CPU.
+def find_checkpoint(path: Path, name: Literal["best", "last"]) -> Path:
+    """The file itself, or the checkpoint of that name in a run directory.
 
     Raises:
-        UserError: there is no such file, it holds more than plain data, or it was not written by this project.
+        UserError: there is no such file.
     """
-    file = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
+    file = path / "checkpoints" / f"{name}.ckpt" if path.is_dir() else path
     if not file.is_file():
         raise UserError(
             f"ckpt_path is {str(path)!r}: {str(file)!r} does not exist. Give a .ckpt file or a run directory."
         )
+    return file
+
+
+def read_checkpoint(file: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        UserError: it holds more than plain data, or it was not written by this project.
+    """
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
@@ -38,6 +48,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "Give a checkpoint of its fit; weights of other models go to --model.weights of a TransferClassifier."
         )
     return checkpoint
+
+
+def data_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Class and arguments of the data set of the training, as a config has them.
+
+    Raises:
+        UserError: the checkpoint names a class that is not in the fixed table.
+    """
+    config: dict[str, Any] = checkpoint["bundle"]["config"]["data"]
+    if config["class_path"] not in DATA_MODULES:
+        raise UserError(
+            f"the checkpoint's data set is {config['class_path']!r}, a class not known here. "
+            f"{did_you_mean(config['class_path'], DATA_MODULES)}"
+        )
+    return config
 
 
 def load_classifier(checkpoint: Checkpoint) -> ImageClassifier:

@@ -12,17 +12,19 @@ import torch
 import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..data import ImageDataModule, ImageFacts
-from ..deployment.checkpoint import Checkpoint, load_classifier, read_checkpoint
+from ..deployment.checkpoint import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
 from ..deployment.predictions import write_predictions
 from ..errors import UserError
 from ..lightning_cli import ClassifierCLI
 from ..models import ImageClassifier
 from .results import evaluate_test_split, print_results
 
-SECTIONS = ("seed_everything", "data", "model")
-NO_CHECKPOINT: Checkpoint = {"bundle": {"config": {}}}
+NO_CHECKPOINT: Checkpoint = {
+    "bundle": {"model": "MLPClassifier", "config": {"data": {"class_path": "DigitsDataModule"}}}
+}
 SKIPPED = {"model", "dataloaders", "datamodule", "ckpt_path", "weights_only", "verbose", "return_predictions"}
 
 
@@ -31,9 +33,9 @@ class EvaluationCLI(ClassifierCLI):
 
     def __init__(self, verb: str, checkpoint: Checkpoint, options: list[str]) -> None:
         self.checkpoint = checkpoint
-        trained = checkpoint["bundle"]["config"]
-        config = yaml.safe_dump({name: trained[name] for name in SECTIONS if name in trained})
-        super().__init__([verb, f"--config={config}", *options])
+        # The parser imports what a config names: give it names of the fixed tables only.
+        config = {"data": data_config(checkpoint), "model": checkpoint["bundle"]["model"]}
+        super().__init__([verb, f"--config={yaml.safe_dump(config)}", *options])
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -53,11 +55,13 @@ class EvaluationCLI(ClassifierCLI):
         require_same_facts(self.model.facts, self.datamodule.facts)
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
+        if self.subcommand == "predict":  # the predictions are one list, in the order of the images
+            kwargs |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}
         return super().instantiate_trainer(callbacks, logger=False, enable_checkpointing=False, **kwargs)
 
     def validate(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
         metrics = self.trainer.validate(model, datamodule=datamodule, verbose=False)[0]
-        print(json.dumps(metrics, indent=2))
+        rank_zero_only(print)(json.dumps(metrics, indent=2))
 
     def test(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
         results = evaluate_test_split(self.trainer, model, datamodule)
@@ -80,10 +84,10 @@ def evaluate(verb: str, options: list[str]) -> None:
     finder.add_argument("--ckpt_path")
     path = finder.parse_known_args(options)[0].ckpt_path
     if {"-h", "--help"} & set(options):
-        EvaluationCLI(verb, NO_CHECKPOINT, options)  # prints help and exits
+        EvaluationCLI(verb, NO_CHECKPOINT, ["--help"])  # prints and exits
     if path is None:
         raise UserError(f"{verb} needs a checkpoint: --ckpt_path with a run directory or a .ckpt file of one.")
-    EvaluationCLI(verb, read_checkpoint(Path(path)), options)
+    EvaluationCLI(verb, read_checkpoint(find_checkpoint(Path(path), "best")), options)
 
 
 def require_same_facts(trained: ImageFacts, given: ImageFacts) -> None:

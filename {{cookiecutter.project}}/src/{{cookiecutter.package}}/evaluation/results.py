@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
@@ -93,6 +94,7 @@ def collect_results(model: ImageClassifier, metrics: Mapping[str, float]) -> Spl
     )
 
 
+@rank_zero_only
 def print_results(results: SplitResults, title: str) -> None:
     """Show a table: the classes, the worst first, and the whole below."""
     table = Table(title=title, caption=f"accuracy {results.acc:.2%} on {results.num_images:,} test images")

@@ -132,8 +132,8 @@ def download_errors(name: str, pretrained: bool) -> Iterator[None]:
             raise
         raise UserError(
             f"model.weights is 'DEFAULT', and the weights of {name!r} could not be downloaded ({first_line(error)}). "
-            "Get the file on another machine and pass --model.weights FILE, or train from scratch with "
-            "--model.weights none --model.head_epochs 0."
+            "Get the file on another machine and pass --model.weights FILE, or train from scratch with --model.weights "
+            "none --model.head_epochs 0 --model.unfreeze all --model.backbone_lr_factor 1."
         ) from error
 
 

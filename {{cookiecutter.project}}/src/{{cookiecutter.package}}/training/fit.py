@@ -11,9 +11,11 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ..deployment.checkpoint import read_checkpoint
+from ..deployment.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from ..errors import UserError
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
 from ..lightning_cli import ClassifierCLI
@@ -21,6 +23,8 @@ from .callbacks import build_callbacks
 from .fine_tuning import count, count_trainable
 from .run_directory import create_run_directory, forget_run_directory
 from .tracking import build_loggers, finish_wandb, sync_command
+
+LAID_OUT = {"onecycle", "cosine"}  # schedules that depend on the number of steps
 
 log = logging.getLogger(__name__)
 
@@ -37,28 +41,30 @@ class FitCLI(ClassifierCLI):
         return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
 
     def instantiate_classes(self) -> None:
-        ckpt_path = self.config["fit"].ckpt_path
-        if ckpt_path is not None:
-            read_checkpoint(Path(ckpt_path))  # refuses what could not be resumed, before anything is created
+        settings = self.config["fit"]
+        if settings.ckpt_path is not None:
+            file = find_checkpoint(Path(settings.ckpt_path), "last")
+            require_same_length(read_checkpoint(file), settings.trainer.max_epochs)
+            settings.ckpt_path = str(file)
         super().instantiate_classes()
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
         config, settings = self.resolved_config, self.config_init["fit"]
+        self.recipe = config["run"]["name"] = settings.run.name or self.recipe
         self.directory = create_run_directory(settings.run, self.recipe)
         save_config(config, self.directory)
         own = build_callbacks(settings.monitor, settings.early_stopping, self.directory, config)
-        return super().instantiate_trainer(
+        trainer = super().instantiate_trainer(
             default_root_dir=self.directory,
             logger=build_loggers(settings.tracking, self.directory, self.recipe, config),
             callbacks=[*own, *callbacks],
-            strategy=self.strategy(settings.trainer.strategy),
             **kwargs,
         )
-
-    def strategy(self, asked: Any) -> Any:
-        """DDP, told to expect parameters without a gradient, where the model has frozen stages."""
-        staged = bool(self.model.frozen_modules(epoch=0))
-        return "ddp_find_unused_parameters_true" if asked == "ddp" and staged else asked
+        if isinstance(trainer.strategy, DDPStrategy) and self.model.frozen_modules(epoch=0):
+            # All parameters are in DDP from the start, and frozen ones have no gradient. The strategy is only known
+            # here: `auto` becomes DDP on several devices.
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+        return trainer
 
     def fit(self, ckpt_path: str | None = None, **kwargs: Any) -> None:
         """Train, test and write ``summary.json``; the last line printed is the run directory."""
@@ -104,6 +110,18 @@ def recipe_name(options: list[str]) -> str:
             following = options[position + 1] if position + 1 < len(options) else ""
             return Path(value or following).stem or "custom"
     return "custom"
+
+
+def require_same_length(checkpoint: Checkpoint, max_epochs: int) -> None:
+    """Refuse to resume a schedule that was laid out for another number of epochs."""
+    trained = checkpoint["bundle"]["config"]
+    schedule = checkpoint["hyper_parameters"]["schedule"]["name"]
+    if schedule in LAID_OUT and trained["trainer"]["max_epochs"] != max_epochs:
+        raise UserError(
+            f"trainer.max_epochs is {max_epochs}, and the checkpoint's {schedule} schedule was laid out for "
+            f"{trained['trainer']['max_epochs']} epochs. Resume with --trainer.max_epochs "
+            f"{trained['trainer']['max_epochs']}."
+        )
 
 
 @rank_zero_only

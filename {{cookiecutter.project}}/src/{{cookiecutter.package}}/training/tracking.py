@@ -95,8 +95,12 @@ def start_wandb(
 def finish_wandb(exit_code: int = 0) -> None:
     """Close the W&B run, if one is open, so that the next training of this process starts another."""
     wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
+    if wandb is None or wandb.run is None:
+        return
+    try:
         wandb.finish(exit_code)
+    except Exception as error:  # the training is over, and its record is on disk
+        log.warning("W&B did not close its run (%s: %s).", type(error).__name__, error)
 
 
 def sync_command(loggers: list[Logger]) -> str | None:
