@@ -5,6 +5,9 @@ BAKE := $(BIN)/cookiecutter . --no-input --default-config --output-dir
 PROJECT := build/project/image-classifier
 DEMO := build/demo/image-classifier
 
+# OpenMP's threads spin while they wait, unless told to sleep: tests run side by side, and would starve each other.
+test: export OMP_WAIT_POLICY := PASSIVE
+
 .PHONY: help setup project test demo bench docs lint clean
 
 help:  ## List what make can do

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from {{cookiecutter.package}}.evaluation.evaluate import EvaluationCLI
-from {{cookiecutter.package}}.training.fit import FitCLI
+from {{cookiecutter.package}}.verbs.evaluate import EvaluationCLI
+from {{cookiecutter.package}}.verbs.fit import FitCLI
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))

@@ -42,16 +42,16 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run(args: Sequence[str]) -> None:
-    from .console import configure_console
+    from .verbs.console import configure_console
 
     configure_console()
     verb, *options = args
     if verb == "fit":
-        from .training.fit import fit
+        from .verbs.fit import fit
 
         fit(options)
     else:
-        from .evaluation.evaluate import evaluate
+        from .verbs.evaluate import evaluate
 
         evaluate(verb, options)
 

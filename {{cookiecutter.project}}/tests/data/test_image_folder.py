@@ -82,6 +82,14 @@ def test_unreadable_image(photos: Path, unreadable: str, caplog: pytest.LogCaptu
         assert "broken.jpg" in caplog.text
 
 
+def test_unreadable_image_that_is_only_decoded_in_training(photos: Path) -> None:
+    for file in sorted((photos / "red").iterdir()):
+        file.write_text("no image")
+    data = module(photos, cache="none")
+    with pytest.raises(UserError, match=r"photos/red/.* cannot be read.*--data\.cache auto"):
+        list(data.train_dataloader())
+
+
 def test_missing_folder(workspace: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root is .*nowhere.*not a folder.*ROOT/<class>"):
         _ = module(workspace / "nowhere").facts

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from {{cookiecutter.package}}.data import ImageFacts
-from {{cookiecutter.package}}.deployment.checkpoint import data_config, find_checkpoint
-from {{cookiecutter.package}}.deployment.checkpoint import load_classifier, read_checkpoint
+from {{cookiecutter.package}}.deployment import checkpoint as bundles
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.models import TransferClassifier
 from {{cookiecutter.package}}.models.settings import to_plain
@@ -20,7 +19,7 @@ def test_rebuilds_without_the_file_of_weights(facts: ImageFacts, tmp_path: Path)
     """A checkpoint trained from a file of weights that is long gone."""
     model = TransferClassifier(facts, backbone="resnet18", weights="none", input_size=32)
     hparams = to_plain(dict(model.hparams)) | {"weights": str(tmp_path / "gone.pth")}
-    loaded = load_classifier(checkpoint_of(model, hparams, "TransferClassifier"))
+    loaded = bundles.load_classifier(checkpoint_of(model, hparams, "TransferClassifier"))
     images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     assert torch.equal(loaded(images), model.eval()(images))
     assert not loaded.training
@@ -30,23 +29,23 @@ def test_only_classes_of_the_table_are_built(facts: ImageFacts) -> None:
     model = TransferClassifier(facts, backbone="resnet18", weights="none")
     for name in ("os.system", "MLPClasifier"):
         with pytest.raises(UserError, match=rf"'{name}', a class not known here.*MLPClassifier"):
-            load_classifier(checkpoint_of(model, {}, name))
+            bundles.load_classifier(checkpoint_of(model, {}, name))
 
 
 def test_data_sets_of_the_table_only() -> None:
     checkpoint = {"bundle": {"config": {"data": {"class_path": "this.Zen"}}}}
     with pytest.raises(UserError, match=r"'this\.Zen', a class not known here.*DigitsDataModule"):
-        data_config(checkpoint)
+        bundles.data_config(checkpoint)
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.ckpt.*does not exist"):
-        find_checkpoint(tmp_path / "nowhere.ckpt", "best")
+        bundles.find_checkpoint(tmp_path / "nowhere.ckpt", "best")
 
 
 def test_run_without_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"checkpoints/last\.ckpt' does not exist"):
-        find_checkpoint(tmp_path, "last")
+        bundles.find_checkpoint(tmp_path, "last")
 
 
 class Exploit:
@@ -62,11 +61,11 @@ def test_damaged_or_dangerous(workspace: Path, content: str) -> None:
     else:
         torch.save({"bundle": Exploit()}, file)
     with pytest.raises(UserError, match=r"bad\.ckpt', which cannot be read"):
-        read_checkpoint(file)
+        bundles.read_checkpoint(file)
     assert not (workspace / "executed").exists()
 
 
 def test_checkpoint_of_another_project(tmp_path: Path) -> None:
     torch.save({"state_dict": {"weight": torch.zeros(2)}}, tmp_path / "other.ckpt")
     with pytest.raises(UserError, match=r"other\.ckpt', which this project did not write"):
-        read_checkpoint(tmp_path / "other.ckpt")
+        bundles.read_checkpoint(tmp_path / "other.ckpt")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
+from ..errors import UserError
 from .decoding import Decoding
 
 
@@ -73,8 +74,17 @@ class UndecodedImages:
         return len(self.files)
 
     def __getitem__(self, index: Tensor, /) -> Tensor:
-        images = np.stack([self.decoding.decode(self.files[position]) for position in index.tolist()])
+        images = np.stack([self._decode(self.files[position]) for position in index.tolist()])
         return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+    def _decode(self, file: Path) -> NDArray[np.uint8]:
+        try:
+            return self.decoding.decode(file)
+        except OSError as error:
+            raise UserError(
+                f"{str(file)!r} cannot be read: {error}. Mend or remove it, or let --data.cache auto find all such "
+                "files before the training, and --data.unreadable skip leave them out."
+            ) from error
 
 
 def decode_into_memory(files: Sequence[Path], decoding: Decoding, description: str) -> tuple[Tensor, dict[Path, str]]:

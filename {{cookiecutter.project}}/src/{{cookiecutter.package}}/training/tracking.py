@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class TrackingSettings:
 
     Attributes:
         wandb: ``auto`` is online when the user is logged in and offline when not; ``off`` switches W&B off.
-        project: W&B project.
+        project: W&B project; None is the name of this package.
         entity: W&B user or team; None is the personal default.
         tags: of the W&B run.
         group: of the W&B run, for seeds of one recipe, say.
@@ -40,9 +41,8 @@ def build_loggers(settings: TrackingSettings, directory: Path, recipe: str, conf
     """The CSV logger, and the W&B logger where it is wanted and can be had."""
     loggers: list[Logger] = [CSVLogger(directory, name="", version="")]
     mode = wandb_mode(settings)
-    if mode != "off":
-        loggers += start_wandb(settings, mode, directory, recipe, config)
-    return loggers
+    wandb = start_wandb(settings, mode, directory, recipe, config) if mode != "off" else None
+    return [*loggers, wandb] if wandb is not None else loggers
 
 
 def wandb_mode(settings: TrackingSettings) -> str:
@@ -66,46 +66,50 @@ def logged_in() -> bool:
         return False
 
 
+@rank_zero_only
 def start_wandb(
     settings: TrackingSettings, mode: str, directory: Path, recipe: str, config: dict[str, Any]
-) -> list[Logger]:
-    """A list with the W&B logger, or an empty one, with a warning, when W&B does not work."""
+) -> Logger | None:
+    """Start a run, on rank zero, and give its logger; None, after a warning, when W&B does not work."""
     try:
         import wandb
         from lightning.pytorch.loggers import WandbLogger
 
-        logger = WandbLogger(
+        run = wandb.init(
             name=f"{recipe}/{directory.name}",
-            save_dir=directory,
-            offline=mode == "offline",
-            project=settings.project,
+            dir=directory,
+            mode=mode,  # type: ignore[arg-type]
+            project=settings.project or __package__.split(".")[0],
             entity=settings.entity,
             tags=settings.tags,
             group=settings.group,
             config=config,
             settings=wandb.Settings(silent=True),
         )
-        _ = logger.experiment  # starts the run now, while failing is cheap
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return WandbLogger(experiment=run)
     except Exception as error:  # whatever W&B raises, a training must not end by it
         log.warning("W&B does not work (%s: %s); metrics go to metrics.csv only.", type(error).__name__, error)
-        return []
-    return [logger]
+        return None
 
 
 def finish_wandb(exit_code: int = 0) -> None:
     """Close the W&B run, if one is open, so that the next training of this process starts another."""
-    wandb = sys.modules.get("wandb")
-    if wandb is None or wandb.run is None:
-        return
     try:
-        wandb.finish(exit_code)
+        if run := open_run():
+            run.finish(exit_code)
     except Exception as error:  # the training is over, and its record is on disk
         log.warning("W&B did not close its run (%s: %s).", type(error).__name__, error)
 
 
-def sync_command(loggers: list[Logger]) -> str | None:
-    """The command that uploads an offline W&B run; None where there is nothing to upload."""
-    for logger in loggers:
-        if getattr(logger, "_offline", False):
-            return f"wandb sync {Path(logger.experiment.dir).parent}"  # type: ignore[attr-defined]
-    return None
+def sync_command() -> str | None:
+    """The command that uploads the W&B run, if it is an offline one."""
+    run = open_run()
+    return f"wandb sync {os.path.relpath(Path(run.dir).parent)}" if run and run.offline else None
+
+
+def open_run() -> Any:
+    """The W&B run of this process, or None; W&B is not imported for it."""
+    wandb = sys.modules.get("wandb")
+    return wandb.run if wandb is not None else None

@@ -23,7 +23,7 @@ def configure_console() -> None:
     """Log this package's lines as they are, on rank zero, and Lightning's only from warnings upward."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     own_level = logging.INFO if getattr(rank_zero_only, "rank", 0) == 0 else logging.ERROR
-    logging.getLogger(__package__).setLevel(own_level)
+    logging.getLogger(__package__.split(".")[0]).setLevel(own_level)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in IRRELEVANT:

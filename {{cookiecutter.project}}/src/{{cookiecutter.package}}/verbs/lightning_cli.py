@@ -13,16 +13,17 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from ..data import DATA_MODULES, ImageDataModule
+from ..data.facts import ImageFacts
+from ..errors import UserError
+from ..models import CLASSIFIERS, ImageClassifier
+from ..models.monitor import Monitor
+from ..training.callbacks import EarlyStoppingSettings
+from ..training.run_directory import RunSettings
+from ..training.tracking import TrackingSettings
+
 # Recipes name data modules and classifiers without a path: jsonargparse finds bare names among imported subclasses.
 from .cli_errors import Choices, explain, mistake_within
-from .data import DATA_MODULES, ImageDataModule
-from .data.facts import ImageFacts
-from .errors import UserError
-from .models import CLASSIFIERS, ImageClassifier
-from .models.monitor import Monitor
-from .training.callbacks import EarlyStoppingSettings
-from .training.run_directory import RunSettings
-from .training.tracking import TrackingSettings
 
 CLASSES: dict[str, Mapping[str, type]] = {"data": DATA_MODULES, "model": CLASSIFIERS}
 # The project's own W&B settings: read where they exist, before any --config.

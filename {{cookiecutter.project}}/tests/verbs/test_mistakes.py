@@ -8,7 +8,7 @@ import torch
 
 from {{cookiecutter.package}}.cli import main
 
-from .conftest import Fit
+from ..conftest import Fit
 
 MLP = "--data DigitsDataModule --model MLPClassifier "
 CNN = "--data DigitsDataModule --model CNNClassifier "

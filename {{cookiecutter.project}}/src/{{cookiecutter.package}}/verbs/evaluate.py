@@ -18,9 +18,9 @@ from ..data import ImageDataModule, ImageFacts
 from ..deployment.checkpoint import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
 from ..deployment.predictions import write_predictions
 from ..errors import UserError
-from ..lightning_cli import ClassifierCLI
+from ..evaluation.results import evaluate_test_split, print_results
 from ..models import ImageClassifier
-from .results import evaluate_test_split, print_results
+from .lightning_cli import ClassifierCLI
 
 NO_CHECKPOINT: Checkpoint = {
     "bundle": {"model": "MLPClassifier", "config": {"data": {"class_path": "DigitsDataModule"}}}

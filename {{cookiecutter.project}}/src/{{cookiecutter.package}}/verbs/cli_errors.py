@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from .errors import UserError, did_you_mean
+from ..errors import UserError, did_you_mean
 
 Classes = Mapping[str, Mapping[str, type]]
 Rule = Callable[["Problem"], str]

@@ -18,11 +18,11 @@ from ..deployment.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from ..errors import UserError
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
-from ..lightning_cli import ClassifierCLI
-from .callbacks import build_callbacks
-from .fine_tuning import count, count_trainable
-from .run_directory import create_run_directory, forget_run_directory
-from .tracking import build_loggers, finish_wandb, sync_command
+from ..training.callbacks import build_callbacks
+from ..training.fine_tuning import count, count_trainable
+from ..training.run_directory import create_run_directory, forget_run_directory
+from ..training.tracking import build_loggers, finish_wandb, sync_command
+from .lightning_cli import ClassifierCLI
 
 LAID_OUT = {"onecycle", "cosine"}  # schedules that depend on the number of steps
 
@@ -79,7 +79,7 @@ class FitCLI(ClassifierCLI):
     def conclude(self, results: SplitResults, seconds: float) -> None:
         write_summary(self.directory, results, self.facts_of_run(seconds))
         print_results(results, f"{self.recipe}: test split, best weights")
-        upload = sync_command(self.trainer.loggers)
+        upload = sync_command()
         if upload:
             print(f"W&B was offline. To upload this run: {upload}")
         print(os.path.relpath(self.directory))
