@@ -1,0 +1,52 @@
+"""What is measured, in the order in which a round measures it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Program:
+    """A file that prints, as its last line, its figures as JSON.
+
+    Attributes:
+        name: of its rows in the results.
+        title: of its rows on the page.
+        file: in this folder; those outside ``peers/`` are told where the generated project is.
+        arguments: beside ``--data``, ``--seed`` and ``--smoke``, which every program takes.
+        needs_keras: runs in the environment that holds Keras, and nothing of the project.
+    """
+
+    name: str
+    title: str
+    file: str
+    arguments: tuple[str, ...] = ()
+    needs_keras: bool = False
+
+
+MLP = ("--recipe", "mnist_mlp")
+CNN = ("--recipe", "mnist_cnn")
+FASHION = ("--recipe", "fashion_cnn")
+
+PROGRAMS = (
+    Program("tutorial", "PyTorch tutorial loop, MNIST", "peers/tutorial_mnist.py"),
+    Program("ours_mlp", "`fit`, mnist_mlp", "ours/fit.py", MLP),
+    Program("keras_mlp", "Keras tutorial MLP, MNIST", "peers/keras_mlp.py", needs_keras=True),
+    Program("bare_mlp", "bare loop, mnist_mlp", "limit/bare_loop.py", MLP),
+    Program("ours_mlp_curve", "`fit` until 97.8 %, mnist_mlp", "ours/time_to_accuracy.py", MLP),
+    Program("keras_cnn", "Keras tutorial CNN, MNIST", "peers/keras_cnn.py", ("--dataset", "MNIST"), needs_keras=True),
+    Program("ours_cnn", "`fit`, mnist_cnn", "ours/fit.py", CNN),
+    Program("bare_cnn", "bare loop, mnist_cnn", "limit/bare_loop.py", CNN),
+    Program(
+        "keras_fashion",
+        "Keras tutorial CNN, Fashion-MNIST",
+        "peers/keras_cnn.py",
+        ("--dataset", "FashionMNIST"),
+        needs_keras=True,
+    ),
+    Program("ours_fashion", "`fit`, fashion_cnn", "ours/fit.py", FASHION),
+    Program("image_folder", "ImageFolder + DataLoader, 2 workers", "peers/image_folder.py"),
+    Program("ours_photos", "ImageFolderDataModule", "ours/photo_loader.py"),
+    Program("evaluation_mlp", "evaluation, mnist_mlp", "ours/evaluation_speed.py", MLP),
+    Program("evaluation_cnn", "evaluation, mnist_cnn", "ours/evaluation_speed.py", CNN),
+)
