@@ -79,4 +79,5 @@ def test_every_file_parses(default_bake: Path) -> None:
 
 def test_settings_parse_before_they_are_rendered() -> None:
     """So that Ruff, editors and review work on the template in place."""
-    tomllib.loads((PROJECT_TREE / "pyproject.toml").read_text(encoding="utf-8"))
+    settings = tomllib.loads((PROJECT_TREE / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "ruff" in settings["tool"]
