@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -25,6 +27,15 @@ def test_numbers_against_pencil_and_paper(model: MLPClassifier) -> None:
     assert [c.precision for c in results.classes] == pytest.approx([3 / 5, 4 / 5, 0])
     assert [c.recall for c in results.classes] == pytest.approx([3 / 4, 1, 0])
     assert [c.f1 for c in results.classes] == pytest.approx([2 / 3, 8 / 9, 0])
+
+
+def test_names_are_data(facts: ImageFacts, capsys: pytest.CaptureFixture[str]) -> None:
+    """Square brackets are Rich's markup, and may stand in the name of a folder."""
+    model = MLPClassifier(replace(facts, class_names=["[red]cat", "dog", "[/]"]))
+    model.test_per_class.update(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]))
+    print_results(collect_results(model, {"test/loss": 0.5, "test/acc": 1.0, "test/f1": 1.0}), "runs/[bold]")
+    out = capsys.readouterr().out
+    assert [name for name in ("[red]cat", "[/]", "runs/[bold]") if name not in out] == []
 
 
 def test_table_shows_the_worst_class_first(model: MLPClassifier, capsys: pytest.CaptureFixture[str]) -> None:

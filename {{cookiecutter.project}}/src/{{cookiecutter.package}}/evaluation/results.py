@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..data import ImageDataModule
@@ -97,13 +98,13 @@ def collect_results(model: ImageClassifier, metrics: Mapping[str, float]) -> Spl
 @rank_zero_only
 def print_results(results: SplitResults, title: str) -> None:
     """Show a table: the classes, the worst first, and the whole below."""
-    table = Table(title=title, caption=f"accuracy {results.acc:.2%} on {results.num_images:,} test images")
+    table = Table(title=escape(title), caption=f"accuracy {results.acc:.2%} on {results.num_images:,} test images")
     for heading in ("class", "images", "precision", "recall", "F1"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     worst_first = sorted(results.classes, key=lambda result: result.f1)
     for result in worst_first[:MAX_CLASSES_SHOWN]:
         shares = (f"{share:.3f}" for share in (result.precision, result.recall, result.f1))
-        table.add_row(result.name, f"{result.num_images:,}", *shares)
+        table.add_row(escape(result.name), f"{result.num_images:,}", *shares)
     table.add_section()
     table.add_row("macro average", f"{results.num_images:,}", "", "", f"{results.f1:.3f}")
     Console().print(table)
