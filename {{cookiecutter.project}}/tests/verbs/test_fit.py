@@ -82,7 +82,7 @@ def test_every_checkpoint_is_plain_data(fit: Fit) -> None:
 
 
 def test_resumes_where_it_stopped(fit: Fit) -> None:
-    """Three epochs, against two and a third one: the same weights."""
+    """Three epochs, against two and a third one: the same step and epoch."""
     constant = ["--model.schedule.name", "constant"]
     whole = fit(*constant, epochs=3)
     part = fit(*constant, epochs=2)

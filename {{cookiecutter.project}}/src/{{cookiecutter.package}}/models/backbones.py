@@ -80,23 +80,13 @@ def timm_backbone(name: str, pretrained: bool) -> Backbone:
 
     model = name.removeprefix(TIMM_PREFIX)
     if model.split(".")[0] not in timm.list_models():
-        raise UserError(f"model.backbone is {name!r}, which timm does not have. {nearest_timm(model)}")
+        known = [TIMM_PREFIX + found for found in timm.list_models()]
+        raise UserError(f"model.backbone is {name!r}, which timm does not have. {did_you_mean(name, known)}")
     with download_errors(name, pretrained):
         network: Any = timm.create_model(model, pretrained=pretrained, num_classes=0)
     num_features = getattr(network, "head_hidden_size", None) or network.num_features
     expected: Any = network.pretrained_cfg
     return Backbone(network, num_features, list(expected["mean"]), list(expected["std"]))
-
-
-def nearest_timm(model: str) -> str:
-    """The nearest names: all 1,300 would bury them."""
-    import difflib
-
-    import timm
-
-    near = difflib.get_close_matches(model, timm.list_models(), n=5)
-    hint = f"Nearest: {', '.join(TIMM_PREFIX + found for found in near)}. " if near else ""
-    return f"{hint}timm.list_models() lists all."
 
 
 def remove_head(network: nn.Module) -> int:

@@ -13,7 +13,6 @@ IRRELEVANT = (
     r".*smaller than the logging interval.*",  # metrics are logged once an epoch
     r".*Experiment logs directory.*exists and is not empty.*",  # the run directory, new, with its config
     r".*LeafSpec.*is deprecated.*",  # between Lightning and torch
-    r".*`isinstance\(treespec, LeafSpec\)`.*",
     r".*The dirpath has changed from.*",  # a resumed training writes into a directory of its own
     r".*recommended to use `self.log\(.*sync_dist=True.*",  # metrics of torchmetrics are synchronised already
 )
