@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +14,26 @@ main(["--help"])
 print(sorted({"torch", "lightning", "numpy", "wandb", "sklearn", "jsonargparse"} & set(sys.modules)))
 """
 
+PRINT_MODULES_OF_A_FIT = """
+import sys
+from {{cookiecutter.package}}.cli import main
+main(["fit", "--config", sys.argv[1], "--config", sys.argv[2], "--data.root", sys.argv[3]])
+print(sorted({"matplotlib", "scipy", "sklearn", "pandas", "wandb", "gradio"} & set(sys.modules)))
+"""
+CONFIGS = Path(__file__).parents[1] / "configs"
+
 
 def test_help_lists_the_verbs_without_importing_torch() -> None:
     result = subprocess.run([sys.executable, "-c", PRINT_HEAVY_MODULES], capture_output=True, text=True, check=True)
     for verb in VERBS:
         assert f"  {verb} " in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_fit_imports_nothing_that_it_does_not_use(mnist_root: Path) -> None:
+    configs = [str(CONFIGS / "mnist_mlp.yaml"), str(CONFIGS / "trainer" / "debug.yaml")]
+    words = [sys.executable, "-c", PRINT_MODULES_OF_A_FIT, *configs, str(mnist_root)]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
 
 

@@ -42,17 +42,18 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run(args: Sequence[str]) -> None:
-    from .verbs.console import configure_console
+    from .verbs.startup import quick_imports
 
-    configure_console()
     verb, *options = args
-    if verb == "fit":
+    with quick_imports():
+        from .verbs.console import configure_console
+        from .verbs.evaluate import evaluate
         from .verbs.fit import fit
 
+    configure_console()
+    if verb == "fit":
         fit(options)
     else:
-        from .verbs.evaluate import evaluate
-
         evaluate(verb, options)
 
 

@@ -1,10 +1,11 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
 from {{cookiecutter.package}}.data.labelled_images import LabelledImages
-from {{cookiecutter.package}}.data.splits import carve, split_hash
+from {{cookiecutter.package}}.data.splits import apportion, carve, split_hash
 from {{cookiecutter.package}}.errors import UserError
 
 LABELS = [0] * 60 + [1] * 30 + [2] * 10
@@ -15,6 +16,21 @@ def test_stratified_disjoint_and_complete() -> None:
     kept, carved = carve(LABELS, 0.2, seed=0, name="val", class_names=NAMES)
     assert sorted(kept + carved) == list(range(100))
     assert Counter(LABELS[i] for i in carved) == {0: 12, 1: 6, 2: 2}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "total", "shares"),
+    [
+        ([60, 30, 10], 20, [12, 6, 2]),
+        ([5, 5, 5], 7, [3, 2, 2]),
+        ([97, 2, 2], 10, [8, 1, 1]),  # a share of 0.2 images is one image
+        ([2, 2, 100], 100, [1, 1, 98]),  # a class keeps one as well
+    ],
+)
+def test_each_class_gives_in_proportion_and_has_an_image_in_both_parts(
+    sizes: list[int], total: int, shares: list[int]
+) -> None:
+    assert apportion(np.array(sizes), total).tolist() == shares
 
 
 def test_depends_on_nothing_but_the_seed() -> None:

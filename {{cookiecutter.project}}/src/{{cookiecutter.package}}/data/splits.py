@@ -1,4 +1,8 @@
-"""Seeded, stratified splits, and the hash that says which one a number belongs to."""
+"""Seeded, stratified splits, and the hash that says which one a number belongs to.
+
+scikit-learn's ``train_test_split`` would do for the splits, but takes 1.7 s to import: as long as ``mnist_mlp`` trains
+until it passes 97 %.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import UserError
 from .labelled_images import LabelledImages
@@ -28,16 +35,33 @@ def carve(
     Raises:
         UserError: a class is too small to be in both parts.
     """
-    from sklearn.model_selection import train_test_split
-
     num_carved = round(fraction * len(labels))
     require_room(labels, num_carved, name, class_names)
-    kept, carved = train_test_split(range(len(labels)), test_size=num_carved, random_state=seed, stratify=labels)
-    return sorted(kept), sorted(carved)
+    generator, of_image = np.random.default_rng(seed), np.asarray(labels)
+    is_carved = np.zeros(len(labels), dtype=bool)
+    classes, sizes = np.unique(of_image, return_counts=True)
+    for label, share in zip(classes, apportion(sizes, num_carved), strict=True):
+        is_carved[generator.permutation(np.flatnonzero(of_image == label))[:share]] = True
+    return np.flatnonzero(~is_carved).tolist(), np.flatnonzero(is_carved).tolist()
+
+
+def apportion(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:
+    """How many of ``total`` images each class gives, in proportion to its size: the largest remainders are rounded up.
+
+    Each class gives at least one image and keeps at least one.
+    """
+    exact = sizes * (total / sizes.sum())
+    shares = np.clip(np.floor(exact).astype(np.int64), 1, sizes - 1)
+    while (missing := total - shares.sum()) != 0:
+        step = np.sign(missing)
+        can_change = (shares + step >= 1) & (shares + step < sizes)
+        wanting = np.where(can_change, (exact - shares) * step, -np.inf)
+        shares[wanting.argmax()] += step
+    return shares
 
 
 def require_room(labels: Sequence[int], num_carved: int, name: str, class_names: Sequence[str]) -> None:
-    """Refuse, before scikit-learn does in its own words, a split in which a class would have no image."""
+    """Refuse a split in which a class would have no image."""
     counts = Counter(labels)
     smallest = min(counts, key=lambda label: counts[label])
     if counts[smallest] < 2:
@@ -54,8 +78,8 @@ def require_room(labels: Sequence[int], num_carved: int, name: str, class_names:
 
 def split_hash(splits: Mapping[Split, LabelledImages]) -> str:
     """SHA-256 over which image, with which label, is in which split. Equal hashes: numbers may be compared."""
-    digest = hashlib.sha256()
+    lines = []
     for split in sorted(splits):
-        for name, label in sorted(zip(splits[split].names, splits[split].labels.tolist(), strict=True)):
-            digest.update(f"{split}\t{name}\t{label}\n".encode())
-    return digest.hexdigest()
+        names, labels = splits[split].names, splits[split].labels.tolist()
+        lines += sorted(f"{split}\t{name}\t{label}\n" for name, label in zip(names, labels, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
