@@ -1,7 +1,9 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator
 
 from {{cookiecutter.package}}.data import DigitsDataModule, ImageFolderDataModule, MNISTDataModule
 from {{cookiecutter.package}}.data.base import ImageDataModule
@@ -27,9 +29,21 @@ def test_batches_keep_the_contract(data: ImageDataModule) -> None:
         images, labels = next(iter(loader))
         assert images.dtype == torch.uint8
         assert images.shape[1:] == (facts.num_channels, facts.image_size, facts.image_size)
-        assert len(images) == len(labels) <= 16
+        assert len(images) == len(labels) == min(len(loader.dataset), loader.batch_size or 0)  # type: ignore[arg-type]
         assert labels.dtype == torch.int64
         assert 0 <= labels.min() <= labels.max() < facts.num_classes
+
+
+def test_evaluation_takes_four_batches_at_once(data: ImageDataModule) -> None:
+    loaders = data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
+    assert [loader.batch_size for loader in loaders] == [16, 64, 64]
+
+
+@pytest.mark.parametrize(("accelerator", "pinned"), [(CUDAAccelerator(), True), (CPUAccelerator(), False)])
+def test_memory_is_pinned_for_a_gpu(data: ImageDataModule, accelerator: Accelerator, pinned: bool) -> None:
+    data.trainer = SimpleNamespace(accelerator=accelerator, world_size=1)  # type: ignore[assignment]
+    loaders = data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
+    assert {loader.pin_memory for loader in loaders} == {pinned}
 
 
 def test_splits_share_no_image_and_hold_every_class(data: ImageDataModule) -> None:

@@ -2,6 +2,8 @@ import logging
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +147,31 @@ def test_auto_holds_in_memory_what_fits_the_budget(photos: Path) -> None:
 
     assert held(60 * DECODING.num_bytes / 1e9)
     assert not held(59 * DECODING.num_bytes / 1e9)
+
+
+PRINT_PEAKS = """
+import resource, sys
+from pathlib import Path
+import torch
+from {{cookiecutter.package}}.data import ImageFolderDataModule
+content = Path(sys.argv[1]).read_bytes()
+for count in (400, 4000):
+    root = Path(f"photos-{count}")
+    for number in range(count):
+        file = root / f"class {number % 4}" / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content + number.to_bytes(4, "big"))  # another file, the same pixels
+    data = ImageFolderDataModule(str(root), image_size=96, augmentation="none", cache="disk", cache_dir=f"cache-{count}")
+    data.prepare_data()
+    assert sum(len(labels) for _, labels in data.train_dataloader()) > 0.6 * count
+    assert Path(f"cache-{count}/96px-3ch-crop/images.bin").stat().st_size == count * 96 * 96 * 3
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the unit of ru_maxrss is another, or there is none")
+def test_memory_does_not_grow_with_the_folder(workspace: Path, files: list[Path]) -> None:
+    command = [sys.executable, "-c", PRINT_PEAKS, str(next(file for file in files if file.suffix == ".jpg"))]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    few, many = map(int, result.stdout.split())
+    assert many - few < 20  # MB; the 3,600 images more take 100

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from functools import cached_property
 
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -18,12 +19,15 @@ from .splits import Split, split_hash
 
 log = logging.getLogger(__name__)
 
+# Without gradients a network keeps no activations: what can be trained on a batch can be evaluated on four.
+EVALUATION_BATCHES = 4
+
 
 class ImageDataModule(LightningDataModule):
     """Serves uint8 (B, C, H, W) images in 0 to 255 and int64 (B,) labels. A data set says its facts and loads a split.
 
     Args:
-        batch_size: images a step and process.
+        batch_size: images a training step and process; evaluation takes four times as many at once.
         num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
         augmentation: of training images only.
         val_fraction: share of the training images carved off for validation, stratified.
@@ -82,14 +86,14 @@ class ImageDataModule(LightningDataModule):
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
         dataset = BatchDataset(self.split("train"), augmentation)
         # An incomplete last batch of one image would break batch norm; with shuffling it costs no image for long.
-        return self._loader(dataset, shuffle=True, drop_last=len(dataset) > self.batch_size)
+        return self._loader(dataset, self.batch_size, shuffle=True, drop_last=len(dataset) > self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(BatchDataset(self.split("val")))
+        return self._loader(BatchDataset(self.split("val")), EVALUATION_BATCHES * self.batch_size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         dataset = BatchDataset(self.split("test"))
-        return self._loader(dataset, sampler=self._exact_sampler(dataset))
+        return self._loader(dataset, EVALUATION_BATCHES * self.batch_size, sampler=self._exact_sampler(dataset))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         return self.test_dataloader()
@@ -97,18 +101,21 @@ class ImageDataModule(LightningDataModule):
     def _loader(
         self,
         dataset: BatchDataset,
+        batch_size: int,
         shuffle: bool = False,
         drop_last: bool = False,
         sampler: DistributedSampler[Batch] | None = None,
     ) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             shuffle=shuffle,
             sampler=sampler,
             drop_last=drop_last,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            # From pinned memory Lightning's copies to the GPU overlap with what it computes.
+            pin_memory=self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
             collate_fn=keep_batch,
         )
 

@@ -17,7 +17,7 @@ class DigitsDataModule(ImageDataModule):
     """UCI's optical digits (Alpaydin and Kaynak, 1998), as scikit-learn ships them, with a carved test split.
 
     Args:
-        batch_size: images a step and process.
+        batch_size: images a training step and process; evaluation takes four times as many at once.
         num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
         augmentation: of training images only.
         val_fraction: share of the images left after the test split that is carved off for validation.

@@ -35,7 +35,7 @@ class ImageFolderDataModule(ImageDataModule):
         image_size: side of the square images, in pixels.
         fit: how images are made square: the centre (``crop``), with borders (``pad``), or distorted (``squash``).
         num_channels: 3 (RGB) or 1 (grey).
-        batch_size: images a step and process.
+        batch_size: images a training step and process; evaluation takes four times as many at once.
         num_workers: loader processes.
         augmentation: of training images only.
         mirror: whether a mirrored image keeps its class: not so for text, road signs or left and right hands.

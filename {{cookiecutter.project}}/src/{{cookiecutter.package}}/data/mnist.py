@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torchvision import datasets
 
@@ -27,7 +28,7 @@ class MNISTDataModule(ImageDataModule):
 
     Args:
         root: folder that holds ``MNIST/raw/``; downloaded to where it is missing.
-        batch_size: images a step and process.
+        batch_size: images a training step and process; evaluation takes four times as many at once.
         num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
         augmentation: of training images only.
         val_fraction: share of the 60,000 training images carved off for validation.
@@ -60,12 +61,14 @@ class MNISTDataModule(ImageDataModule):
         Raises:
             UserError: the download failed; the message says which files to put where by hand.
         """
+        folder = Path(self.root, self.source.__name__, "raw")
+        if all((folder / name).exists() for name in IDX_FILES):
+            return
         try:
             for train in (True, False):
                 self.source(self.root, train=train, download=True)
         except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
-            folder = Path(self.root, self.source.__name__, "raw")
             raise UserError(
                 f"data.root is {self.root!r}: {self.source.__name__} is not there and could not be downloaded "
                 f"({reason}). Put these four files, with or without .gz, into {folder}: {', '.join(IDX_FILES)}. "
@@ -73,20 +76,19 @@ class MNISTDataModule(ImageDataModule):
             ) from error
 
     def load_split(self, split: Split) -> LabelledImages:
-        official = "test" if split == "test" else "train"
-        source = self.source(self.root, train=official == "train")
-        names = [f"{official}/{i}" for i in range(len(source.targets))]
-        images = LabelledImages(source.data.unsqueeze(1), source.targets.long(), names)  # (N, 1, 28, 28)
-        if split == "test":
-            return images
-        train, val = carve(
-            images.labels.tolist(),
-            self.val_fraction,
-            self.split_seed,
-            name="val",
-            class_names=self.facts.class_names,
-        )
-        return images.subset(train if split == "train" else val)
+        return self._official("test") if split == "test" else self._carved[split]
+
+    @cached_property
+    def _carved(self) -> dict[Split, LabelledImages]:
+        """The official training images in two parts."""
+        images, names = self._official("train"), self.facts.class_names
+        train, val = carve(images.labels.tolist(), self.val_fraction, self.split_seed, name="val", class_names=names)
+        return {"train": images.subset(train), "val": images.subset(val)}
+
+    def _official(self, part: Literal["train", "test"]) -> LabelledImages:
+        source = self.source(self.root, train=part == "train")
+        names = [f"{part}/{i}" for i in range(len(source.targets))]
+        return LabelledImages(source.data.unsqueeze(1), source.targets.long(), names)  # (N, 1, 28, 28)
 
 
 class FashionMNISTDataModule(MNISTDataModule):
