@@ -67,6 +67,19 @@ def test_hyperparameters_are_plain_and_enough_to_rebuild(classifier: ImageClassi
     assert torch.equal(rebuilt.eval()(images), classifier.eval()(images))
 
 
+@pytest.mark.parametrize("saved_compiled", [True, False])
+@pytest.mark.parametrize("loaded_compiled", [True, False])
+def test_state_loads_compiled_or_not(classifier: ImageClassifier, saved_compiled: bool, loaded_compiled: bool) -> None:
+    images, plain = batch()[0], classifier.eval()(batch()[0])
+    loaded = type(classifier)(**to_plain(dict(classifier.hparams)))
+    for model, compiled in ((classifier, saved_compiled), (loaded, loaded_compiled)):
+        if compiled:
+            model.compile_networks(backend="eager")  # the names in the state do not depend on the backend
+    classifier(images)
+    loaded.load_state_dict(classifier.state_dict())
+    torch.testing.assert_close(loaded.eval()(images), plain)
+
+
 @pytest.mark.parametrize(("argument", "value"), [("dropout", 1.0), ("label_smoothing", -0.5)])
 def test_wrong_numbers_are_echoed(classifier: ImageClassifier, argument: str, value: float) -> None:
     arguments = dict(classifier.hparams) | {argument: value}

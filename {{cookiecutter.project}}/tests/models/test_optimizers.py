@@ -6,14 +6,16 @@ from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.models.optimizers import OptimizerSettings, ParameterGroup, build_optimizer
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize(
     ("name", "algorithm"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
-def test_groups_keep_their_names_and_learning_rates(name: str, algorithm: type) -> None:
+def test_groups_keep_their_names_and_learning_rates(name: str, algorithm: type, fused: bool) -> None:
     settings = OptimizerSettings(name=name, lr=0.1, weight_decay=0.02)  # type: ignore[arg-type]
     groups = [ParameterGroup(part, [nn.Parameter(torch.zeros(1))], factor) for part, factor in (("a", 0.5), ("b", 1.0))]
-    optimizer = build_optimizer(settings, groups)
+    optimizer = build_optimizer(settings, groups, fused=fused)
     assert type(optimizer) is algorithm
+    assert bool(optimizer.defaults["fused"]) is fused
     assert [(group["name"], group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [
         ("a", 0.05, 0.02),
         ("b", 0.1, 0.02),

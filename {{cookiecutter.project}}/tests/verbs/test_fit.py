@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.deployment.checkpoint import load_classifier, read_checkpoint
+from {{cookiecutter.package}}.verbs.lightning_cli import COMPILERS
 
 from ..conftest import Fit
 
@@ -106,3 +108,13 @@ def test_every_schedule_trains_and_resumes(fit: Fit, schedule: str) -> None:
     run = fit(*options, epochs=2)
     again = fit(*options, "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), epochs=2)
     assert summary(again)["num_epochs"] == 2
+
+
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="torch.compile needs a C++ compiler")
+def test_compiled_training_is_the_same_training(fit: Fit) -> None:
+    options = ["--model.dropout", "0"]  # a compiled dropout draws other numbers
+    plain, compiled = (fit(*options, *more, model="MLPClassifier") for more in ([], ["--compile", "true"]))
+    states = [read_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"] for run in (plain, compiled)]
+    assert list(states[0]) == list(states[1])
+    torch.testing.assert_close(*states, rtol=1e-3, atol=1e-4)
+    main(["test", "--ckpt_path", str(plain), "--compile", "true"])

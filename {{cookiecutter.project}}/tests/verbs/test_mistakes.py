@@ -140,3 +140,12 @@ def test_unreadable_image(photos: Path, capsys: pytest.CaptureFixture[str]) -> N
     message = mistake(["fit", *options.split()], capsys)
     assert "broken.jpg" in message
     assert "--data.unreadable skip" in message
+
+
+def test_compiling_without_a_compiler(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    message = mistake(["fit", "--data", "DigitsDataModule", *MLP.split()[2:], "--compile", "true"], capsys)
+    assert "compile is true" in message
+    assert "no-such-compiler" in message

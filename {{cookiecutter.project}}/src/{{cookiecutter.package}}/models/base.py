@@ -92,7 +92,9 @@ class ImageClassifier(LightningModule):
         return self(batch[0]).softmax(dim=1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = build_optimizer(self.optimizer_settings, self.parameter_groups())
+        # A fused step unscales gradients itself, behind the back of clipping: 16-mixed, with its scaler, goes without.
+        fused = self.trainer.scaler is None
+        optimizer = build_optimizer(self.optimizer_settings, self.parameter_groups(), fused=fused)
         num_steps, num_epochs = int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs or 1
         schedule = build_schedule(self.schedule_settings, optimizer, num_steps, num_epochs, self.monitor)
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
@@ -113,6 +115,15 @@ class ImageClassifier(LightningModule):
     def frozen_modules(self, epoch: int) -> list[nn.Module]:
         """What is frozen in that epoch, counted from 0: a pure function of the epoch."""
         return []
+
+    def networks(self) -> list[nn.Module]:
+        """What computes: the parts that are worth compiling."""
+        return [self.network]
+
+    def compile_networks(self, backend: str = "inductor") -> None:
+        """Compile in place: names in the state stay as they are, so that checkpoints load compiled or not."""
+        for network in self.networks():
+            network.compile(backend=backend)
 
     def freeze_for_epoch(self, epoch: int) -> None:
         """Freeze exactly ``frozen_modules(epoch)``: no gradients, and eval mode, so that batch norm stays as it is."""

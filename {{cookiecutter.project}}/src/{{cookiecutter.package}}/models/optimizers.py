@@ -46,13 +46,17 @@ class ParameterGroup:
     lr_factor: float = 1.0
 
 
-def build_optimizer(settings: OptimizerSettings, groups: Iterable[ParameterGroup]) -> Optimizer:
-    """An optimizer with one named parameter group for each of ``groups``, frozen parameters included."""
+def build_optimizer(settings: OptimizerSettings, groups: Iterable[ParameterGroup], *, fused: bool) -> Optimizer:
+    """An optimizer with one named parameter group for each of ``groups``, frozen parameters included.
+
+    ``fused`` updates all tensors of a device in one pass over them.
+    """
     params: list[dict[str, Any]] = [
         {"name": group.name, "params": group.parameters, "lr": settings.lr * group.lr_factor} for group in groups
     ]
+    common: dict[str, Any] = {"weight_decay": settings.weight_decay, "fused": fused or None}  # None: as torch sees fit
     if settings.name == "sgd":
-        momentum = settings.momentum
-        return torch.optim.SGD(params, settings.lr, momentum, weight_decay=settings.weight_decay, nesterov=momentum > 0)
+        momentum: dict[str, Any] = {"momentum": settings.momentum, "nesterov": settings.momentum > 0}
+        return torch.optim.SGD(params, settings.lr, **momentum, **common)
     algorithm = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
-    return algorithm(params, settings.lr, weight_decay=settings.weight_decay)
+    return algorithm(params, settings.lr, **common)

@@ -73,6 +73,9 @@ class TransferClassifier(ImageClassifier):
             ParameterGroup("head", list(self.head.parameters())),
         ]
 
+    def networks(self) -> list[nn.Module]:
+        return [self.backbone, self.head]
+
     def frozen_modules(self, epoch: int) -> list[nn.Module]:
         return [self.backbone] if epoch < self.head_epochs else self.frozen_after_head_stage
 

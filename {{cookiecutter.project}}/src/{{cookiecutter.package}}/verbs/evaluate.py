@@ -53,6 +53,7 @@ class EvaluationCLI(ClassifierCLI):
         super().instantiate_classes()
         self.model = load_classifier(self.checkpoint)
         require_same_facts(self.model.facts, self.datamodule.facts)
+        self.compile_where_asked()
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
         if self.subcommand == "predict":  # the predictions are one list, in the order of the images

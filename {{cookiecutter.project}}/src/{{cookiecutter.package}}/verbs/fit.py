@@ -47,6 +47,7 @@ class FitCLI(ClassifierCLI):
             require_same_length(read_checkpoint(file), settings.trainer.max_epochs)
             settings.ckpt_path = str(file)
         super().instantiate_classes()
+        self.compile_where_asked()
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
         config, settings = self.resolved_config, self.config_init["fit"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+import torch
 import yaml
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -28,6 +32,8 @@ from .cli_errors import Choices, explain, mistake_within
 CLASSES: dict[str, Mapping[str, type]] = {"data": DATA_MODULES, "model": CLASSIFIERS}
 # The project's own W&B settings: read where they exist, before any --config.
 DEFAULT_CONFIGS = ["configs/tracking/wandb.yaml"]
+COMPILERS = ("g++", "clang++", "c++", "cl")
+REFRESH_RATE = 10  # of the progress bar, a second; more costs time, and less is waited for at the end of each stage
 
 
 class ClassifierCLI(LightningCLI):
@@ -57,6 +63,7 @@ class ClassifierCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--monitor", type=Monitor, default="val/loss", help="Metric that says which epoch is best.")
+        parser.add_argument("--compile", type=bool, default=False, help="Compile the network: torch.compile, in place.")
         parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
         parser.add_class_arguments(RunSettings, "run")
         parser.add_class_arguments(TrackingSettings, "tracking")
@@ -97,15 +104,23 @@ class ClassifierCLI(LightningCLI):
         except ValueError as error:
             raise mistake_within(error) or error from error
 
+    def compile_where_asked(self) -> None:
+        if self.config_init[str(self.subcommand)].compile:
+            require_compiler()
+            self.model.compile_networks()
+
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
         """The trainer, with ``callbacks`` before those of the config, and a progress bar unless it is switched off."""
         config = self.config_init[str(self.subcommand)].trainer
         own = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks] if config.callbacks else []
-        bar = [] if config.enable_progress_bar is False else [RichProgressBar()]
+        bar = [] if config.enable_progress_bar is False else [RichProgressBar(REFRESH_RATE)]
         try:
-            return super().instantiate_trainer(callbacks=[*callbacks, *bar, *own], **kwargs)
+            trainer = super().instantiate_trainer(callbacks=[*callbacks, *bar, *own], **kwargs)
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise UserError(f"the trainer cannot be set up: {error}") from error
+        if isinstance(trainer.accelerator, CUDAAccelerator):
+            torch.set_float32_matmul_precision("high")  # TensorFloat-32: float32's range, 10 bits of mantissa
+        return trainer
 
     @property
     def resolved_config(self) -> dict[str, Any]:
@@ -115,6 +130,16 @@ class ClassifierCLI(LightningCLI):
         for section in CLASSES:
             config[section]["class_path"] = bare_name(config[section]["class_path"])
         return config
+
+
+def require_compiler() -> None:
+    """Refuse what torch would refuse in the middle of the first step."""
+    compiler = os.environ.get("CXX")
+    if not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
+        raise UserError(
+            f"compile is true, and there is no C++ compiler here ({compiler or ', '.join(COMPILERS)}). Install one, "
+            "name it in the environment variable CXX, or leave out --compile."
+        )
 
 
 def bare_name(class_path: str) -> str:
