@@ -48,8 +48,8 @@ lint: setup  ## Check style and types of the Python that is here
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/ruff check --extend-ignore N999 {{cookiecutter.project}}/src
-	$(BIN)/ruff format --check {{cookiecutter.project}}/src
+	$(BIN)/ruff check --no-cache --extend-ignore N999 {{cookiecutter.project}}/src # a cache there would be baked
+	$(BIN)/ruff format --no-cache --check {{cookiecutter.project}}/src
 
 clean:  ## Remove all that make has made
 	rm -rf build .venv .mypy_cache .pytest_cache .ruff_cache

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from clock import now
 from forward_pass import forward_pass
+from image_classifier.data.base import EVALUATION_BATCHES
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from recipe import Recipe, load_recipe
@@ -40,7 +41,7 @@ def time_forward(recipe: Recipe, split: str) -> float:
     recipe.classifier.to(DEVICE)
     images = recipe.data.split(split).images
     start = now()
-    forward_pass(recipe.classifier, images, recipe.data.batch_size, DEVICE)
+    forward_pass(recipe.classifier, images, EVALUATION_BATCHES * recipe.data.batch_size, DEVICE)
     return now() - start
 
 
