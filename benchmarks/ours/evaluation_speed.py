@@ -14,6 +14,7 @@ import torch
 from clock import now
 from forward_pass import forward_pass
 from image_classifier.data.base import EVALUATION_BATCHES
+from image_classifier.verbs.lightning_cli import REFRESH_RATE
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from recipe import Recipe, load_recipe
@@ -57,7 +58,7 @@ def main(project: Path, name: str, data: Path, seed: int, smoke: bool) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     recipe, clock = load_recipe(project, name, data), LoopClock()
-    trainer = Trainer(logger=False, enable_checkpointing=False, callbacks=[RichProgressBar(), clock])
+    trainer = Trainer(logger=False, enable_checkpointing=False, callbacks=[RichProgressBar(REFRESH_RATE), clock])
     seconds: dict[str, list[float]] = defaultdict(list)
     for _ in range(1 + (1 if smoke else NUM_ROUNDS)):
         for split in ("test", "val"):

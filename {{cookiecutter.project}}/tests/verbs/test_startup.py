@@ -10,6 +10,7 @@ from {{cookiecutter.package}}.verbs.startup import quick_imports
 @pytest.fixture(autouse=True)
 def garbage_collection() -> Iterator[None]:
     yield
+    gc.unfreeze()
     gc.enable()
 
 
