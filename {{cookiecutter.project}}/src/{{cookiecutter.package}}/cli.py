@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +16,8 @@ VERBS = {
     "validate": "measure a checkpoint on the validation split",
     "test": "measure a checkpoint on the test split, class by class",
     "predict": "write a checkpoint's prediction for each test image to a CSV file",
+    "audit": "look at every file of a folder of images before a training does",
+    "split": "decide once, in a file, which image of a folder is in which split",
 }
 EPILOGUE = """\
 A recipe:        {program} fit --config configs/digits_cnn.yaml
@@ -36,25 +39,42 @@ def main(args: Sequence[str] | None = None) -> None:
         fail(f"{verb!r} is not a verb. {did_you_mean(verb, VERBS)}")
     else:
         try:
-            run(args)
+            status = run(args)
         except UserError as error:
             fail(str(error))
+        if status:
+            sys.exit(status)
 
 
-def run(args: Sequence[str]) -> None:
+def run(args: Sequence[str]) -> int | None:
     from .verbs.startup import quick_imports
 
     verb, *options = args
     with quick_imports():
         from .verbs.console import configure_console
-        from .verbs.evaluate import evaluate
+
+        action = action_of(verb)
+    configure_console()
+    return action(options)
+
+
+def action_of(verb: str) -> Callable[[Sequence[str]], int | None]:
+    """What the verb does with its options; it returns the exit status."""
+    if verb == "fit":
         from .verbs.fit import fit
 
-    configure_console()
-    if verb == "fit":
-        fit(options)
-    else:
-        evaluate(verb, options)
+        return fit
+    if verb == "audit":
+        from .verbs.audit import run_audit
+
+        return run_audit
+    if verb == "split":
+        from .verbs.split import split
+
+        return split
+    from .verbs.evaluate import evaluate
+
+    return partial(evaluate, verb)
 
 
 def help_text() -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MAX_CHOICES_SHOWN = 30
+NUM_SHOWN = 5
 
 
 class UserError(Exception):
@@ -25,3 +26,9 @@ def did_you_mean(given: str, choices: Iterable[str]) -> str:
     if len(known) > MAX_CHOICES_SHOWN:
         return f"{hint}Nearest of {len(known)} choices: {', '.join(near) or 'none'}."
     return f"{hint}Valid choices: {', '.join(known)}."
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of many names, and how many more there are."""
+    more = f" and {len(names) - NUM_SHOWN} more" if len(names) > NUM_SHOWN else ""
+    return f"{', '.join(names[:NUM_SHOWN]) or 'none'}{more}"

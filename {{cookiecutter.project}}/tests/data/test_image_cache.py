@@ -161,7 +161,7 @@ for count in (400, 4000):
         file = root / f"class {number % 4}" / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content + number.to_bytes(4, "big"))  # another file, the same pixels
-    data = ImageFolderDataModule(str(root), image_size=96, augmentation="none", cache="disk", cache_dir=f"cache-{count}")
+    data = ImageFolderDataModule(str(root), 96, augmentation="none", cache="disk", cache_dir=f"cache-{count}")
     data.prepare_data()
     assert sum(len(labels) for _, labels in data.train_dataloader()) > 0.6 * count
     assert Path(f"cache-{count}/96px-3ch-crop/images.bin").stat().st_size == count * 96 * 96 * 3
@@ -170,7 +170,8 @@ for count in (400, 4000):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the unit of ru_maxrss is another, or there is none")
-def test_memory_does_not_grow_with_the_folder(workspace: Path, files: list[Path]) -> None:
+@pytest.mark.usefixtures("workspace")
+def test_memory_does_not_grow_with_the_folder(files: list[Path]) -> None:
     command = [sys.executable, "-c", PRINT_PEAKS, str(next(file for file in files if file.suffix == ".jpg"))]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     few, many = map(int, result.stdout.split())

@@ -7,6 +7,8 @@ from {{cookiecutter.package}}.data import ImageFacts
 from {{cookiecutter.package}}.evaluation.results import collect_results, print_results
 from {{cookiecutter.package}}.models import MLPClassifier
 
+METRICS = {"test/loss": 0.5, "test/acc": 0.7, "test/f1": 0.5, "test/balanced_acc": 0.583}
+
 
 @pytest.fixture
 def model(facts: ImageFacts) -> MLPClassifier:
@@ -20,7 +22,7 @@ def model(facts: ImageFacts) -> MLPClassifier:
 
 
 def test_numbers_against_pencil_and_paper(model: MLPClassifier) -> None:
-    results = collect_results(model, {"test/loss": 0.5, "test/acc": 0.7, "test/f1": 0.5})
+    results = collect_results(model, METRICS)
     assert results.num_images == 10
     assert results.confusion == [[3, 1, 0], [0, 4, 0], [2, 0, 0]]
     assert [(c.name, c.num_images) for c in results.classes] == [("cat", 4), ("dog", 4), ("eel", 2)]
@@ -33,13 +35,14 @@ def test_names_are_data(facts: ImageFacts, capsys: pytest.CaptureFixture[str]) -
     """Square brackets are Rich's markup, and may stand in the name of a folder."""
     model = MLPClassifier(replace(facts, class_names=["[red]cat", "dog", "[/]"]))
     model.test_per_class.update(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]))
-    print_results(collect_results(model, {"test/loss": 0.5, "test/acc": 1.0, "test/f1": 1.0}), "runs/[bold]")
+    print_results(collect_results(model, METRICS), "runs/[bold]")
     out = capsys.readouterr().out
     assert [name for name in ("[red]cat", "[/]", "runs/[bold]") if name not in out] == []
 
 
 def test_table_shows_the_worst_class_first(model: MLPClassifier, capsys: pytest.CaptureFixture[str]) -> None:
-    print_results(collect_results(model, {"test/loss": 0.5, "test/acc": 0.7, "test/f1": 0.5}), "title")
+    print_results(collect_results(model, METRICS), "title")
     out = capsys.readouterr().out
     assert out.index("eel") < out.index("cat") < out.index("dog")
     assert "accuracy 70.00% on 10 test images" in out
+    assert "0.583" in out

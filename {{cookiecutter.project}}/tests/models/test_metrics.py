@@ -15,7 +15,7 @@ def test_values_are_those_of_all_images_at_once(num_batches: int) -> None:
             part = slice(start, start + 8)
             metrics.update(F.cross_entropy(logits[part], targets[part]), logits[part], targets[part])
         values = metrics.compute()
-        assert set(values) == {"val/loss", "val/acc", "val/f1"}
+        assert set(values) == {"val/loss", "val/acc", "val/balanced_acc", "val/f1"}
         torch.testing.assert_close(values["val/loss"], F.cross_entropy(logits, targets))
         torch.testing.assert_close(values["val/acc"], (logits.argmax(dim=1) == targets).float().mean())
 

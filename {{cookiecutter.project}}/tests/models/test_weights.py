@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from {{cookiecutter.package}}.errors import UserError
@@ -44,14 +45,31 @@ def test_by_order_where_names_differ(tmp_path: Path, trained: nn.Sequential, cap
     assert "all 7 matched by order and shape" in caplog.text
 
 
+def test_safetensors(tmp_path: Path, trained: nn.Sequential) -> None:
+    save_file(trained.state_dict(), tmp_path / "weights.safetensors")
+    fresh = network()
+    load_weights(fresh, tmp_path / "weights.safetensors")
+    assert same(fresh, trained)
+
+
+def test_a_checkpoint_of_this_project(tmp_path: Path, trained: nn.Sequential) -> None:
+    state = {f"backbone.{name}": tensor for name, tensor in trained.state_dict().items()}
+    state |= {"preprocess.mean": torch.zeros(3), "head.1.weight": torch.zeros(5, 3), "head.1.bias": torch.zeros(5)}
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "best.ckpt")
+    fresh = network()
+    load_weights(fresh, tmp_path / "best.ckpt")
+    assert same(fresh, trained)
+
+
 def test_missing_and_misshapen_tensors_are_named_and_nothing_is_loaded(tmp_path: Path, trained: nn.Sequential) -> None:
     state = trained.state_dict()
     del state["1.bias"]
     state["0.weight"] = torch.zeros(3, 9)
+    state["2.gamma"] = torch.zeros(7)
     torch.save(state, tmp_path / "weights.pth")
     fresh = network()
     before = fresh.state_dict()["0.bias"].clone()
-    with pytest.raises(UserError, match=r"Missing: 1\.bias \(3,\).*0\.weight is \(3, 9\), not \(3, 4\)"):
+    with pytest.raises(UserError, match=r"1\.bias \(3,\)\. Unexpected: 2\.gamma \(7,\).*0\.weight is \(3, 9\), not"):
         load_weights(fresh, tmp_path / "weights.pth")
     assert torch.equal(fresh.state_dict()["0.bias"], before)
 
@@ -75,8 +93,9 @@ class Exploit:
 def test_code_in_a_file_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": Exploit()}, tmp_path / "evil.pth")
-    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Exploit()))
-    for name in ("evil.pth", "evil.pkl"):
+    for name in ("evil.pkl", "evil.safetensors"):
+        (tmp_path / name).write_bytes(pickle.dumps(Exploit()))
+    for name in ("evil.pth", "evil.pkl", "evil.safetensors"):
         with pytest.raises(UserError, match=rf"{name}.*cannot be read as plain tensors"):
             load_weights(network(), tmp_path / name)
     assert not (tmp_path / "executed").exists()

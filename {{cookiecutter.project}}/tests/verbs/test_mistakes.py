@@ -30,7 +30,7 @@ MISTAKES = [
     (MLP + "--model.optimizer.name lion", ["'lion'", "'sgd', 'adam', 'adamw'"]),
     (MLP + "--model.schedule.name zigzag", ["'zigzag'", "'onecycle', 'cosine', 'plateau'"]),
     (MLP + "--data.augmentation wild", ["'wild'", "'none', 'light', 'standard'"]),
-    (MLP + "--monitor val/auc", ["monitor is 'val/auc'", "'val/loss', 'val/acc', 'val/f1'"]),
+    (MLP + "--monitor val/auc", ["monitor is 'val/auc'", "'val/loss', 'val/acc', 'val/balanced_acc'"]),
     (MLP + "--tracking.wandb maybe", ["tracking.wandb is 'maybe'", "'auto', 'online', 'offline', 'off'"]),
     (MLP + "--model.dropout 1.5", ["model.dropout is 1.5", "below 1"]),
     (MLP + "--model.optimizer.lr -1", ["model.optimizer.lr is -1.0", "above 0"]),
@@ -142,9 +142,8 @@ def test_unreadable_image(photos: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "--data.unreadable skip" in message
 
 
-def test_compiling_without_a_compiler(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("workspace")
+def test_compiling_without_a_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     message = mistake(["fit", "--data", "DigitsDataModule", *MLP.split()[2:], "--compile", "true"], capsys)
     assert "compile is true" in message

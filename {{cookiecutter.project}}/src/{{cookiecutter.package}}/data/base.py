@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from functools import cached_property
+from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from ..errors import UserError
 from .augmentation import AugmentationName, build_augmentation
@@ -85,8 +86,14 @@ class ImageDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
         dataset = BatchDataset(self.split("train"), augmentation)
+        sampler = self.train_sampler()
         # An incomplete last batch of one image would break batch norm; with shuffling it costs no image for long.
-        return self._loader(dataset, self.batch_size, shuffle=True, drop_last=len(dataset) > self.batch_size)
+        drop_last = len(dataset) > self.batch_size
+        return self._loader(dataset, self.batch_size, shuffle=sampler is None, drop_last=drop_last, sampler=sampler)
+
+    def train_sampler(self) -> Sampler[int] | None:
+        """Which training images an epoch shows, in which order; None shuffles all. Several processes share it out."""
+        return None
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._loader(BatchDataset(self.split("val")), EVALUATION_BATCHES * self.batch_size)
@@ -104,7 +111,7 @@ class ImageDataModule(LightningDataModule):
         batch_size: int,
         shuffle: bool = False,
         drop_last: bool = False,
-        sampler: DistributedSampler[Batch] | None = None,
+        sampler: Sampler[Any] | None = None,
     ) -> DataLoader[Batch]:
         return DataLoader(
             dataset,

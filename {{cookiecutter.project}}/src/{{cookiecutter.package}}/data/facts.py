@@ -20,6 +20,7 @@ class ImageFacts:
         std: as ``mean``.
         fit: how a non-square image was made square: the centre of it (``crop``), with black borders (``pad``), or
             distorted (``squash``).
+        class_weights: what an image of each class counts in the training loss; None counts all alike.
     """
 
     class_names: list[str]
@@ -28,6 +29,7 @@ class ImageFacts:
     mean: list[float]
     std: list[float]
     fit: Fit = "crop"
+    class_weights: list[float] | None = None
 
     @property
     def num_classes(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,10 @@ class FolderIndex:
     root: Path
     class_names: list[str]
     files: dict[Split, list[tuple[Path, int]]]
+
+    def all_files(self) -> list[tuple[Path, int]]:
+        """The files of all splits."""
+        return [file for files in self.files.values() for file in files]
 
 
 def index_folder(root: Path) -> FolderIndex:
@@ -99,18 +104,26 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def image_files(folder: Path) -> Iterable[Path]:
-    """Image files at any depth, sorted; hidden files and other kinds of files are passed over."""
+def image_files(folder: Path) -> list[Path]:
+    """Image files at any depth, sorted; hidden files and other kinds of files are passed over.
+
+    A link to nothing is not: it is found unreadable when it is opened.
+    """
     extensions = image_extensions()
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in extensions and path.is_file() and not hidden(path.relative_to(folder))
-    )
+    return sorted(file for file in files_below(folder) if file.suffix.lower() in extensions)
 
 
-def hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files at any depth that are not hidden; linked folders are followed, each folder once."""
+    visited = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        visited.add(os.path.realpath(parent))
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(parent, name)) not in visited  # noqa: PTH118
+        ]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
 def image_extensions() -> set[str]:

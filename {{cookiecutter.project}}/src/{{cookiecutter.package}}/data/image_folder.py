@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
+from torch.utils.data import WeightedRandomSampler
 
 from ..errors import UserError
 from .augmentation import AugmentationName
@@ -18,6 +20,7 @@ from .folder_index import FolderIndex, index_folder
 from .image_cache import ImageCache
 from .image_stores import Images, UndecodedImages, decode_into_memory
 from .labelled_images import LabelledImages
+from .manifest import FILE_NAME, assign, read_manifest
 from .splits import Split, carve
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,10 @@ class ImageFolderDataModule(ImageDataModule):
         val_fraction: share of the training images carved off where there is no ``val`` folder.
         test_fraction: share of the training images carved off, first, where there is no ``test`` folder.
         split_seed: seed of the carved splits.
+        splits: a manifest that ``split`` has written, which says where each image is; None takes ``root/splits.csv``
+            where there is one, and else the folders and fractions.
+        imbalance: ``loss_weights`` counts an image in the training loss as much as its class is rare, ``sampler`` shows
+            all classes equally often (images of rare ones repeatedly); ``none`` takes the images as they are.
         cache: where decoded images are kept. ``auto`` decodes each file once, for all runs, and holds the images in
             memory if they fit ``memory_budget_gb``; ``disk`` never holds them; ``memory`` writes nothing, and decodes
             once a run; ``none`` decodes every image again in every epoch.
@@ -63,6 +70,8 @@ class ImageFolderDataModule(ImageDataModule):
         val_fraction: float = 0.15,
         test_fraction: float = 0.15,
         split_seed: int = 0,
+        splits: str | None = None,
+        imbalance: Literal["none", "loss_weights", "sampler"] = "none",
         cache: Literal["auto", "memory", "disk", "none"] = "auto",
         cache_dir: str = "data/cache",
         memory_budget_gb: float = 4.0,
@@ -77,6 +86,8 @@ class ImageFolderDataModule(ImageDataModule):
         self.num_channels = num_channels
         self.mirror = mirror
         self.test_fraction = test_fraction
+        self.splits = splits
+        self.imbalance = imbalance
         self.cache = cache
         self.cache_dir = Path(cache_dir)
         self.memory_budget_gb = memory_budget_gb
@@ -86,7 +97,21 @@ class ImageFolderDataModule(ImageDataModule):
     def facts(self) -> ImageFacts:
         mean = IMAGENET_MEAN if self.num_channels == 3 else [sum(IMAGENET_MEAN) / 3]
         std = IMAGENET_STD if self.num_channels == 3 else [sum(IMAGENET_STD) / 3]
-        return ImageFacts(self.index.class_names, self.num_channels, self.image_size, mean, std, self.fit)
+        weights = self.class_weights.tolist() if self.imbalance == "loss_weights" else None
+        return ImageFacts(self.index.class_names, self.num_channels, self.image_size, mean, std, self.fit, weights)
+
+    @property
+    def class_weights(self) -> Tensor:
+        """(K,) N / (K * images of the class), of training images, which is 1 for a class of average size."""
+        labels = torch.tensor([label for _, label in self.split_files["train"]])
+        counts = labels.bincount(minlength=len(self.index.class_names))
+        return len(labels) / (len(counts) * counts)
+
+    def train_sampler(self) -> WeightedRandomSampler | None:
+        if self.imbalance != "sampler":
+            return None
+        labels = self.split("train").labels
+        return WeightedRandomSampler(self.class_weights[labels].tolist(), len(labels))
 
     @cached_property
     def index(self) -> FolderIndex:
@@ -94,7 +119,11 @@ class ImageFolderDataModule(ImageDataModule):
 
     @cached_property
     def split_files(self) -> dict[Split, list[tuple[Path, int]]]:
-        """The files of all three splits, missing ones carved from train."""
+        """The files of all three splits: as the manifest says or, without one, missing ones carved from train."""
+        manifest = Path(self.splits) if self.splits else self.root / FILE_NAME
+        if self.splits or manifest.exists():
+            log.info("splits are those of %s", manifest)
+            return assign(self.index, read_manifest(manifest), manifest)
         files = dict(self.index.files)
         fractions: dict[Split, float] = {"test": self.test_fraction, "val": self.val_fraction}
         for split, fraction in fractions.items():

@@ -21,7 +21,7 @@ class LabelledImages:
     """One decoded split.
 
     Attributes:
-        images: uint8 (N, C, H, W), 0 to 255: a tensor, or what gathers batches as one does.
+        images: uint8 (N, C, H, W), 0 to 255: a tensor, or what gathers batches as one does; or features (N, F).
         labels: int64 (N,), 0 to K - 1.
         names: N names that stay the same from run to run, such as paths relative to the data root.
     """
@@ -40,11 +40,18 @@ class LabelledImages:
 
 
 class BatchDataset(Dataset[Batch]):
-    """Serves a split to a standard ``DataLoader``, a whole batch of indices at a time."""
+    """Serves a split to a standard ``DataLoader``, a whole batch of indices at a time.
+
+    Attributes:
+        split: what is served.
+        augmentation: of its images.
+        features: where set, served instead of the split, as they are.
+    """
 
     def __init__(self, split: LabelledImages, augmentation: Augmentation | None = None) -> None:
         self.split = split
         self.augmentation = augmentation
+        self.features: LabelledImages | None = None
 
     def __len__(self) -> int:
         return len(self.split)
@@ -56,6 +63,8 @@ class BatchDataset(Dataset[Batch]):
     def __getitems__(self, indices: list[int]) -> Batch:
         """Gather a batch: images (B, C, H, W) in the range 0 to 255, and labels (B,)."""
         index = torch.tensor(indices)
+        if self.features is not None:
+            return self.features.images[index], self.features.labels[index]
         images = self.split.images[index]
         if self.augmentation is not None:
             images = self.augmentation(images)

@@ -7,6 +7,7 @@ until it passes 97 %.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -18,6 +19,7 @@ from ..errors import UserError
 from .labelled_images import LabelledImages
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def carve(
@@ -43,6 +45,51 @@ def carve(
     for label, share in zip(classes, apportion(sizes, num_carved), strict=True):
         is_carved[generator.permutation(np.flatnonzero(of_image == label))[:share]] = True
     return np.flatnonzero(~is_carved).tolist(), np.flatnonzero(is_carved).tolist()
+
+
+def carve_groups(
+    labels: Sequence[int], groups: Sequence[int], fraction: float, seed: int, *, name: str, class_names: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """As ``carve``, but all positions of a group stay together; the fraction is met as well as the groups allow.
+
+    Args:
+        labels: one label an image.
+        groups: one group an image.
+        fraction: share of the images to carve off.
+        seed: the same seed gives the same split.
+        name: what is carved, for error messages.
+        class_names: for error messages.
+
+    Raises:
+        UserError: a class has too few groups to be in both parts.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    num_folds = max(2, round(1 / fraction))
+    for label, class_name in enumerate(class_names):
+        num_groups = len({group for group, of_image in zip(groups, labels, strict=True) if of_image == label})
+        if num_groups < 2:
+            raise UserError(
+                f"cannot carve a {name} split: all images of class {class_name!r} are of one group. Add images of "
+                "another group to the class."
+            )
+    num_folds = min(num_folds, len(set(groups)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer images than folds: checked below
+        folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed).split(labels, labels, groups)
+        wanted = fraction * len(labels)
+        candidates = [(kept.tolist(), carved.tolist()) for kept, carved in folds]
+    complete = [parts for parts in candidates if all(has_every_class(part, labels) for part in parts)]
+    if not complete:
+        raise UserError(
+            f"cannot carve a {name} split of {fraction:.0%} in which each class has an image and no group is cut. "
+            f"Give a larger {name} fraction, another seed, or finer groups."
+        )
+    return min(complete, key=lambda parts: abs(len(parts[1]) - wanted))
+
+
+def has_every_class(positions: Sequence[int], labels: Sequence[int]) -> bool:
+    return {labels[position] for position in positions} == set(labels)
 
 
 def apportion(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:

@@ -37,6 +37,7 @@ class SplitResults:
         loss: mean cross-entropy.
         acc: share of the images that are classified right.
         f1: macro-F1, the mean over the classes.
+        balanced_acc: mean of the classes' recalls: a guess at the largest class gets 1 / K.
         num_images: images evaluated.
         classes: in the order of the labels.
         confusion: (K, K) counts; rows are true classes, columns predicted ones.
@@ -45,6 +46,7 @@ class SplitResults:
     loss: float
     acc: float
     f1: float
+    balanced_acc: float
     num_images: int
     classes: list[ClassResult]
     confusion: list[list[int]]
@@ -54,6 +56,7 @@ class SplitResults:
         return {
             "test/acc": self.acc,
             "test/f1": self.f1,
+            "test/balanced_acc": self.balanced_acc,
             "test/loss": self.loss,
             "num_test_images": self.num_images,
             "test/classes": [vars(result) for result in self.classes],
@@ -89,6 +92,7 @@ def collect_results(model: ImageClassifier, metrics: Mapping[str, float]) -> Spl
         loss=metrics["test/loss"],
         acc=metrics["test/acc"],
         f1=metrics["test/f1"],
+        balanced_acc=metrics["test/balanced_acc"],
         num_images=sum(support),
         classes=[ClassResult(*column) for column in columns],
         confusion=values["confusion"],
@@ -106,5 +110,5 @@ def print_results(results: SplitResults, title: str) -> None:
         shares = (f"{share:.3f}" for share in (result.precision, result.recall, result.f1))
         table.add_row(escape(result.name), f"{result.num_images:,}", *shares)
     table.add_section()
-    table.add_row("macro average", f"{results.num_images:,}", "", "", f"{results.f1:.3f}")
+    table.add_row("macro average", f"{results.num_images:,}", "", f"{results.balanced_acc:.3f}", f"{results.f1:.3f}")
     Console().print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 
 from ..data.facts import ImageFacts
 from .metrics import StageMetrics, per_class_metrics
+from .mixing import MixSettings, build_mix
 from .monitor import Monitor
 from .optimizers import OptimizerSettings, ParameterGroup, build_optimizer
 from .preprocessing import Preprocess
@@ -30,6 +32,7 @@ class ImageClassifier(LightningModule):
         optimizer: how weights are updated.
         schedule: how the learning rate changes.
         label_smoothing: share of the target spread over all classes (Szegedy et al., 2016, section 7).
+        mix: whether training images are mixed in pairs.
         monitor: the metric that the plateau schedule watches; the CLI fills it in.
     """
 
@@ -42,6 +45,7 @@ class ImageClassifier(LightningModule):
         optimizer: OptimizerSettings,
         schedule: ScheduleSettings,
         label_smoothing: float,
+        mix: MixSettings,
         monitor: Monitor,
     ) -> None:
         super().__init__()
@@ -51,7 +55,11 @@ class ImageClassifier(LightningModule):
         self.schedule_settings = from_plain(ScheduleSettings, schedule)
         self.monitor: Monitor = monitor
         self.preprocess = Preprocess(self.facts.mean, self.facts.std)
-        self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+        self.mix = build_mix(from_plain(MixSettings, mix), self.facts.num_classes)
+        weights = self.facts.class_weights
+        self.loss = nn.CrossEntropyLoss(
+            None if weights is None else torch.tensor(weights), label_smoothing=label_smoothing
+        )
         self.train_metrics = StageMetrics("train", self.facts.num_classes)
         self.val_metrics = StageMetrics("val", self.facts.num_classes)
         self.test_metrics = StageMetrics("test", self.facts.num_classes)
@@ -63,8 +71,9 @@ class ImageClassifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
-        logits = self(images)
-        loss: Tensor = self.loss(logits, targets)
+        mixed, mixed_targets = (images, targets) if self.mix is None else self.mix(images.float(), targets)
+        logits = self(mixed)
+        loss: Tensor = self.loss(logits, mixed_targets)
         self.train_metrics.update(loss, logits, targets)
         return loss
 

@@ -11,6 +11,7 @@ from torch import nn
 from ..data.facts import ImageFacts
 from ..errors import UserError
 from .base import ImageClassifier
+from .mixing import MixSettings
 from .monitor import Monitor
 from .optimizers import OptimizerSettings
 from .schedules import ScheduleSettings
@@ -65,6 +66,7 @@ class CNNClassifier(ImageClassifier):
         optimizer: how weights are updated.
         schedule: how the learning rate changes.
         label_smoothing: share of the target spread over all classes.
+        mix: whether training images are mixed in pairs.
         monitor: the metric that the plateau schedule watches; the CLI fills it in.
     """
 
@@ -78,9 +80,10 @@ class CNNClassifier(ImageClassifier):
         optimizer: OptimizerSettings = OptimizerSettings(),
         schedule: ScheduleSettings = ScheduleSettings(),
         label_smoothing: float = 0.0,
+        mix: MixSettings = MixSettings(),
         monitor: Monitor = "val/loss",
     ) -> None:
-        super().__init__(facts, optimizer, schedule, label_smoothing, monitor)
+        super().__init__(facts, optimizer, schedule, label_smoothing, mix, monitor)
         require_range("model.dropout", dropout, 0.0, 1.0)
         self.save_hyperparameters(logger=False)
         side = self.facts.image_size

@@ -17,7 +17,7 @@ NUM_HELD = 16  # batches whose logits wait on the device
 
 
 class StageMetrics(nn.Module):
-    """Loss, accuracy and, but for training, macro-F1 of a stage: accumulated on the device, computed once an epoch.
+    """Loss, accuracy and, but for training, macro-F1 and balanced accuracy of a stage, computed once an epoch.
 
     Logging at every step instead took 40 % of a small network's training. Updating torchmetrics at every step still
     took 8 %, so that it is done for several batches together.
@@ -35,6 +35,7 @@ class StageMetrics(nn.Module):
         scores: dict[str, Metric | MetricCollection] = {"acc": MulticlassAccuracy(num_classes, average="micro")}
         if stage != "train":
             scores["f1"] = MulticlassF1Score(num_classes, average="macro")
+            scores["balanced_acc"] = MulticlassAccuracy(num_classes, average="macro")
         self.scores = MetricCollection(scores)
         self._held: list[tuple[Tensor, Tensor, Tensor]] = []
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..data.facts import ImageFacts
 from .base import ImageClassifier
+from .mixing import MixSettings
 from .monitor import Monitor
 from .optimizers import OptimizerSettings
 from .schedules import ScheduleSettings
@@ -39,6 +40,7 @@ class MLPClassifier(ImageClassifier):
         optimizer: how weights are updated.
         schedule: how the learning rate changes.
         label_smoothing: share of the target spread over all classes.
+        mix: whether training images are mixed in pairs.
         monitor: the metric that the plateau schedule watches; the CLI fills it in.
     """
 
@@ -51,9 +53,10 @@ class MLPClassifier(ImageClassifier):
         optimizer: OptimizerSettings = OptimizerSettings(),
         schedule: ScheduleSettings = ScheduleSettings(),
         label_smoothing: float = 0.0,
+        mix: MixSettings = MixSettings(),
         monitor: Monitor = "val/loss",
     ) -> None:
-        super().__init__(facts, optimizer, schedule, label_smoothing, monitor)
+        super().__init__(facts, optimizer, schedule, label_smoothing, mix, monitor)
         require_range("model.dropout", dropout, 0.0, 1.0)
         self.save_hyperparameters(logger=False)
         num_inputs = self.facts.num_channels * self.facts.image_size**2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Monitor = Literal["val/loss", "val/acc", "val/f1"]
+Monitor = Literal["val/loss", "val/acc", "val/balanced_acc", "val/f1"]
 Mode = Literal["min", "max"]
 
 # The mode follows from the metric, so that nobody can set one without the other.
-MODES: dict[Monitor, Mode] = {"val/loss": "min", "val/acc": "max", "val/f1": "max"}
+MODES: dict[Monitor, Mode] = {"val/loss": "min", "val/acc": "max", "val/balanced_acc": "max", "val/f1": "max"}

@@ -29,10 +29,11 @@ def from_plain(settings: type[T], value: T | Mapping[str, Any]) -> T:
     return settings(**value) if isinstance(value, Mapping) else value
 
 
-def require_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a value outside [low, high)."""
-    if not low <= value < high:
-        raise UserError(f"{name} is {value}; it must be at least {low} and below {high}.")
+def require_range(name: str, value: float, low: float, high: float, *, closed: bool = False) -> None:
+    """Refuse a value outside [low, high), or [low, high] where it is ``closed``."""
+    if not (low <= value < high or (closed and value == high)):
+        limit = "at most" if closed else "below"
+        raise UserError(f"{name} is {value}; it must be at least {low} and {limit} {high}.")
 
 
 def require_above_zero(name: str, value: float) -> None:

@@ -11,6 +11,7 @@ from ..data.facts import ImageFacts
 from ..errors import UserError
 from .backbones import build_backbone, stages
 from .base import ImageClassifier
+from .mixing import MixSettings
 from .monitor import Monitor
 from .optimizers import OptimizerSettings, ParameterGroup
 from .preprocessing import Preprocess
@@ -31,10 +32,13 @@ class TransferClassifier(ImageClassifier):
         head_epochs: epochs in which only the head is trained.
         unfreeze: what of the backbone is trained after them: ``all``, ``none``, or its last N stages.
         backbone_lr_factor: learning rate of the backbone, as a share of the head's.
+        layer_decay: what each stage's learning rate is multiplied by, from the top of the backbone down (Clark et al.,
+            2020); 1 gives all of them the same.
         dropout: share of features zeroed in training, before the head.
         optimizer: how weights are updated.
         schedule: how the learning rate changes.
         label_smoothing: share of the target spread over all classes.
+        mix: whether training images are mixed in pairs.
         monitor: the metric that the plateau schedule watches; the CLI fills it in.
     """
 
@@ -47,17 +51,21 @@ class TransferClassifier(ImageClassifier):
         head_epochs: int = 3,
         unfreeze: int | Literal["all", "none"] = "all",
         backbone_lr_factor: float = 0.1,
+        layer_decay: float = 1.0,
         dropout: float = 0.2,
         optimizer: OptimizerSettings = OptimizerSettings(),
         schedule: ScheduleSettings = ScheduleSettings(),
         label_smoothing: float = 0.0,
+        mix: MixSettings = MixSettings(),
         monitor: Monitor = "val/loss",
     ) -> None:
-        super().__init__(facts, optimizer, schedule, label_smoothing, monitor)
+        super().__init__(facts, optimizer, schedule, label_smoothing, mix, monitor)
         require_range("model.dropout", dropout, 0.0, 1.0)
+        require_range("model.layer_decay", layer_decay, 0.0, 1.0, closed=True)
         self.save_hyperparameters(logger=False)
         self.head_epochs = head_epochs
         self.backbone_lr_factor = backbone_lr_factor
+        self.layer_decay = layer_decay
         built = build_backbone(backbone, weights)
         self.preprocess = Preprocess(built.mean, built.std, input_size)
         self.backbone = built.network.to(memory_format=torch.channels_last)
@@ -65,12 +73,29 @@ class TransferClassifier(ImageClassifier):
         self.frozen_after_head_stage = left_frozen(self.backbone, unfreeze)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.backbone(self.preprocess(images)).flatten(1))
+        """Logits (N, K) of images (N, C, H, W), or of their features (N, F)."""
+        return self.head(images if images.ndim == 2 else self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the backbone makes of images: (N, F)."""
+        return self.backbone(self.preprocess(images)).flatten(1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
+        head = ParameterGroup("head", list(self.head.parameters()))
+        if self.layer_decay == 1:
+            return [ParameterGroup("backbone", list(self.backbone.parameters()), self.backbone_lr_factor), head]
+        return [*self._stage_groups(), head]
+
+    def _stage_groups(self) -> list[ParameterGroup]:
+        """A group for each stage of the backbone; what is in none of them goes with the first."""
+        parts = [list(stage.parameters()) for stage in stages(self.backbone)]
+        in_stages = {id(parameter) for part in parts for parameter in part}
+        parts[0] += [parameter for parameter in self.backbone.parameters() if id(parameter) not in in_stages]
         return [
-            ParameterGroup("backbone", list(self.backbone.parameters()), self.backbone_lr_factor),
-            ParameterGroup("head", list(self.head.parameters())),
+            ParameterGroup(
+                f"backbone{number}", part, self.backbone_lr_factor * self.layer_decay ** (len(parts) - number)
+            )
+            for number, part in enumerate(parts, start=1)
         ]
 
     def networks(self) -> list[nn.Module]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 
 from ..models.monitor import MODES, Monitor
+from ..models.settings import require_range
 from .best_weights import RestoreBestWeights
 from .checkpoint_bundle import CheckpointBundle
+from .feature_cache import CachedFeatures
 from .fine_tuning import StagedFineTuning
 
 
@@ -28,8 +30,28 @@ class EarlyStoppingSettings:
     min_delta: float = 0.0
 
 
+@dataclass(frozen=True)
+class AveragingSettings:
+    """Whether validation, checkpoints and test use averaged weights: smoother ones than those of the last step.
+
+    Attributes:
+        ema_decay: of the exponential moving average over steps, such as 0.999; None averages nothing.
+    """
+
+    ema_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.ema_decay is not None:
+            require_range("averaging.ema_decay", self.ema_decay, 0.0, 1.0)
+
+
 def build_callbacks(
-    monitor: Monitor, early_stopping: EarlyStoppingSettings, directory: Path, config: dict[str, Any]
+    monitor: Monitor,
+    early_stopping: EarlyStoppingSettings,
+    averaging: AveragingSettings,
+    features: CachedFeatures,
+    directory: Path,
+    config: dict[str, Any],
 ) -> list[Callback]:
     """Callbacks of a training that writes ``best.ckpt`` and ``last.ckpt`` into ``directory/checkpoints``."""
     mode = MODES[monitor]
@@ -47,8 +69,11 @@ def build_callbacks(
         CheckpointBundle(config),
         RestoreBestWeights(),
         StagedFineTuning(),
+        features,
         LearningRateMonitor(logging_interval="epoch"),
     ]
     if early_stopping.patience is not None:
         callbacks.append(EarlyStopping(monitor, early_stopping.min_delta, early_stopping.patience, mode=mode))
+    if averaging.ema_decay is not None:
+        callbacks.append(EMAWeightAveraging(decay=averaging.ema_decay))
     return callbacks

@@ -75,7 +75,7 @@ class EvaluationCLI(ClassifierCLI):
         print(self.settings.output)
 
 
-def evaluate(verb: str, options: list[str]) -> None:
+def evaluate(verb: str, options: Sequence[str]) -> None:
     """Run one of the verbs with the options that follow it on the command line.
 
     Raises:
@@ -88,7 +88,7 @@ def evaluate(verb: str, options: list[str]) -> None:
         EvaluationCLI(verb, NO_CHECKPOINT, ["--help"])  # prints and exits
     if path is None:
         raise UserError(f"{verb} needs a checkpoint: --ckpt_path with a run directory or a .ckpt file of one.")
-    EvaluationCLI(verb, read_checkpoint(find_checkpoint(Path(path), "best")), options)
+    EvaluationCLI(verb, read_checkpoint(find_checkpoint(Path(path), "best")), list(options))
 
 
 def require_same_facts(trained: ImageFacts, given: ImageFacts) -> None:

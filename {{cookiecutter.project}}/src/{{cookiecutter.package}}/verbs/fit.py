@@ -19,6 +19,7 @@ from ..errors import UserError
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
 from ..training.callbacks import build_callbacks
+from ..training.feature_cache import CachedFeatures
 from ..training.fine_tuning import count, count_trainable
 from ..training.run_directory import create_run_directory, forget_run_directory
 from ..training.tracking import build_loggers, finish_wandb, sync_command
@@ -54,7 +55,10 @@ class FitCLI(ClassifierCLI):
         self.recipe = config["run"]["name"] = settings.run.name or self.recipe
         self.directory = create_run_directory(settings.run, self.recipe)
         save_config(config, self.directory)
-        own = build_callbacks(settings.monitor, settings.early_stopping, self.directory, config)
+        features = CachedFeatures(settings.cache_features, settings.feature_views)
+        own = build_callbacks(
+            settings.monitor, settings.early_stopping, settings.averaging, features, self.directory, config
+        )
         trainer = super().instantiate_trainer(
             default_root_dir=self.directory,
             logger=build_loggers(settings.tracking, self.directory, self.recipe, config),
@@ -131,10 +135,10 @@ def save_config(config: dict[str, Any], directory: Path) -> None:
     (directory / "config.yaml").write_text(text, encoding="utf-8")
 
 
-def fit(options: list[str]) -> None:
+def fit(options: Sequence[str]) -> None:
     """Run the verb with the options that follow it on the command line."""
     try:
-        FitCLI(options)
+        FitCLI(list(options))
     except BaseException:
         finish_wandb(exit_code=1)
         raise

@@ -22,7 +22,8 @@ from ..data.facts import ImageFacts
 from ..errors import UserError
 from ..models import CLASSIFIERS, ImageClassifier
 from ..models.monitor import Monitor
-from ..training.callbacks import EarlyStoppingSettings
+from ..training.callbacks import AveragingSettings, EarlyStoppingSettings
+from ..training.feature_cache import CacheFeatures
 from ..training.run_directory import RunSettings
 from ..training.tracking import TrackingSettings
 
@@ -64,7 +65,15 @@ class ClassifierCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--monitor", type=Monitor, default="val/loss", help="Metric that says which epoch is best.")
         parser.add_argument("--compile", type=bool, default=False, help="Compile the network: torch.compile, in place.")
+        parser.add_argument(
+            "--cache_features",
+            type=CacheFeatures,
+            default="auto",
+            help="Whether a frozen backbone computes each image's features once, instead of in every epoch.",
+        )
+        parser.add_argument("--feature_views", type=int, default=2, help="Augmented views of a cached training image.")
         parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
+        parser.add_class_arguments(AveragingSettings, "averaging")
         parser.add_class_arguments(RunSettings, "run")
         parser.add_class_arguments(TrackingSettings, "tracking")
         parser.link_arguments("monitor", "model.init_args.monitor")

@@ -1,0 +1,207 @@
+"""What an audit finds: each kind of finding is a function over the inspected files."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import Literal
+
+from PIL import Image
+
+from ..splits import SPLITS
+from .inspection import InspectedFile
+from .near_duplicates import near_duplicates
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+PLACEHOLDER_NAME = re.compile(r"not.?found|no.?image|placeholder|unavailable|missing|dummy", re.IGNORECASE)
+MAX_PLACEHOLDER_COLOURS = 32
+MIN_MAIN_COLOUR_SHARE = 0.6
+MIN_CLASS_SIZE = 20
+MAX_IMBALANCE = 10
+MIN_SIDE = 32
+MAX_CROPPED_SHARE = 0.3
+COMMON_MODES = {"RGB", "L"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that an audit has to say.
+
+    Attributes:
+        severity: ``error`` stops an audit with status 2, ``warning`` with 1, ``note`` with 0.
+        kind: a short name, the same for all findings of a function.
+        message: one sentence, with what to do.
+        files: those it is about.
+    """
+
+    severity: Severity
+    kind: str
+    message: str
+    files: tuple[InspectedFile, ...] = ()
+
+
+Check = Callable[[Sequence[InspectedFile]], Iterable[Finding]]
+
+
+def audit(files: Sequence[InspectedFile]) -> list[Finding]:
+    """All findings, the gravest first."""
+    found = [finding for check in CHECKS for finding in check(files)]
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def images(files: Iterable[InspectedFile]) -> list[InspectedFile]:
+    return [file for file in files if not file.problem]
+
+
+def number_of(files: Sequence[InspectedFile], noun: str) -> str:
+    return f"{len(files):,} {noun}" if len(files) == 1 else f"{len(files):,} {noun}s"
+
+
+def unreadable(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    """Files that are no images, one finding for each reason."""
+    by_problem = defaultdict(list)
+    for file in files:
+        if file.problem:
+            by_problem[file.problem].append(file)
+    for problem, bad in sorted(by_problem.items()):
+        used = not problem.startswith("is no image") and "not used" not in problem
+        message = f"{number_of(bad, 'file')}: {problem}. Mend or remove."
+        yield Finding("error" if used else "warning", "unreadable", message, tuple(bad))
+
+
+def wrong_extension(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    known = Image.registered_extensions()
+    bad = [f for f in images(files) if known[f.path.suffix.lower()] != f.format and not same_family(f, known)]
+    if bad:
+        formats = ", ".join(sorted({f"{f.path.suffix} is {f.format}" for f in bad}))
+        yield Finding(
+            "warning", "wrong extension", f"{number_of(bad, 'file')} of another format: {formats}.", tuple(bad)
+        )
+
+
+def same_family(file: InspectedFile, known: dict[str, str]) -> bool:
+    """Multi-picture JPEG is what phones call JPEG."""
+    return {file.format, known[file.path.suffix.lower()]} <= {"JPEG", "MPO"}
+
+
+def placeholders(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    """Drawings of few colours on a plain ground, or of a name that says so: "image not found"."""
+    bad = [
+        file
+        for file in images(files)
+        if PLACEHOLDER_NAME.search(file.path.stem)
+        or (file.num_colours <= MAX_PLACEHOLDER_COLOURS and file.main_colour_share >= MIN_MAIN_COLOUR_SHARE)
+    ]
+    if bad:
+        yield Finding(
+            "warning",
+            "placeholder",
+            f"{number_of(bad, 'image')} more like a placeholder than like a photograph.",
+            tuple(bad),
+        )
+
+
+def exact_duplicates(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    by_digest = defaultdict(list)
+    for file in images(files):
+        by_digest[file.digest].append(file)
+    for copies in by_digest.values():
+        if len(copies) > 1:
+            yield describe_copies(copies, "duplicate", "the same image")
+
+
+def similar_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    """Images that look alike without being the same file; plain ones look alike to any hash, and are left out."""
+    distinct = list({file.digest: file for file in images(files)}.values())
+    drawn = [file for file in distinct if file.num_colours > MAX_PLACEHOLDER_COLOURS]
+    for group in near_duplicates([file.perceptual_hash for file in drawn]):
+        finding = describe_copies([drawn[position] for position in group], "near duplicate", "nearly the same image")
+        yield Finding("warning", finding.kind, finding.message, finding.files)
+
+
+def describe_copies(copies: Sequence[InspectedFile], kind: str, what: str) -> Finding:
+    """Gravest first: two labels for one image; then two splits, which a test would profit from; then mere weight."""
+    classes, splits = sorted({f.class_name for f in copies}), [s for s in SPLITS if s in {f.split for f in copies}]
+    if len(classes) > 1:
+        message = f"{what} is in the classes {' and '.join(classes)}. Decide on one."
+        return Finding("error", f"{kind}, two labels", message, tuple(copies))
+    if len(splits) > 1:
+        message = f"{what} is in {' and '.join(splits)}: a score on it says nothing. Keep one of them."
+        return Finding("error", f"{kind} across splits", message, tuple(copies))
+    return Finding("warning", kind, f"{what} is there {len(copies)} times.", tuple(copies))
+
+
+def class_sizes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    counts = Counter(file.class_name for file in images(files) if file.split == "train")
+    for class_name in sorted({file.class_name for file in files}):
+        if counts[class_name] < MIN_CLASS_SIZE:
+            message = f"class {class_name!r} has {counts[class_name]} training images; {MIN_CLASS_SIZE} are a start."
+            yield Finding("error" if counts[class_name] < 2 else "warning", "tiny class", message)
+    if not counts:
+        return
+    (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
+    if most >= MAX_IMBALANCE * least:
+        message = f"{largest!r} has {most} training images, {smallest!r} has {least}: accuracy alone will mislead."
+        yield Finding("warning", "imbalance", message)
+
+
+def missing_classes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    found = {(file.split, file.class_name) for file in images(files)}
+    for split in SPLITS:
+        missing = sorted({name for _, name in found if (split, name) not in found})
+        if missing and any(of == split for of, _ in found):
+            yield Finding("warning", "missing class", f"{split} has no image of {', '.join(missing)}.")
+
+
+def small_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    small = [file for file in images(files) if min(file.width, file.height) < MIN_SIDE]
+    if small:
+        message = f"{number_of(small, 'image')} with a side below {MIN_SIDE} pixels: enlarged, they show no more."
+        yield Finding("warning", "small image", message, tuple(small))
+
+
+def handled(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    """What decoding takes care of."""
+    rotated = [file for file in images(files) if file.rotated]
+    if rotated:
+        yield Finding(
+            "note", "EXIF rotation", f"{number_of(rotated, 'image')} turned upright as EXIF says.", tuple(rotated)
+        )
+    odd = [file for file in images(files) if file.mode not in COMMON_MODES]
+    if odd:
+        modes = ", ".join(f"{mode} ({count})" for mode, count in Counter(file.mode for file in odd).most_common())
+        yield Finding("note", "mode", f"{number_of(odd, 'image')} converted to RGB or grey: {modes}.", tuple(odd))
+
+
+def sizes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    """Sizes and aspect ratios, and the fit that follows from them."""
+    good = images(files)
+    if not good:
+        return
+    sides = [side for file in good for side in (file.width, file.height)]
+    cropped = mean(1 - min(file.width, file.height) / max(file.width, file.height) for file in good)
+    fit = "pad" if cropped > MAX_CROPPED_SHARE else "crop"
+    message = (
+        f"sides of {min(sides)} to {max(sides)} pixels (median {median(sides):.0f}). Cropping to squares would cut off "
+        f"{cropped:.0%} of an image on average: --data.fit {fit}."
+    )
+    yield Finding("note", "sizes", message)
+
+
+CHECKS: tuple[Check, ...] = (
+    unreadable,
+    exact_duplicates,
+    similar_images,
+    placeholders,
+    wrong_extension,
+    class_sizes,
+    missing_classes,
+    small_images,
+    handled,
+    sizes,
+)

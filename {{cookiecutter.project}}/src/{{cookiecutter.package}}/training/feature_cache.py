@@ -1,0 +1,134 @@
+"""While the backbone is frozen its features do not change: compute them once, and train the head on them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.progress import track
+from torch import Tensor
+
+from ..data import ImageDataModule
+from ..data.labelled_images import BatchDataset, LabelledImages
+from ..errors import UserError
+from ..models import TransferClassifier
+
+CacheFeatures = Literal["auto", "on", "off"]
+
+log = logging.getLogger(__name__)
+
+
+class CachedFeatures(Callback):
+    """Serves the features of training and validation images, instead of the images, until the backbone is unfrozen.
+
+    Both loaders keep their order of images, batch sizes and number of steps, so that schedules, checkpoints and a
+    resumed training do not notice. Like the freezing, what is served is a function of the epoch.
+
+    Args:
+        mode: ``auto`` caches where that saves passes through the backbone and changes nothing else: see ``reason_off``.
+        num_views: augmented versions of each training image; epoch ``e`` trains on version ``e`` modulo this number.
+    """
+
+    def __init__(self, mode: CacheFeatures, num_views: int) -> None:
+        if num_views < 1:
+            raise UserError(f"feature_views is {num_views}; it must be 1 or more.")
+        self.mode = mode
+        self.num_views = num_views
+        self.train_views: list[LabelledImages] = []
+        self.val_features: LabelledImages | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Here the epoch of a resumed training is known, and the weights are those of its checkpoint.
+        if not isinstance(pl_module, TransferClassifier) or trainer.current_epoch >= pl_module.head_epochs:
+            return
+        reason = self.reason_off(trainer, pl_module)
+        if reason:
+            log.info("features are not cached: %s", reason)
+            return
+        self.compute(trainer, pl_module)
+
+    def reason_off(self, trainer: Trainer, model: TransferClassifier) -> str:
+        """Why features are not cached, in half a sentence; empty where they are.
+
+        Raises:
+            UserError: they cannot be, and ``on`` asks for it.
+        """
+        if self.mode == "off":
+            return "cache_features is off"
+        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        for wrong, reason, remedy in (
+            (model.mix is not None, "images are mixed", "--model.mix.name none"),
+            (data.num_workers > 0, "workers load the images", "--data.num_workers 0"),
+        ):
+            if wrong and self.mode == "on":
+                raise UserError(f"cache_features is on, and {reason}: give {remedy}, or --cache_features auto.")
+            if wrong:
+                return reason
+        num_epochs = min(model.head_epochs, trainer.max_epochs or model.head_epochs) - trainer.current_epoch
+        if self.mode == "auto" and data.augmentation != "none" and num_epochs <= 2 * self.num_views:
+            return f"{num_epochs} epochs with a frozen backbone would see no more than {self.num_views} augmented views"
+        if self.mode == "auto" and num_epochs < 2:
+            return "one epoch with a frozen backbone saves nothing"
+        return ""
+
+    def compute(self, trainer: Trainer, model: TransferClassifier) -> None:
+        train, val = dataset_of(trainer.train_dataloader), dataset_of(trainer.val_dataloaders)
+        num_views = self.num_views if train.augmentation is not None else 1
+        log.info(
+            "features of %d images are computed once, in %d views, for the epochs before the backbone is unfrozen",
+            len(train),
+            num_views,
+        )
+        batch_size = trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        self.train_views = [
+            compute_features(trainer, model, train, batch_size, view, f"features, view {view + 1} of {num_views}")
+            for view in range(num_views)
+        ]
+        self.val_features = compute_features(trainer, model, val, batch_size, 0, "features, validation")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self.train_views or self.val_features is None:
+            return
+        assert isinstance(pl_module, TransferClassifier)
+        train, val = dataset_of(trainer.train_dataloader), dataset_of(trainer.val_dataloaders)
+        if trainer.current_epoch < pl_module.head_epochs:
+            train.features = self.train_views[trainer.current_epoch % len(self.train_views)]
+            val.features = self.val_features
+        else:
+            self.forget(train, val)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.train_views:
+            self.forget(dataset_of(trainer.train_dataloader), dataset_of(trainer.val_dataloaders))
+
+    def forget(self, *datasets: BatchDataset) -> None:
+        for dataset in datasets:
+            dataset.features = None
+        self.train_views, self.val_features = [], None
+
+
+def dataset_of(loader: object) -> BatchDataset:
+    dataset = getattr(loader, "dataset", None)
+    assert isinstance(dataset, BatchDataset)
+    return dataset
+
+
+def compute_features(
+    trainer: Trainer, model: TransferClassifier, dataset: BatchDataset, batch_size: int, view: int, description: str
+) -> LabelledImages:
+    """Features (N, F) of all images of a data set, in its order, as the trainer would compute them.
+
+    The random numbers of the augmentation are the view's own: the training draws the same as without a cache.
+    """
+    features: list[Tensor] = []
+    was_training = model.training
+    model.eval()
+    with torch.random.fork_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
+        torch.manual_seed(view)
+        for positions in track(range(0, len(dataset), batch_size), description, transient=True):
+            images, _ = dataset.__getitems__(list(range(positions, min(positions + batch_size, len(dataset)))))
+            features.append(model.features(images.to(model.device)).cpu())
+    model.train(was_training)
+    return LabelledImages(torch.cat(features), dataset.split.labels, dataset.split.names)

@@ -1,0 +1,75 @@
+"""The verb ``audit``: look at every file of a folder of images before a training does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..data.audit.findings import Finding, audit
+from ..data.audit.inspection import inspect_folder
+from ..data.audit.page import write_csv, write_page
+from ..data.audit.quarantine import files_to_move, quarantine, restore
+from ..data.folder_index import index_folder
+
+EXIT_STATUS = {"error": 2, "warning": 1}
+STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+NUM_EXAMPLES = 3
+EPILOGUE = "Exit status: 0 nothing but notes, 1 warnings, 2 errors."
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"{Path(sys.argv[0]).stem} audit", description=__doc__, epilog=EPILOGUE)
+    parser.add_argument("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
+    parser.add_argument("--output", type=Path, default=Path("audit"), help="folder of audit.html and audit.csv (audit)")
+    aside = parser.add_mutually_exclusive_group()
+    aside.add_argument(
+        "--quarantine", type=Path, metavar="DIR", help="move unreadable files, placeholders and spare copies there"
+    )
+    aside.add_argument("--restore", type=Path, metavar="DIR", help="move the files of a quarantine back")
+    return parser
+
+
+def run_audit(options: Sequence[str]) -> int:
+    """Show the findings, and write them as a page and a table.
+
+    Returns:
+        the exit status: 2 with errors, 1 with warnings, else 0.
+
+    Raises:
+        UserError: there is no such folder, or it has no classes.
+    """
+    arguments = build_parser().parse_args(options)
+    root: Path = arguments.root
+    if arguments.restore:
+        print(f"{len(restore(arguments.restore, root))} files are back in {root}")
+        return 0
+    files = inspect_folder(index_folder(root))
+    findings = audit(files)
+    print_findings(findings, root, f"{root}: {len(files):,} files")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    write_csv(arguments.output / "audit.csv", findings, root)
+    write_page(arguments.output / "audit.html", findings, files, root)
+    print(arguments.output / "audit.html")
+    if arguments.quarantine:
+        reasons = files_to_move(findings)
+        quarantine(arguments.quarantine, root, reasons)
+        print(f"{len(reasons)} files moved to {arguments.quarantine}; back with: audit {root} --restore DIR")
+    return max((EXIT_STATUS.get(finding.severity, 0) for finding in findings), default=0)
+
+
+def print_findings(findings: Sequence[Finding], root: Path, title: str) -> None:
+    table = Table(title=escape(title), show_lines=True)
+    for heading in ("", "what", "files", "finding"):
+        table.add_column(heading, justify="right" if heading == "files" else "left", overflow="fold")
+    for finding in findings:
+        examples = [file.path.relative_to(root).as_posix() for file in finding.files[:NUM_EXAMPLES]]
+        text = "\n".join([finding.message, *(f"  {example}" for example in examples)])
+        number = f"{len(finding.files):,}" if finding.files else ""
+        table.add_row(finding.severity, finding.kind, number, escape(text), style=STYLES[finding.severity])
+    Console().print(table)

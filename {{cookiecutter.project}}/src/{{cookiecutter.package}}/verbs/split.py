@@ -1,0 +1,216 @@
+"""The verb ``split``: decide once, in a file that is committed, which image is in which split."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..data.cache_index import digest_of
+from ..data.folder_index import FolderIndex, index_folder
+from ..data.manifest import FILE_NAME, ManifestRow, read_manifest, write_manifest
+from ..data.splits import SPLITS, Split, carve, carve_groups
+from ..errors import UserError
+
+EPILOGUE = """\
+Split folders (train, val, test) stay as they are; what is missing is carved from train. `fit` reads ROOT/splits.csv by
+itself, and any other manifest with --data.splits FILE. Commit the file: a number is only as good as its split.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"{Path(sys.argv[0]).stem} split",
+        description=__doc__,
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
+    parser.add_argument("--val_fraction", type=fraction, default=0.15, help="of the training images (default: 0.15)")
+    parser.add_argument("--test_fraction", type=fraction, default=0.15, help="of all images (default: 0.15)")
+    parser.add_argument("--test_folder", choices=("val", "test"), default="test", help="split folder to test on")
+    parser.add_argument("--seed", type=int, default=0, help="of what is carved (default: 0)")
+    parser.add_argument(
+        "--group",
+        metavar="REGEX",
+        type=pattern,
+        help="images whose paths match it with the same text (of its first parentheses) stay in one split",
+    )
+    parser.add_argument("--folds", type=int, metavar="K", help="write K manifests, each with another K-th as val")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="manifest to write (default: ROOT/splits.csv)")
+    parser.add_argument("--extend", action="store_true", help="keep known images in their splits, share out new ones")
+    return parser
+
+
+def fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0 and below 1, for example 0.15")
+    return value
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+
+
+def split(options: Sequence[str]) -> None:
+    """Write the manifest, and show how many images of each class are where.
+
+    Raises:
+        UserError: the folder cannot be split, the manifest exists already, or an option is wrong.
+    """
+    arguments = build_parser().parse_args(options)
+    output: Path = arguments.output or arguments.root / FILE_NAME
+    index = index_folder(arguments.root)
+    require_writable(arguments, output)
+    images = list_images(index, arguments.group)
+    class_names = index.class_names
+    if arguments.extend:
+        rows = extend(images, read_manifest(output), arguments)
+    else:
+        rows = first_split(images, class_names, arguments)
+    for file, manifest in folds(rows, output, arguments) if arguments.folds else [(output, rows)]:
+        write_manifest(file, manifest)
+        print_counts(manifest, class_names, str(file))
+
+
+def require_writable(arguments: argparse.Namespace, output: Path) -> None:
+    if not output.parent.is_dir():
+        raise UserError(f"--output is {str(output)!r}, and there is no folder {str(output.parent)!r}. Make it first.")
+    if output.exists() and not arguments.extend:
+        raise UserError(
+            f"{str(output)!r} exists already, and results so far belong to it. Add new images with --extend, write "
+            "another manifest with --output FILE, or remove it yourself."
+        )
+    if arguments.extend and not output.exists():
+        raise UserError(f"--extend: there is no {str(output)!r} to extend. Leave it out to write a first manifest.")
+    if arguments.extend and arguments.folds:
+        raise UserError("--extend and --folds exclude each other: folds are dealt out anew.")
+    if arguments.folds is not None and arguments.folds < 2:
+        raise UserError(f"--folds is {arguments.folds}; it must be 2 or more.")
+
+
+def list_images(index: FolderIndex, group: re.Pattern[str] | None) -> list[ManifestRow]:
+    """All images, each in the split of its folder; ``train`` where the folder has no split folders."""
+    rows = []
+    for split, files in index.files.items():
+        for file, label in files:
+            path, digest = file.relative_to(index.root).as_posix(), digest_of(file.read_bytes())
+            rows.append(ManifestRow(path, index.class_names[label], split, digest, group_of(path, group)))
+    return rows
+
+
+def group_of(path: str, group: re.Pattern[str] | None) -> str:
+    """The text that groups an image; empty where the pattern does not match."""
+    match = group.search(path) if group else None
+    if match is None:
+        return ""
+    return match[1] if match.re.groups else match[0]
+
+
+def first_split(images: list[ManifestRow], class_names: list[str], arguments: argparse.Namespace) -> list[ManifestRow]:
+    """Keep what is in folders of its own, and carve what is missing from train."""
+    if arguments.test_folder == "val" and any(row.split == "test" for row in images):
+        raise UserError(f"--test_folder is val, and {str(arguments.root)!r} has a folder test as well. Leave it out.")
+    rows = [replace(row, split="test") if row.split == arguments.test_folder else row for row in images]
+    shares: dict[Split, float] = {"test": arguments.test_fraction, "val": arguments.val_fraction}
+    for split, share in shares.items():
+        if not any(row.split == split for row in rows):
+            rows = carve_rows(rows, split, share, class_names, arguments.seed)
+    return rows
+
+
+def carve_rows(
+    rows: list[ManifestRow], split: Split, share: float, class_names: list[str], seed: int
+) -> list[ManifestRow]:
+    """Move a share of the training images to another split, without cutting a group."""
+    train = [position for position, row in enumerate(rows) if row.split == "train"]
+    labels = [class_names.index(rows[position].class_name) for position in train]
+    groups = inseparable([rows[position] for position in train])
+    if len(set(groups)) == len(groups):
+        carved = carve(labels, share, seed, name=split, class_names=class_names)[1]
+    else:
+        carved = carve_groups(labels, groups, share, seed, name=split, class_names=class_names)[1]
+    moved = {train[position] for position in carved}
+    return [replace(row, split=split) if position in moved else row for position, row in enumerate(rows)]
+
+
+def inseparable(rows: Sequence[ManifestRow]) -> list[int]:
+    """A number for each image, equal for those that must not be in two splits: of one group, or of equal content."""
+    root = list(range(len(rows)))
+
+    def find(position: int) -> int:
+        while root[position] != position:
+            root[position] = position = root[root[position]]
+        return position
+
+    first: dict[tuple[str, str], int] = {}
+    for position, row in enumerate(rows):
+        for key in [("digest", row.digest), *([("group", row.group)] if row.group else [])]:
+            root[find(position)] = find(first.setdefault(key, position))
+    return [find(position) for position in range(len(rows))]
+
+
+def extend(images: list[ManifestRow], known: list[ManifestRow], arguments: argparse.Namespace) -> list[ManifestRow]:
+    """Keep known images, and new ones of known groups, in their splits; deal out the others by the fractions.
+
+    Where a new image goes depends on its group or content and the seed alone, not on what else is new.
+    """
+    splits = {row.digest: row.split for row in known} | {row.group: row.split for row in known if row.group}
+    rows = []
+    for image in images:
+        split = splits.get(image.digest) or splits.get(image.group)
+        if split is None and image.split == "train":
+            draw = int(digest_of(f"{arguments.seed} {image.group or image.digest}".encode()), 16) / 16**32
+            left = (draw - arguments.test_fraction) / (1 - arguments.test_fraction)
+            split = "test" if left < 0 else "val" if left < arguments.val_fraction else "train"
+        rows.append(replace(image, split=split or image.split))
+    return rows
+
+
+def folds(
+    rows: list[ManifestRow], output: Path, arguments: argparse.Namespace
+) -> Iterator[tuple[Path, list[ManifestRow]]]:
+    """K manifests: the test split stays, and each K-th of the other images is val once."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    rest = [position for position, row in enumerate(rows) if row.split != "test"]
+    labels = [rows[position].class_name for position in rest]
+    groups = inseparable([rows[position] for position in rest])
+    smallest = min(Counter(labels).values())
+    if arguments.folds > min(smallest, len(set(groups))):
+        raise UserError(
+            f"--folds is {arguments.folds}, and the smallest class has {smallest} images outside the test split, of "
+            f"{len(set(groups))} groups in all. Give fewer folds, or add images."
+        )
+    splitter = StratifiedGroupKFold(arguments.folds, shuffle=True, random_state=arguments.seed)
+    for number, (_, chosen) in enumerate(splitter.split(labels, labels, groups), start=1):
+        val = {rest[position] for position in chosen}
+        fold: list[ManifestRow] = [
+            row if row.split == "test" else replace(row, split="val" if position in val else "train")
+            for position, row in enumerate(rows)
+        ]
+        yield output.with_name(f"{output.stem}-{number}-of-{arguments.folds}{output.suffix}"), fold
+
+
+def print_counts(rows: Sequence[ManifestRow], class_names: Sequence[str], title: str) -> None:
+    counts = Counter((row.class_name, row.split) for row in rows)
+    table = Table(title=escape(title))
+    for heading in ("class", *SPLITS):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for name in class_names:
+        table.add_row(escape(name), *(f"{counts[name, split]:,}" for split in SPLITS))
+    table.add_section()
+    table.add_row("all", *(f"{sum(row.split == split for row in rows):,}" for split in SPLITS))
+    Console().print(table)
