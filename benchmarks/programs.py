@@ -47,6 +47,8 @@ PROGRAMS = (
     Program("ours_fashion", "`fit`, fashion_cnn", "ours/fit.py", FASHION),
     Program("image_folder", "ImageFolder + DataLoader, 2 workers", "peers/image_folder.py"),
     Program("ours_photos", "ImageFolderDataModule", "ours/photo_loader.py"),
+    Program("frozen_backbone", "tutorial, head under a frozen backbone", "peers/frozen_backbone.py"),
+    Program("ours_probe", "`fit`, folder_probe", "ours/probe.py"),
     Program("memory_1k", "ImageFolderDataModule, 1,000 images", "ours/photo_memory.py", ("--num_images", "1000")),
     Program("memory_50k", "ImageFolderDataModule, 50,000 images", "ours/photo_memory.py", ("--num_images", "50000")),
     Program("evaluation_mlp", "evaluation, mnist_mlp", "ours/evaluation_speed.py", MLP),

