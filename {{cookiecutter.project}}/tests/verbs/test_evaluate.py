@@ -40,7 +40,7 @@ def test_predict_writes_every_test_image_in_order(fit: Fit, workspace: Path) -> 
     with (workspace / "out.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 9
-    assert all(row["image"].startswith(row["true_class"]) for row in rows)
+    assert all(row["path"].startswith(row["true_class"]) for row in rows)
     right = sum(row["true_class"] == row["predicted_class"] for row in rows)
     assert right / 9 == pytest.approx(json.loads((run / "summary.json").read_text())["test/acc"])
     assert all(1 / 3 <= float(row["probability"]) <= 1 for row in rows)

@@ -99,11 +99,15 @@ class ImageDataModule(LightningDataModule):
         return self._loader(BatchDataset(self.split("val")), EVALUATION_BATCHES * self.batch_size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        dataset = BatchDataset(self.split("test"))
-        return self._loader(dataset, EVALUATION_BATCHES * self.batch_size, sampler=self._exact_sampler(dataset))
+        return self.exact_loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        return self.test_dataloader()
+        return self.exact_loader("test")
+
+    def exact_loader(self, split: Split) -> DataLoader[Batch]:
+        """Each image of a split once, in order: of W processes, number r has the images r, r + W, r + 2 W, ..."""
+        dataset = BatchDataset(self.split(split))
+        return self._loader(dataset, EVALUATION_BATCHES * self.batch_size, sampler=self._exact_sampler(dataset))
 
     def _loader(
         self,

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ..data import ImageDataModule
 from ..models import ImageClassifier
+from .outputs import SplitOutputs, outputs_of
 
 MAX_CLASSES_SHOWN = 50
 
@@ -64,18 +65,24 @@ class SplitResults:
         }
 
 
-def evaluate_test_split(trainer: Trainer, model: ImageClassifier, data: ImageDataModule) -> SplitResults:
+def evaluate_test_split(
+    trainer: Trainer, model: ImageClassifier, data: ImageDataModule
+) -> tuple[SplitResults, SplitOutputs]:
     """Test the model as it is on the whole test split.
+
+    Returns:
+        the numbers, and what the model says of each image.
 
     Raises:
         RuntimeError: the number of images evaluated is not that of the split (unless the trainer limits batches).
     """
     metrics = trainer.test(model, datamodule=data, verbose=False)[0]
+    outputs = outputs_of(data, "test", model.test_logits, trainer)
     results = collect_results(model, metrics)
     expected = len(data.split("test"))
     if trainer.limit_test_batches == 1.0 and results.num_images != expected:
         raise RuntimeError(f"tested on {results.num_images} images, and the test split has {expected}")
-    return results
+    return results, outputs
 
 
 def collect_results(model: ImageClassifier, metrics: Mapping[str, float]) -> SplitResults:

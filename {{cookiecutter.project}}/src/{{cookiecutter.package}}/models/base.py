@@ -64,6 +64,7 @@ class ImageClassifier(LightningModule):
         self.val_metrics = StageMetrics("val", self.facts.num_classes)
         self.test_metrics = StageMetrics("test", self.facts.num_classes)
         self.test_per_class = per_class_metrics(self.facts.num_classes)
+        self.test_logits: list[Tensor] = []  # of the last test, batch by batch
         self._frozen: list[nn.Module] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -88,17 +89,19 @@ class ImageClassifier(LightningModule):
 
     def on_test_epoch_start(self) -> None:
         self.test_per_class.reset()
+        self.test_logits.clear()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self._evaluate(batch, self.test_metrics)
         self.test_per_class.update(logits, batch[1])
+        self.test_logits.append(logits)
 
     def on_test_epoch_end(self) -> None:
         self.log_dict(self.test_metrics.compute())
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Probabilities (N, K)."""
-        return self(batch[0]).softmax(dim=1)
+        """Logits (N, K)."""
+        return self(batch[0])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         # A fused step unscales gradients itself, behind the back of clipping: 16-mixed, with its scaler, goes without.

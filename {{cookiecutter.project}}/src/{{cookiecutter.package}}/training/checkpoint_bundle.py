@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-from importlib.metadata import version
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from .. import __version__
 from ..data import ImageDataModule
 from ..models.settings import to_plain
+from .environment import git_commit, versions
 
 FORMAT = 1
-PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
 
 class CheckpointBundle(Callback):
@@ -39,18 +35,3 @@ class CheckpointBundle(Callback):
             "metrics": metrics,
             **self.origin,
         }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, this project and the packages that decide a result."""
-    own = {"python": platform.python_version(), __package__.split(".")[0]: __version__}
-    return own | {package: version(package) for package in PACKAGES}
-
-
-def git_commit() -> str | None:
-    """The commit of the working directory; None outside a repository."""
-    try:
-        result = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()

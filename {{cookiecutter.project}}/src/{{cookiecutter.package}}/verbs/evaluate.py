@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
@@ -16,8 +15,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..data import ImageDataModule, ImageFacts
 from ..deployment.checkpoint import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
-from ..deployment.predictions import write_predictions
 from ..errors import UserError
+from ..evaluation.outputs import predict_split
+from ..evaluation.predictions import write_predictions
 from ..evaluation.results import evaluate_test_split, print_results
 from ..models import ImageClassifier
 from .lightning_cli import ClassifierCLI
@@ -65,13 +65,12 @@ class EvaluationCLI(ClassifierCLI):
         rank_zero_only(print)(json.dumps(metrics, indent=2))
 
     def test(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
-        results = evaluate_test_split(self.trainer, model, datamodule)
+        results, _ = evaluate_test_split(self.trainer, model, datamodule)
         print_results(results, f"{self.settings.ckpt_path}: test split")
 
     def predict(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
-        batches = self.trainer.predict(model, datamodule=datamodule)
-        probabilities = torch.cat(batches)  # type: ignore[arg-type]
-        write_predictions(Path(self.settings.output), datamodule.split("test"), probabilities, model.facts.class_names)
+        outputs, _ = predict_split(self.trainer, model, datamodule, "test")
+        write_predictions(Path(self.settings.output), outputs, model.facts.class_names)
         print(self.settings.output)
 
 

@@ -16,9 +16,13 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..deployment.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from ..errors import UserError
+from ..evaluation import predictions
+from ..evaluation.outputs import SplitOutputs, predict_split, save_outputs
+from ..evaluation.predictions import write_predictions
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
 from ..training.callbacks import build_callbacks
+from ..training.environment import write_environment
 from ..training.feature_cache import CachedFeatures
 from ..training.fine_tuning import count, count_trainable
 from ..training.run_directory import create_run_directory, forget_run_directory
@@ -55,6 +59,7 @@ class FitCLI(ClassifierCLI):
         self.recipe = config["run"]["name"] = settings.run.name or self.recipe
         self.directory = create_run_directory(settings.run, self.recipe)
         save_config(config, self.directory)
+        write_environment(self.directory)
         features = CachedFeatures(settings.cache_features, settings.feature_views)
         own = build_callbacks(
             settings.monitor, settings.early_stopping, settings.averaging, features, self.directory, config
@@ -77,19 +82,24 @@ class FitCLI(ClassifierCLI):
         start = time.perf_counter()
         self.trainer.fit(ckpt_path=ckpt_path, weights_only=True, **kwargs)
         seconds = time.perf_counter() - start
-        results = evaluate_test_split(self.trainer, self.model, self.datamodule)
-        self.conclude(results, seconds)
+        results, test = evaluate_test_split(self.trainer, self.model, self.datamodule)
+        val, milliseconds = predict_split(self.trainer, self.model, self.datamodule, "val")
+        facts = self.facts_of_run() | {"seconds": round(seconds, 2), "milliseconds_per_image": round(milliseconds, 4)}
+        self.conclude(results, facts, {"val": val, "test": test})
 
     @rank_zero_only
-    def conclude(self, results: SplitResults, seconds: float) -> None:
-        write_summary(self.directory, results, self.facts_of_run(seconds))
+    def conclude(self, results: SplitResults, facts: dict[str, Any], outputs: dict[str, SplitOutputs]) -> None:
+        """Write what is known of the run into its directory, and show the results."""
+        write_predictions(self.directory / predictions.FILE_NAME, outputs["test"], self.model.facts.class_names)
+        save_outputs(self.directory, outputs)
+        write_summary(self.directory, results, facts)
         print_results(results, f"{self.recipe}: test split, best weights")
         upload = sync_command()
         if upload:
             print(f"W&B was offline. To upload this run: {upload}")
         print(os.path.relpath(self.directory))
 
-    def facts_of_run(self, seconds: float) -> dict[str, Any]:
+    def facts_of_run(self) -> dict[str, Any]:
         """What ``summary.json`` says beside the test results."""
         checkpointing = self.trainer.checkpoint_callback
         best = getattr(checkpointing, "best_model_score", None)
@@ -97,7 +107,6 @@ class FitCLI(ClassifierCLI):
             "recipe": self.recipe,
             "model": type(self.model).__name__,
             "seed": self.config["fit"].seed_everything,
-            "seconds": round(seconds, 2),
             "num_epochs": self.trainer.current_epoch,
             "num_parameters": count(self.model),
             "num_trainable_parameters": count_trainable(self.model),

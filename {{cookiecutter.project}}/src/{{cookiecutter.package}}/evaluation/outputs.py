@@ -1,0 +1,120 @@
+"""What a model says of every image of a split, in the split's order, however many processes share the work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data import ImageDataModule
+from ..data.splits import Split
+from ..models import ImageClassifier
+
+FILE_NAME = "outputs.npz"
+
+
+@dataclass(frozen=True)
+class SplitOutputs:
+    """Of one split.
+
+    Attributes:
+        names: N names of images, as the data set has them.
+        labels: int64 (N,), the true classes.
+        logits: float32 (N, K).
+    """
+
+    names: list[str]
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Softmax of the logits: (N, K)."""
+        return torch.from_numpy(self.logits).softmax(dim=1).numpy()
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The class with the highest logit: (N,)."""
+        return self.logits.argmax(axis=1)
+
+    @property
+    def is_correct(self) -> NDArray[np.bool_]:
+        """Whether the prediction is the true class: (N,)."""
+        return self.predicted == self.labels
+
+
+def outputs_of(data: ImageDataModule, split: Split, parts: Sequence[Tensor], trainer: Trainer) -> SplitOutputs:
+    """Put together what the processes computed, each of its own share of the split.
+
+    Args:
+        data: has the split.
+        split: which one.
+        parts: logits (B, K) of this process' batches, in their order.
+        trainer: knows the processes.
+    """
+    images = data.split(split)
+    logits = gather_in_order(torch.cat([part.float().cpu() for part in parts]), trainer)
+    num = len(logits)  # fewer than the split has where the trainer limits batches
+    return SplitOutputs(list(images.names[:num]), images.labels[:num].numpy(), logits.numpy())
+
+
+def gather_in_order(share: Tensor, trainer: Trainer) -> Tensor:
+    """All rows of a split from the shares of all processes, of which number r has the rows r, r + W, r + 2 W, ..."""
+    if trainer.world_size == 1:
+        return share
+    shares: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(shares, share)
+    rows = share.new_empty(sum(map(len, shares)), *share.shape[1:])
+    for rank, part in enumerate(shares):
+        rows[rank :: trainer.world_size] = part
+    return rows
+
+
+def predict_split(
+    trainer: Trainer, model: ImageClassifier, data: ImageDataModule, split: Split
+) -> tuple[SplitOutputs, float]:
+    """Pass a split through the model.
+
+    Returns:
+        the outputs, and the milliseconds an image took: loaded from the decoded split, in batches, on this device.
+    """
+    loader = data.exact_loader(split)
+    start = time.perf_counter()
+    batches: Any = trainer.predict(model, loader)
+    seconds = time.perf_counter() - start
+    outputs = outputs_of(data, split, batches, trainer)
+    return outputs, 1000 * seconds / max(1, len(outputs))
+
+
+def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
+    """Write ``outputs.npz``: for each split, arrays ``<split>_names``, ``<split>_labels`` and ``<split>_logits``."""
+    arrays: dict[str, Any] = {}
+    for split, of_split in outputs.items():
+        arrays |= {
+            f"{split}_names": np.array(of_split.names, dtype=np.str_),
+            f"{split}_labels": of_split.labels,
+            f"{split}_logits": of_split.logits,
+        }
+    np.savez_compressed(directory / FILE_NAME, **arrays)
+
+
+def load_outputs(directory: Path, split: str) -> SplitOutputs | None:
+    """Outputs of a split, from a run directory; None where the run did not come so far."""
+    file = directory / FILE_NAME
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as arrays:
+        if f"{split}_logits" not in arrays:
+            return None
+        return SplitOutputs(arrays[f"{split}_names"].tolist(), arrays[f"{split}_labels"], arrays[f"{split}_logits"])

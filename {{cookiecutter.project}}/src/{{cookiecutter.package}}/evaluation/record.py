@@ -1,0 +1,108 @@
+"""A run directory, read back: what was trained on what, how it went, and what came out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..data import DATA_MODULES, ImageDataModule
+from ..errors import UserError, did_you_mean
+from .outputs import SplitOutputs, load_outputs
+
+CONFIG, METRICS, SUMMARY, ENVIRONMENT = "config.yaml", "metrics.csv", "summary.json", "environment.json"
+
+EpochMetrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Of one training, finished or not.
+
+    Attributes:
+        directory: the run directory.
+        config: the resolved config.
+    """
+
+    directory: Path
+    config: dict[str, Any]
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Final metrics and facts of the run; empty where it did not come to its test."""
+        return read_json(self.directory / SUMMARY)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Packages, hardware, git commit."""
+        return read_json(self.directory / ENVIRONMENT)
+
+    @cached_property
+    def epochs(self) -> list[EpochMetrics]:
+        """Metrics of each epoch, in order, without those of the test; ``epoch`` is among them."""
+        epochs: dict[int, EpochMetrics] = {}
+        learning_rates: EpochMetrics = {}
+        for row in read_csv(self.directory / METRICS):
+            values = {name: float(value) for name, value in row.items() if value and not name.startswith("test/")}
+            if "epoch" not in values:  # Lightning's monitor logs them at the start of an epoch, and not of which
+                learning_rates = {name: value for name, value in values.items() if name.startswith("lr/")}
+            elif values.keys() - {"epoch", "step"}:
+                epochs.setdefault(int(values["epoch"]), {}).update(learning_rates | values)
+        return [epochs[epoch] for epoch in sorted(epochs)]
+
+    @property
+    def class_names(self) -> list[str]:
+        """K names; the position is the label. Empty where the run did not come to its test."""
+        return [result["name"] for result in self.summary.get("test/classes", [])]
+
+    def outputs(self, split: str) -> SplitOutputs | None:
+        """What the best weights say of each image of ``val`` or ``test``; None where the run did not come so far."""
+        return load_outputs(self.directory, split)
+
+    @cached_property
+    def data(self) -> ImageDataModule:
+        """The data set of the run, for its pictures.
+
+        Raises:
+            UserError: its files are no longer there, or no longer what they were.
+        """
+        section = self.config["data"]
+        if section["class_path"] not in DATA_MODULES:
+            raise UserError(
+                f"the run's data set is {section['class_path']!r}, a class not known here. "
+                f"{did_you_mean(section['class_path'], DATA_MODULES)}"
+            )
+        return DATA_MODULES[section["class_path"]](**section.get("init_args", {}))
+
+
+def read_run(directory: Path) -> RunRecord:
+    """Read a run directory.
+
+    Raises:
+        UserError: it is none.
+    """
+    file = directory / CONFIG
+    if not file.is_file():
+        raise UserError(f"{str(directory)!r} is no run directory: it has no {CONFIG}. Give one that fit has written.")
+    return RunRecord(directory, yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """All run directories in a folder, at any depth, in the order of their names."""
+    return sorted(file.parent for file in folder.rglob(CONFIG))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))

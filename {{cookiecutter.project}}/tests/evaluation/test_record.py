@@ -1,0 +1,62 @@
+import csv
+import json
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.evaluation.outputs import gather_in_order
+from {{cookiecutter.package}}.evaluation.record import find_runs, read_run
+
+from ..conftest import Fit
+
+
+def test_a_run_is_read_back(fit: Fit, workspace: Path) -> None:
+    run = read_run(fit("--model.optimizer.lr", "0.01", epochs=3))
+    assert find_runs(workspace) == [run.directory]
+    assert run.class_names == ["blue", "green", "red"]
+    assert [epoch["epoch"] for epoch in run.epochs] == [0, 1, 2]
+    assert {"train/loss", "val/loss", "val/acc", "lr/network"} <= run.epochs[-1].keys()
+    assert run.environment["versions"]["torch"] == version("torch")
+    assert len(run.data.split("test")) == 9
+
+
+def test_outputs_agree_with_the_summary_and_the_table(fit: Fit) -> None:
+    run = read_run(fit("--model.optimizer.lr", "0.01", epochs=3))
+    test, val = run.outputs("test"), run.outputs("val")
+    assert test is not None
+    assert val is not None
+    assert (test.logits.shape, val.logits.shape) == ((9, 3), (8, 3))
+    assert test.is_correct.mean() == pytest.approx(run.summary["test/acc"])
+    assert np.bincount(test.labels * 3 + test.predicted, minlength=9).reshape(3, 3).tolist() == (
+        run.summary["test/confusion"]
+    )
+    with (run.directory / "predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == test.names == list(run.data.split("test").names)
+    assert [run.class_names[index] for index in test.predicted] == [row["predicted_class"] for row in rows]
+    best = json.loads(rows[0]["top_k"])
+    assert list(best) == sorted(best, key=lambda name: -best[name])
+    assert sum(best.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no run directory: it has no config\.yaml"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("num_rows", [1, 6, 7])
+def test_shares_of_processes_in_the_order_of_the_split(num_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.arange(2 * num_rows).view(num_rows, 2)
+
+    def gather(shares: list[Any], share: torch.Tensor) -> None:
+        shares[:] = [rows[rank :: len(shares)] for rank in range(len(shares))]
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    trainer: Any = SimpleNamespace(world_size=3)
+    assert torch.equal(gather_in_order(rows[::3], trainer), rows)
