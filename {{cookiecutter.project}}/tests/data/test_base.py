@@ -1,13 +1,16 @@
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from lightning import seed_everything
 from lightning.pytorch.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator
 
 from {{cookiecutter.package}}.data import DigitsDataModule, ImageFolderDataModule, MNISTDataModule
 from {{cookiecutter.package}}.data.base import ImageDataModule
-from {{cookiecutter.package}}.data.labelled_images import BatchDataset, LabelledImages
+from {{cookiecutter.package}}.data.labelled_images import Batch, BatchDataset, LabelledImages
+from {{cookiecutter.package}}.data.loading import EvaluationBatches, TrainingLoader
 from {{cookiecutter.package}}.errors import UserError
 
 from ..conftest import whole
@@ -29,19 +32,19 @@ def test_batches_keep_the_contract(data: ImageDataModule) -> None:
         images, labels = next(iter(loader))
         assert images.dtype == torch.uint8
         assert images.shape[1:] == (facts.num_channels, facts.image_size, facts.image_size)
-        assert len(images) == len(labels) == min(len(loader.dataset), loader.batch_size or 0)  # type: ignore[arg-type]
+        assert 0 < len(images) == len(labels) <= 64
         assert labels.dtype == torch.int64
         assert 0 <= labels.min() <= labels.max() < facts.num_classes
 
 
 def test_evaluation_takes_four_batches_at_once(data: ImageDataModule) -> None:
-    loaders = data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
-    assert [loader.batch_size for loader in loaders] == [16, 64, 64]
+    samplers: list[Any] = [loader.batch_sampler for loader in (data.train_dataloader(), data.test_dataloader())]
+    assert [sampler.batch_size for sampler in samplers] == [16, 64]
 
 
 @pytest.mark.parametrize(("accelerator", "pinned"), [(CUDAAccelerator(), True), (CPUAccelerator(), False)])
 def test_memory_is_pinned_for_a_gpu(data: ImageDataModule, accelerator: Accelerator, pinned: bool) -> None:
-    data.trainer = SimpleNamespace(accelerator=accelerator, world_size=1)  # type: ignore[assignment]
+    data.trainer = SimpleNamespace(accelerator=accelerator, world_size=1, global_rank=0)  # type: ignore[assignment]
     loaders = data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
     assert {loader.pin_memory for loader in loaders} == {pinned}
 
@@ -67,10 +70,46 @@ def test_only_training_images_are_augmented(data: ImageDataModule) -> None:
 
 def test_the_order_of_training_images_follows_the_seed(data: ImageDataModule) -> None:
     def labels(seed: int) -> list[int]:
-        torch.manual_seed(seed)
+        seed_everything(seed)
         return torch.cat([batch[1] for batch in data.train_dataloader()]).tolist()
 
     assert labels(1) == labels(1) != labels(2)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_is_the_same_wherever_it_begins(workers: int) -> None:
+    """Batches 3 and on of the fourth epoch, whole and begun there by a process that has seen nothing else."""
+    data = DigitsDataModule(batch_size=200, augmentation="light", num_workers=workers)
+    whole_epoch, rest = [
+        loader_of_epoch(data, epoch=3, position=position) for position in (0, 2)
+    ]
+    assert len(whole_epoch) == 6
+    torch.testing.assert_close(rest, whole_epoch[2:], rtol=0, atol=0)
+    assert not torch.equal(whole_epoch[0][0], loader_of_epoch(data, epoch=4, position=0)[0][0])
+
+
+def loader_of_epoch(data: ImageDataModule, epoch: int, position: int) -> list[Batch]:
+    loader = data.train_dataloader()
+    assert isinstance(loader, TrainingLoader)
+    loader.batch_sampler.order.set_epoch(epoch)
+    loader.load_state_dict({"position": position})
+    torch.rand(epoch + position)  # what a process drew before does not matter
+    batches = list(loader)
+    assert loader.state_dict() == {"position": position + len(batches)}
+    return batches
+
+
+@pytest.mark.parametrize(("num_images", "num_processes"), [(10, 1), (10, 3), (9, 4), (16, 2), (17, 2), (3, 3)])
+def test_processes_evaluate_each_image_once_in_equally_many_batches(num_images: int, num_processes: int) -> None:
+    shares = [list(EvaluationBatches(num_images, 4, num_processes, rank)) for rank in range(num_processes)]
+    assert sorted(index for share in shares for batch in share for index in batch) == list(range(num_images))
+    assert len({len(share) for share in shares}) == 1
+    assert all(1 <= len(batch) <= 4 for share in shares for batch in share)
+
+
+def test_more_processes_than_images() -> None:
+    with pytest.raises(UserError, match=r"2 images, and 3 processes share them.*--trainer\.devices"):
+        EvaluationBatches(2, 4, 3, 0)
 
 
 def test_a_batch_is_one_gather() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from {{cookiecutter.package}}.data import ImageFolderDataModule
+from {{cookiecutter.package}}.data.loading import WeightedSampler
 from {{cookiecutter.package}}.data.manifest import ManifestRow, write_manifest
 from {{cookiecutter.package}}.data.splits import Split
 from {{cookiecutter.package}}.models import MLPClassifier
@@ -50,13 +51,29 @@ def test_weights_make_classes_equal(unequal: Path) -> None:
 
 
 def test_sampler_shows_classes_equally_often(unequal: Path) -> None:
-    torch.manual_seed(0)
-    loader = module(unequal, "sampler").train_dataloader()
-    epochs = [torch.cat([labels for _, labels in loader]) for _ in range(50)]
+    loader: Any = module(unequal, "sampler").train_dataloader()
+    epochs = []
+    for epoch in range(50):
+        loader.batch_sampler.order.set_epoch(epoch)
+        epochs.append(torch.cat([labels for _, labels in loader]))
     assert [len(labels) for labels in epochs] == [44] * 50
     counts = Counter(torch.cat(epochs).tolist())
     assert all(abs(counts[label] / 2200 - 1 / 3) < 0.04 for label in range(3))
     assert module(unequal, "sampler").facts.class_weights is None
+
+
+def test_processes_share_out_what_is_drawn() -> None:
+    """Two halves of the draw of one process, different in each epoch."""
+    weights = torch.tensor([1.0, 2.0, 3.0, 0.0])
+    draws = []
+    for epoch in (0, 1):
+        one, *halves = (WeightedSampler(weights, n, rank, seed=1) for n, rank in ((1, 0), (2, 0), (2, 1)))
+        for sampler in (one, *halves):
+            sampler.set_epoch(epoch)
+        draws.append(list(one))
+        assert draws[-1] == [index for pair in zip(*halves, strict=True) for index in pair]
+    assert draws[0] != draws[1]
+    assert 3 not in draws[0] + draws[1]
 
 
 def test_nothing_is_changed_unasked(unequal: Path) -> None:

@@ -16,7 +16,6 @@ def learning_rates(settings: ScheduleSettings) -> list[list[float]]:
     groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (0.1, 1.0)]
     optimizer = torch.optim.SGD(groups, lr=1.0, momentum=0.9)
     schedule = build_schedule(settings, optimizer, NUM_STEPS, NUM_EPOCHS, "val/loss")
-    assert schedule is not None
     rates = []
     for _ in range(NUM_STEPS if schedule["interval"] == "step" else NUM_EPOCHS):
         rates.append([group["lr"] for group in optimizer.param_groups])
@@ -28,7 +27,7 @@ def learning_rates(settings: ScheduleSettings) -> list[list[float]]:
     return rates
 
 
-@pytest.mark.parametrize("name", ["onecycle", "cosine", "plateau", "step"])
+@pytest.mark.parametrize("name", ["onecycle", "cosine", "plateau", "step", "constant"])
 def test_groups_keep_their_ratio(name: str) -> None:
     for low, high in learning_rates(ScheduleSettings(name=name, step_epochs=3)):  # type: ignore[arg-type]
         assert low == pytest.approx(high / 10)
@@ -59,9 +58,8 @@ def test_plateau_drops_when_its_patience_is_over() -> None:
     assert rates == pytest.approx([1.0] * 5 + [0.1] * 4 + [0.01])
 
 
-def test_constant_needs_no_schedule() -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    assert build_schedule(ScheduleSettings(name="constant"), optimizer, 10, 1, "val/loss") is None
+def test_constant_changes_nothing() -> None:
+    assert learning_rates(ScheduleSettings(name="constant")) == [[0.1, 1.0]] * NUM_EPOCHS
 
 
 def test_warm_up_longer_than_the_training() -> None:

@@ -22,6 +22,7 @@ RECORD = {
     "metrics.csv",
     "outputs.npz",
     "predictions.csv",
+    "status.json",
     "summary.json",
 }
 
@@ -47,7 +48,7 @@ def test_leaves_a_complete_record(fit: Fit, workspace: Path, model: str) -> None
     assert facts["num_epochs"] == 2
     assert sum(result["num_images"] for result in facts["test/classes"]) == 9  # type: ignore[attr-defined]
     columns = {name for row in metrics(run) for name, value in row.items() if value}
-    assert {"train/loss", "train/acc", "val/loss", "val/acc", "val/f1", "lr/network", "test/acc"} <= columns
+    assert {"train/loss", "train/acc", "val/loss", "val/acc", "val/f1", "lr/network"} <= columns
 
 
 def test_learns_colours(fit: Fit) -> None:

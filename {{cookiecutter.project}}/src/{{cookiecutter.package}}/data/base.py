@@ -9,13 +9,13 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
-from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader, DistributedSampler, Sampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 from ..errors import UserError
 from .augmentation import AugmentationName, build_augmentation
 from .facts import ImageFacts
 from .labelled_images import Batch, BatchDataset, LabelledImages, keep_batch
+from .loading import EvaluationBatches, TrainingBatches, TrainingLoader, training_seed
 from .splits import Split, split_hash
 
 log = logging.getLogger(__name__)
@@ -86,57 +86,43 @@ class ImageDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
         dataset = BatchDataset(self.split("train"), augmentation)
-        sampler = self.train_sampler()
         # An incomplete last batch of one image would break batch norm; with shuffling it costs no image for long.
         drop_last = len(dataset) > self.batch_size
-        return self._loader(dataset, self.batch_size, shuffle=sampler is None, drop_last=drop_last, sampler=sampler)
+        batches = TrainingBatches(self.train_sampler(dataset), self.batch_size, drop_last)
+        return TrainingLoader(dataset, batches, **self._loader_options)
 
-    def train_sampler(self) -> Sampler[int] | None:
-        """Which training images an epoch shows, in which order; None shuffles all. Several processes share it out."""
-        return None
+    def train_sampler(self, dataset: BatchDataset) -> DistributedSampler[Batch]:
+        """Which training images an epoch shows, in which order: of W processes, this one's share."""
+        return DistributedSampler(dataset, *self._share, seed=training_seed())
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(BatchDataset(self.split("val")), EVALUATION_BATCHES * self.batch_size)
+        return self.evaluation_loader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        return self.exact_loader("test")
+        return self.evaluation_loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        return self.exact_loader("test")
+        return self.evaluation_loader("test")
 
-    def exact_loader(self, split: Split) -> DataLoader[Batch]:
-        """Each image of a split once, in order: of W processes, number r has the images r, r + W, r + 2 W, ..."""
+    def evaluation_loader(self, split: Split) -> DataLoader[Batch]:
+        """Each image of a split once, in order, over all processes."""
         dataset = BatchDataset(self.split(split))
-        return self._loader(dataset, EVALUATION_BATCHES * self.batch_size, sampler=self._exact_sampler(dataset))
+        batches = EvaluationBatches(len(dataset), EVALUATION_BATCHES * self.batch_size, *self._share)
+        return DataLoader(dataset, batch_sampler=batches, collate_fn=keep_batch, **self._loader_options)
 
-    def _loader(
-        self,
-        dataset: BatchDataset,
-        batch_size: int,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        sampler: Sampler[Any] | None = None,
-    ) -> DataLoader[Batch]:
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            sampler=sampler,
-            drop_last=drop_last,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+    @property
+    def _share(self) -> tuple[int, int]:
+        """How many processes share the images, and which of them this one is."""
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+    @property
+    def _loader_options(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
             # From pinned memory Lightning's copies to the GPU overlap with what it computes.
-            pin_memory=self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
-            collate_fn=keep_batch,
-        )
-
-    def _exact_sampler(self, dataset: BatchDataset) -> DistributedSampler[Batch] | None:
-        """Several processes share the test images without the padding that would count some of them twice."""
-        if self.trainer is None or self.trainer.world_size == 1:
-            return None
-        return UnrepeatedDistributedSampler(
-            dataset, num_replicas=self.trainer.world_size, rank=self.trainer.global_rank, shuffle=False
-        )
+            "pin_memory": self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
+        }
 
 
 def require_positive(name: str, value: int) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils.data import WeightedRandomSampler
+from torch.utils.data import DistributedSampler
 
 from ..errors import UserError
 from .augmentation import AugmentationName
@@ -19,7 +19,8 @@ from .facts import Fit, ImageFacts
 from .folder_index import FolderIndex, index_folder
 from .image_cache import ImageCache
 from .image_stores import Images, UndecodedImages, decode_into_memory
-from .labelled_images import LabelledImages
+from .labelled_images import Batch, BatchDataset, LabelledImages
+from .loading import WeightedSampler, training_seed
 from .manifest import FILE_NAME, assign, read_manifest
 from .splits import Split, carve
 
@@ -107,11 +108,10 @@ class ImageFolderDataModule(ImageDataModule):
         counts = labels.bincount(minlength=len(self.index.class_names))
         return len(labels) / (len(counts) * counts)
 
-    def train_sampler(self) -> WeightedRandomSampler | None:
+    def train_sampler(self, dataset: BatchDataset) -> DistributedSampler[Batch]:
         if self.imbalance != "sampler":
-            return None
-        labels = self.split("train").labels
-        return WeightedRandomSampler(self.class_weights[labels].tolist(), len(labels))
+            return super().train_sampler(dataset)
+        return WeightedSampler(self.class_weights[dataset.split.labels], *self._share, seed=training_seed())
 
     @cached_property
     def index(self) -> FolderIndex:

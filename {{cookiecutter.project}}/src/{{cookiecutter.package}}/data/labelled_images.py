@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,18 @@ class LabelledImages:
         return LabelledImages(self.images[index], self.labels[index], [self.names[i] for i in indices])
 
 
+class SeededIndices(list[int]):
+    """Indices of a training batch.
+
+    Attributes:
+        seed: of the random numbers that augment it.
+    """
+
+    def __init__(self, indices: Iterable[int], seed: int) -> None:
+        super().__init__(indices)
+        self.seed = seed
+
+
 class BatchDataset(Dataset[Batch]):
     """Serves a split to a standard ``DataLoader``, a whole batch of indices at a time.
 
@@ -67,6 +79,8 @@ class BatchDataset(Dataset[Batch]):
             return self.features.images[index], self.features.labels[index]
         images = self.split.images[index]
         if self.augmentation is not None:
+            if isinstance(indices, SeededIndices):
+                torch.default_generator.manual_seed(indices.seed)
             images = self.augmentation(images)
         return images, self.split.labels[index]
 

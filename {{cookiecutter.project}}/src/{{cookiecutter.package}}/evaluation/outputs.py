@@ -89,7 +89,7 @@ def predict_split(
     Returns:
         the outputs, and the milliseconds an image took: loaded from the decoded split, in batches, on this device.
     """
-    loader = data.exact_loader(split)
+    loader = data.evaluation_loader(split)
     start = time.perf_counter()
     batches: Any = trainer.predict(model, loader)
     seconds = time.perf_counter() - start

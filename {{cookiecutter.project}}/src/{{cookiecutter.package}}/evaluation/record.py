@@ -44,16 +44,11 @@ class RunRecord:
 
     @cached_property
     def epochs(self) -> list[EpochMetrics]:
-        """Metrics of each epoch, in order, without those of the test; ``epoch`` is among them."""
-        epochs: dict[int, EpochMetrics] = {}
-        learning_rates: EpochMetrics = {}
-        for row in read_csv(self.directory / METRICS):
-            values = {name: float(value) for name, value in row.items() if value and not name.startswith("test/")}
-            if "epoch" not in values:  # Lightning's monitor logs them at the start of an epoch, and not of which
-                learning_rates = {name: value for name, value in values.items() if name.startswith("lr/")}
-            elif values.keys() - {"epoch", "step"}:
-                epochs.setdefault(int(values["epoch"]), {}).update(learning_rates | values)
-        return [epochs[epoch] for epoch in sorted(epochs)]
+        """Metrics of each epoch, in order; ``epoch`` is among them."""
+        rows = [
+            {name: float(value) for name, value in row.items() if value} for row in read_csv(self.directory / METRICS)
+        ]
+        return [row for row in rows if "train/loss" in row or "val/loss" in row]
 
     @property
     def class_names(self) -> list[str]:

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..data.facts import ImageFacts
 from .metrics import StageMetrics, per_class_metrics
@@ -80,6 +81,7 @@ class ImageClassifier(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self.log_dict(self.train_metrics.compute())
+        self._step_plateau()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, self.val_metrics)
@@ -109,7 +111,17 @@ class ImageClassifier(LightningModule):
         optimizer = build_optimizer(self.optimizer_settings, self.parameter_groups(), fused=fused)
         num_steps, num_epochs = int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs or 1
         schedule = build_schedule(self.schedule_settings, optimizer, num_steps, num_epochs, self.monitor)
-        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """As Lightning does, but for the plateau schedule, which Lightning steps only after checkpoints are saved."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
+    def _step_plateau(self) -> None:
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau) and self.monitor in self.trainer.callback_metrics:
+            scheduler.step(self.trainer.callback_metrics[self.monitor].item())
 
     def configure_gradient_clipping(
         self,
@@ -154,6 +166,10 @@ class ImageClassifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep hyperparameters free of objects, so that every checkpoint loads with ``weights_only=True``."""
         checkpoint["hyper_parameters"] = to_plain(dict(self.hparams))
+        checkpoint["train_metrics"] = self.train_metrics.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.train_metrics.load_state(checkpoint["train_metrics"])
 
     def _evaluate(self, batch: Batch, metrics: StageMetrics) -> Tensor:
         """Logits of a batch; its loss has no label smoothing, so that all recipes can be compared by it."""

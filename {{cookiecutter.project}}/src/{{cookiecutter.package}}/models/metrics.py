@@ -54,6 +54,26 @@ class StageMetrics(nn.Module):
             self.num_images.update(sum(sizes))
             self.scores.update(torch.cat(logits), torch.cat(targets))
 
+    def state(self) -> dict[str, Tensor]:
+        """What has been accumulated since the last ``compute``, by name."""
+        self._update_held()
+        return {
+            f"{name}/{part}": value
+            for name, metric in self._metrics()
+            for part, value in metric.metric_state.items()
+            if isinstance(value, Tensor)  # all are: lists are for metrics that keep every prediction
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from what ``state`` gave, in another process."""
+        for name, metric in self._metrics():
+            for part in metric.metric_state:
+                setattr(metric, part, state[f"{name}/{part}"].to(metric.device))
+            metric._update_count = 1  # or compute() would warn of a metric that was never updated
+
+    def _metrics(self) -> list[tuple[str, Metric]]:
+        return [("loss_sum", self.loss_sum), ("num_images", self.num_images), *self.scores.items()]
+
     def compute(self) -> dict[str, Tensor]:
         """Values by name over all images and processes since the last call, which begins anew."""
         self._update_held()

@@ -8,6 +8,7 @@ from typing import Literal
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
+    ConstantLR,
     CosineAnnealingLR,
     LinearLR,
     LRScheduler,
@@ -53,8 +54,8 @@ class ScheduleSettings:
 
 def build_schedule(
     settings: ScheduleSettings, optimizer: Optimizer, num_steps: int, num_epochs: int, monitor: Monitor
-) -> LRSchedulerConfigType | None:
-    """Lightning's description of a schedule, logged as ``lr``; None for ``constant``.
+) -> LRSchedulerConfigType:
+    """Lightning's description of a schedule, logged as ``lr``.
 
     Args:
         settings: which, and its numbers.
@@ -67,7 +68,7 @@ def build_schedule(
         UserError: the warm-up does not end before the training does.
     """
     if settings.name == "constant":
-        return None
+        return {"scheduler": ConstantLR(optimizer, factor=1.0), "interval": "epoch", "name": "lr"}
     if settings.name == "plateau":
         plateau = ReduceLROnPlateau(optimizer, MODES[monitor], settings.factor, settings.patience)
         return {"scheduler": plateau, "monitor": monitor, "interval": "epoch", "name": "lr"}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor
 
 from ..models.monitor import MODES, Monitor
 from ..models.settings import require_range
 from .best_weights import RestoreBestWeights
-from .checkpoint_bundle import CheckpointBundle
-from .feature_cache import CachedFeatures
+from .checkpoints import LAST, BestAndLast, SaveEvery
+from .exact_resume import ExactResume
 from .fine_tuning import StagedFineTuning
 
 
@@ -49,31 +48,22 @@ def build_callbacks(
     monitor: Monitor,
     early_stopping: EarlyStoppingSettings,
     averaging: AveragingSettings,
-    features: CachedFeatures,
+    checkpoint_every_minutes: float | None,
     directory: Path,
-    config: dict[str, Any],
 ) -> list[Callback]:
     """Callbacks of a training that writes ``best.ckpt`` and ``last.ckpt`` into ``directory/checkpoints``."""
-    mode = MODES[monitor]
-    checkpointing = ModelCheckpoint(
-        directory / "checkpoints",
-        filename="best",
-        monitor=monitor,
-        mode=mode,
-        save_last=True,
-        auto_insert_metric_name=False,
-        enable_version_counter=False,
-    )
+    folder = directory / "checkpoints"
     callbacks: list[Callback] = [
-        checkpointing,
-        CheckpointBundle(config),
+        BestAndLast(folder, monitor),
         RestoreBestWeights(),
         StagedFineTuning(),
-        features,
+        ExactResume(),
         LearningRateMonitor(logging_interval="epoch"),
     ]
+    if checkpoint_every_minutes is not None:
+        callbacks.append(SaveEvery(checkpoint_every_minutes, folder / LAST))
     if early_stopping.patience is not None:
-        callbacks.append(EarlyStopping(monitor, early_stopping.min_delta, early_stopping.patience, mode=mode))
+        callbacks.append(EarlyStopping(monitor, early_stopping.min_delta, early_stopping.patience, mode=MODES[monitor]))
     if averaging.ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=averaging.ema_decay))
     return callbacks

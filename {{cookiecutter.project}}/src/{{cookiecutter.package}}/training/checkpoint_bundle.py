@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from ..data import ImageDataModule
 from ..models.settings import to_plain
 from .environment import git_commit, versions
+from .metrics_table import MetricsTable, Row
 
 FORMAT = 1
 
@@ -17,21 +19,55 @@ class CheckpointBundle(Callback):
     """Adds ``bundle``, of plain JSON types, to every checkpoint.
 
     Beside the hyperparameters (facts of the data, preprocessing, model arguments) it holds the name of the model's
-    class, the resolved config, the hash of the splits, the metrics of the moment, versions and the git commit.
+    class, the resolved config, the hash of the splits, the metrics of the moment and of all epochs before, the W&B
+    run's id, versions and the git commit.
+
+    Args:
+        config: the resolved one.
+        table: has the metrics of the epochs.
+        wandb_id: of the W&B run that a resumed training continues; None where there is none.
+        resumed: the bundle of the checkpoint from which the training goes on; empty for a new one.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(
+        self, config: dict[str, Any], table: MetricsTable, wandb_id: str | None, resumed: dict[str, Any]
+    ) -> None:
+        self.seconds_before = resumed.get("seconds", 0.0)
+        self.start: float | None = None
         self.config = config
+        self.table = table
+        self.wandb_id = wandb_id
         self.origin = {"versions": versions(), "git_commit": git_commit()}
+
+    @property
+    def seconds(self) -> float:
+        """Of training, in this process and those it goes on from."""
+        return self.seconds_before + (0.0 if self.start is None else time.perf_counter() - self.start)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.start is None:
+            self.start = time.perf_counter()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        metrics = {n: value.item() for n, value in trainer.callback_metrics.items() if not n.startswith("lr/")}
         checkpoint["bundle"] = {
             "format": FORMAT,
             "model": type(pl_module).__name__,
             "config": to_plain(self.config),
             "split_hash": data.split_hash if isinstance(data, ImageDataModule) else None,
             "metrics": metrics,
+            "history": self.history(trainer, metrics),
+            "seconds": self.seconds,
+            "wandb_id": self.wandb_id,
             **self.origin,
         }
+
+    def history(self, trainer: Trainer, metrics: dict[str, float]) -> list[Row]:
+        """The rows of ``metrics.csv`` as they will be when all that has been measured by now is in it."""
+        epoch = trainer.current_epoch
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        if progress.completed == progress.processed == progress.started:  # the epoch's row is in the table
+            return self.table.history(epoch)
+        is_epoch_over = progress.processed == progress.started
+        return self.table.history(epoch, self.table.row(epoch, metrics if is_epoch_over else {}, trainer.global_step))

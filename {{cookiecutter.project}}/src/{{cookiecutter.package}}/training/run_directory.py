@@ -29,8 +29,13 @@ class RunSettings:
     directory: str | None = None
 
 
-def create_run_directory(settings: RunSettings, recipe: str) -> Path:
+def create_run_directory(settings: RunSettings, recipe: str, resumed: Path | None = None) -> Path:
     """Create the directory of this run, or find the one that rank zero created.
+
+    Args:
+        settings: where runs are kept.
+        recipe: folder of the recipe's runs.
+        resumed: the directory of the run that goes on, if one does.
 
     Raises:
         UserError: ``directory`` holds files, or several machines need to agree on one and have no job id in common.
@@ -38,7 +43,9 @@ def create_run_directory(settings: RunSettings, recipe: str) -> Path:
     if INHERITED in os.environ:
         return Path(os.environ[INHERITED])
     parent = Path(settings.root, settings.name or recipe)
-    if settings.directory is not None:
+    if resumed is not None:
+        directory = resumed
+    elif settings.directory is not None:
         directory = claim(Path(settings.directory))
     elif "RANK" in os.environ or "SLURM_PROCID" in os.environ:
         directory = parent / job_id()

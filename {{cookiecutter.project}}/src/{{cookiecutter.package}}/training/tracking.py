@@ -1,4 +1,4 @@
-"""Metrics go to disk, always; to W&B as well, unless switched off, and never at the training's expense."""
+"""What a run tells W&B, unless it is switched off, and never at the training's expense."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import WandbLogger
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,7 @@ WANDB_HOST = "api.wandb.ai"
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """Where metrics go beside ``metrics.csv``.
+    """Where a run goes beside its directory.
 
     Attributes:
         wandb: ``auto`` is online when the user is logged in and offline when not; ``off`` switches W&B off.
@@ -35,14 +37,6 @@ class TrackingSettings:
     entity: str | None = None
     tags: list[str] | None = None
     group: str | None = None
-
-
-def build_loggers(settings: TrackingSettings, directory: Path, recipe: str, config: dict[str, Any]) -> list[Logger]:
-    """The CSV logger, and the W&B logger where it is wanted and can be had."""
-    loggers: list[Logger] = [CSVLogger(directory, name="", version="")]
-    mode = wandb_mode(settings)
-    wandb = start_wandb(settings, mode, directory, recipe, config) if mode != "off" else None
-    return [*loggers, wandb] if wandb is not None else loggers
 
 
 def wandb_mode(settings: TrackingSettings) -> str:
@@ -68,14 +62,30 @@ def logged_in() -> bool:
 
 @rank_zero_only
 def start_wandb(
-    settings: TrackingSettings, mode: str, directory: Path, recipe: str, config: dict[str, Any]
-) -> Logger | None:
-    """Start a run, on rank zero, and give its logger; None, after a warning, when W&B does not work."""
+    settings: TrackingSettings, directory: Path, recipe: str, config: dict[str, Any], run_id: str | None = None
+) -> WandbLogger | None:
+    """Start a W&B run, on rank zero, and give its logger.
+
+    Args:
+        settings: where it goes.
+        directory: of the run.
+        recipe: its name.
+        config: the resolved one.
+        run_id: of the W&B run to continue; None starts a new one.
+
+    Returns:
+        None where W&B is off and, after a warning, where it does not work.
+    """
+    mode = wandb_mode(settings)
+    if mode == "off":
+        return None
     try:
         import wandb
         from lightning.pytorch.loggers import WandbLogger
 
         run = wandb.init(
+            id=run_id,
+            resume=None if run_id is None else "allow",
             name=f"{recipe}/{directory.name}",
             dir=directory,
             mode=mode,  # type: ignore[arg-type]

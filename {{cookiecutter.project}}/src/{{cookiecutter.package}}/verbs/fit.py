@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from ..cli import program_name
 from ..deployment.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from ..errors import UserError
 from ..evaluation import predictions
@@ -21,14 +23,21 @@ from ..evaluation.outputs import SplitOutputs, predict_split, save_outputs
 from ..evaluation.predictions import write_predictions
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
+from ..models.initial_weights import load_initial_weights
 from ..training.callbacks import build_callbacks
+from ..training.checkpoint_bundle import CheckpointBundle
 from ..training.environment import write_environment
 from ..training.feature_cache import CachedFeatures
 from ..training.fine_tuning import count, count_trainable
+from ..training.metrics_table import MetricsTable
 from ..training.run_directory import create_run_directory, forget_run_directory
-from ..training.tracking import build_loggers, finish_wandb, sync_command
+from ..training.run_status import StatusFile
+from ..training.stopping import SaveWhenStopped
+from ..training.tracking import finish_wandb, start_wandb, sync_command
 from .lightning_cli import ClassifierCLI
+from .resume import resume_options
 
+SIGNALLED = 128  # a shell's exit status of a process that a signal ended is this and the signal's number
 LAID_OUT = {"onecycle", "cosine"}  # schedules that depend on the number of steps
 
 log = logging.getLogger(__name__)
@@ -38,6 +47,7 @@ class FitCLI(ClassifierCLI):
     """``fit``: the whole way from a config to a tested checkpoint in a run directory."""
 
     def __init__(self, options: list[str]) -> None:
+        options, self.resumed_directory = resume_options(options)
         self.recipe = recipe_name(options)
         super().__init__(["fit", *options])
 
@@ -45,28 +55,66 @@ class FitCLI(ClassifierCLI):
     def subcommands() -> dict[str, set[str]]:
         return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
 
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--init_from", type=str | None, help="Run or checkpoint whose weights to start from.")
+        parser.add_argument(
+            "--checkpoint_every_minutes", type=float | None, help="Save within an epoch as well; None: after each one."
+        )
+
     def instantiate_classes(self) -> None:
         settings = self.config["fit"]
-        if settings.ckpt_path is not None:
-            file = find_checkpoint(Path(settings.ckpt_path), "last")
-            require_same_length(read_checkpoint(file), settings.trainer.max_epochs)
-            settings.ckpt_path = str(file)
+        self.resumed = self.read_resumed(settings.ckpt_path, settings.trainer.max_epochs)
+        initial = self.read_initial(settings)
         super().instantiate_classes()
+        if initial is not None:
+            load_initial_weights(self.model, initial, settings.init_from)
         self.compile_where_asked()
+
+    def read_resumed(self, path: str | None, max_epochs: int) -> Checkpoint | None:
+        """The checkpoint from which the training goes on, if from any."""
+        if path is None:
+            return None
+        file = find_checkpoint(Path(path), "last")
+        self.config["fit"].ckpt_path = str(file)
+        checkpoint = read_checkpoint(file)
+        require_same_length(checkpoint, max_epochs)
+        return checkpoint
+
+    def read_initial(self, settings: Any) -> Checkpoint | None:
+        """The checkpoint whose weights the training starts from, if any; a backbone then needs no others."""
+        if settings.init_from is None or self.resumed is not None:
+            return None
+        arguments = settings.model.init_args
+        if "weights" in arguments:
+            arguments.weights = "none"
+        return read_checkpoint(find_checkpoint(Path(settings.init_from), "best"))
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
         config, settings = self.resolved_config, self.config_init["fit"]
         self.recipe = config["run"]["name"] = settings.run.name or self.recipe
-        self.directory = create_run_directory(settings.run, self.recipe)
-        save_config(config, self.directory)
+        self.directory = create_run_directory(settings.run, self.recipe, self.resumed_directory)
+        if self.resumed_directory is None:
+            save_config(config, self.directory)
         write_environment(self.directory)
-        features = CachedFeatures(settings.cache_features, settings.feature_views)
+        self.status = StatusFile(self.directory)
+        bundle = self.resumed["bundle"] if self.resumed else {}
+        table = MetricsTable(self.directory, bundle.get("history", []))
+        wandb = start_wandb(settings.tracking, self.directory, self.recipe, config, bundle.get("wandb_id"))
         own = build_callbacks(
-            settings.monitor, settings.early_stopping, settings.averaging, features, self.directory, config
+            settings.monitor,
+            settings.early_stopping,
+            settings.averaging,
+            settings.checkpoint_every_minutes,
+            self.directory,
         )
+        self.bundle = CheckpointBundle(config, table, None if wandb is None else str(wandb.experiment.id), bundle)
+        self.stopper = SaveWhenStopped(self.directory / "checkpoints" / "last.ckpt")
+        features = CachedFeatures(settings.cache_features, settings.feature_views)
+        own += [self.bundle, self.stopper, features, self.status]
         trainer = super().instantiate_trainer(
             default_root_dir=self.directory,
-            logger=build_loggers(settings.tracking, self.directory, self.recipe, config),
+            logger=[table] if wandb is None else [table, wandb],
             callbacks=[*own, *callbacks],
             **kwargs,
         )
@@ -79,13 +127,24 @@ class FitCLI(ClassifierCLI):
     def fit(self, ckpt_path: str | None = None, **kwargs: Any) -> None:
         """Train, test and write ``summary.json``; the last line printed is the run directory."""
         log.info("%s: %s parameters", type(self.model).__name__, f"{count(self.model):,}")
-        start = time.perf_counter()
+        try:
+            self.train_and_test(ckpt_path, **kwargs)
+        except SIGTERMException as stopped:
+            self.status.end("stopped", f"told to, by {self.stopper.signal.name}")
+            log.info("stopped and saved. To go on: %s fit --resume %s", program_name(), shown(self.directory))
+            raise SystemExit(SIGNALLED + self.stopper.signal) from stopped
+        except BaseException as error:
+            self.status.end("failed", f"{type(error).__name__}: {error}")
+            raise
+
+    def train_and_test(self, ckpt_path: str | None, **kwargs: Any) -> None:
         self.trainer.fit(ckpt_path=ckpt_path, weights_only=True, **kwargs)
-        seconds = time.perf_counter() - start
+        seconds = self.bundle.seconds
         results, test = evaluate_test_split(self.trainer, self.model, self.datamodule)
         val, milliseconds = predict_split(self.trainer, self.model, self.datamodule, "val")
         facts = self.facts_of_run() | {"seconds": round(seconds, 2), "milliseconds_per_image": round(milliseconds, 4)}
         self.conclude(results, facts, {"val": val, "test": test})
+        self.status.end("finished")
 
     @rank_zero_only
     def conclude(self, results: SplitResults, facts: dict[str, Any], outputs: dict[str, SplitOutputs]) -> None:
@@ -97,7 +156,7 @@ class FitCLI(ClassifierCLI):
         upload = sync_command()
         if upload:
             print(f"W&B was offline. To upload this run: {upload}")
-        print(os.path.relpath(self.directory))
+        print(shown(self.directory))
 
     def facts_of_run(self) -> dict[str, Any]:
         """What ``summary.json`` says beside the test results."""
@@ -114,6 +173,12 @@ class FitCLI(ClassifierCLI):
             "best": None if best is None else best.item(),
             "split_hash": self.datamodule.split_hash,
         }
+
+
+def shown(directory: Path) -> str:
+    """A path as one would type it: relative where it is below the working directory."""
+    relative = os.path.relpath(directory)
+    return str(directory.absolute()) if relative.startswith(os.pardir) else relative
 
 
 def recipe_name(options: list[str]) -> str:
@@ -140,6 +205,8 @@ def require_same_length(checkpoint: Checkpoint, max_epochs: int) -> None:
 
 @rank_zero_only
 def save_config(config: dict[str, Any], directory: Path) -> None:
+    """Write ``config.yaml``, which repeats the run: in a directory of its own."""
+    config = config | {"run": config["run"] | {"directory": None}}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     (directory / "config.yaml").write_text(text, encoding="utf-8")
 

@@ -51,7 +51,8 @@ class ClassifierCLI(LightningCLI):
             ImageDataModule,
             save_config_callback=None,
             # The table of modules lists metrics rather than layers, and its size is printed with the result.
-            trainer_defaults={"enable_model_summary": False, "max_epochs": 10},
+            # The data set shares its images out to processes itself: each once, and resumable.
+            trainer_defaults={"enable_model_summary": False, "max_epochs": 10, "use_distributed_sampler": False},
             seed_everything_default=0,
             parser_kwargs={"exit_on_error": False, **verbs},
             subclass_mode_model=True,

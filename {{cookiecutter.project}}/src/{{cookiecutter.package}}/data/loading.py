@@ -1,0 +1,132 @@
+"""What a training shows next is a function of seed, epoch and batch: it can stop anywhere, and go on as if it had not.
+
+Nothing is drawn from a generator that a resumed process would not have: the order of the images follows from the epoch,
+and each batch brings the seed of its augmentation with it, into whatever process loads it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler, Sampler
+
+from ..errors import UserError
+from .labelled_images import Batch, SeededIndices, keep_batch
+
+
+def training_seed() -> int:
+    """The seed of ``--seed_everything``, from where Lightning keeps it."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One seed of 32 bits from several numbers, unlike that of any neighbouring numbers (O'Neill's seed sequence)."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+class WeightedSampler(DistributedSampler[Batch]):
+    """Draws as many images as there are, each with its weight, anew in each epoch; processes share them out.
+
+    Args:
+        weights: (N,), one an image.
+        num_replicas: processes.
+        rank: of this process.
+        seed: the same for all processes.
+    """
+
+    def __init__(self, weights: Tensor, num_replicas: int, rank: int, seed: int) -> None:
+        super().__init__(range(len(weights)), num_replicas, rank, seed=seed)  # type: ignore[arg-type]
+        self.weights = weights
+
+    def __iter__(self) -> Iterator[Any]:
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
+        drawn = torch.multinomial(self.weights, self.total_size, replacement=True, generator=generator)
+        return iter(drawn[self.rank :: self.num_replicas].tolist())
+
+
+class TrainingBatches(BatchSampler):
+    """The batches of an epoch, each with its seed, from any one on.
+
+    Attributes:
+        start: number of the first batch that the next epoch shows; after it, epochs are whole again.
+    """
+
+    def __init__(self, sampler: DistributedSampler[Any], batch_size: int, drop_last: bool) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self.order = sampler
+        self.start = 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        start, self.start = self.start, 0
+        order = self.order
+        for number, indices in enumerate(super().__iter__()):
+            if number >= start:
+                seed = mixed_seed(order.seed, order.epoch, number, order.rank)
+                yield SeededIndices(indices, seed)
+
+
+class EvaluationBatches(Sampler[list[int]]):
+    """Each image once, over all processes: of W, number r takes the images r, r + W, r + 2 W, ...
+
+    All processes have equally many batches, as they wait for each other at each of them. Lightning's own sampler pads
+    the shares to one length instead, and counts some images twice.
+
+    Args:
+        num_images: of the split.
+        batch_size: at most.
+        num_replicas: processes.
+        rank: of this process.
+
+    Raises:
+        UserError: there are fewer images than processes.
+    """
+
+    def __init__(self, num_images: int, batch_size: int, num_replicas: int, rank: int) -> None:
+        if num_images < num_replicas:
+            raise UserError(
+                f"a split has {num_images} images, and {num_replicas} processes share them: each needs one at least. "
+                "Use fewer processes (--trainer.devices)."
+            )
+        self.share = np.arange(rank, num_images, num_replicas)
+        self.batch_size = batch_size
+        self.num_batches = math.ceil(num_images / (batch_size * num_replicas))
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (part.tolist() for part in np.array_split(self.share, self.num_batches))
+
+
+class TrainingLoader(DataLoader[Batch]):
+    """A ``DataLoader`` that says where in its epoch it is, and begins there when Lightning resumes within an epoch.
+
+    Args:
+        dataset: takes a whole batch of indices.
+        batches: which images, in which order.
+        options: of ``DataLoader``.
+    """
+
+    batch_sampler: TrainingBatches
+
+    def __init__(self, dataset: Dataset[Batch], batches: TrainingBatches, **options: Any) -> None:
+        super().__init__(dataset, batch_sampler=batches, collate_fn=keep_batch, **options)
+        self.position = 0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        self.position = self.batch_sampler.start
+        for batch in super().__iter__():
+            self.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.batch_sampler.start = state["position"]

@@ -1,0 +1,85 @@
+"""``status.json``: how far a run came, and why it ended there. It is there from the start, for a run that dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+FILE_NAME = "status.json"
+
+
+@dataclass(frozen=True)
+class Status:
+    """Of a run.
+
+    Attributes:
+        state: ``running`` also stands there when a process was killed and had no time to say so; ``stopped`` runs were
+            told to stop and saved, ``failed`` ones ended by an error.
+        reason: why it stopped or failed.
+        num_epochs: whole epochs trained.
+        num_steps: optimizer steps taken.
+        host: machine of the process.
+        process: its number there.
+        started: when this process began, UTC.
+        updated: when this was written, UTC.
+    """
+
+    state: Literal["running", "finished", "stopped", "failed"]
+    reason: str = ""
+    num_epochs: int = 0
+    num_steps: int = 0
+    host: str = ""
+    process: int = 0
+    started: str = ""
+    updated: str = ""
+
+
+class StatusFile(Callback):
+    """Keeps the file true during training, and until the run has ended.
+
+    Args:
+        directory: of the run.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / FILE_NAME
+        self.status = Status("running", host=platform.node(), process=os.getpid(), started=now())
+        self.write(self.status)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._came_to(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._came_to(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._came_to(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._came_to(trainer)
+
+    def end(self, state: Literal["finished", "stopped", "failed"], reason: str = "") -> None:
+        """Write how the run ended."""
+        self.write(replace(self.status, state=state, reason=reason))
+
+    def _came_to(self, trainer: Trainer) -> None:
+        self.write(replace(self.status, num_epochs=trainer.current_epoch, num_steps=trainer.global_step))
+
+    @rank_zero_only
+    def write(self, status: Status) -> None:
+        self.status = replace(status, updated=now())
+        part = self.file.with_suffix(".part")
+        part.write_text(json.dumps(asdict(self.status), indent=2) + "\n", encoding="utf-8")
+        part.replace(self.file)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,225 @@
+"""A training that ends before its end, and goes on in its own directory: as if it had not, bit for bit."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from {{cookiecutter.package}}.cli import main
+from {{cookiecutter.package}}.deployment.checkpoint import read_checkpoint
+from {{cookiecutter.package}}.verbs import lightning_cli
+
+from ..conftest import Fit
+
+# 5 steps an epoch, each with augmentation and dropout.
+OPTIONS = ["--data.augmentation", "standard", "--model.dropout", "0.5", "--run.directory"]
+
+
+def last(run: Path) -> dict[str, Any]:
+    return read_checkpoint(run / "checkpoints" / "last.ckpt")
+
+
+def status(run: Path) -> dict[str, Any]:
+    return json.loads((run / "status.json").read_text())
+
+
+def table(run: Path) -> str:
+    return (run / "metrics.csv").read_text()
+
+
+def assert_same(run: Path, whole: Path) -> None:
+    """Weights, optimizer, schedule, metrics and predictions."""
+    one, other = last(run), last(whole)
+    assert_equal(one["state_dict"], other["state_dict"])
+    assert_equal(one["optimizer_states"][0]["state"], other["optimizer_states"][0]["state"])
+    assert one["lr_schedulers"] == other["lr_schedulers"]
+    assert one["global_step"] == other["global_step"]
+    best = [read_checkpoint(one / "checkpoints" / "best.ckpt") for one in (run, whole)]
+    assert_equal(best[0]["state_dict"], best[1]["state_dict"])
+    assert table(run) == table(whole)
+    assert (run / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+class Interruption(Callback):
+    """Ends the process' training with a signal, or with an error as a power cut would, at one moment."""
+
+    def __init__(self, epoch: int, batch: int, strike: Callable[[], None]) -> None:
+        self.moment = (epoch, batch)
+        self.strike = strike
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if (trainer.current_epoch, batch_idx) == self.moment:
+            self.strike()
+
+
+class PowerCutError(Exception):
+    pass
+
+
+def power_cut() -> None:
+    raise PowerCutError
+
+
+def signal_of(number: signal.Signals) -> Callable[[], None]:
+    return lambda: os.kill(os.getpid(), number)
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Arms one interruption of the next training."""
+
+    def arm(epoch: int, batch: int, strike: Callable[[], None]) -> None:
+        build = lightning_cli.ClassifierCLI.instantiate_trainer
+        callback = Interruption(epoch, batch, strike)
+
+        def with_interruption(self: Any, callbacks: Any = (), **options: Any) -> Trainer:
+            monkeypatch.setattr(lightning_cli.ClassifierCLI, "instantiate_trainer", build)
+            return build(self, [*callbacks, callback], **options)
+
+        monkeypatch.setattr(lightning_cli.ClassifierCLI, "instantiate_trainer", with_interruption)
+
+    return arm
+
+
+SCHEDULES = {
+    "onecycle": [],
+    "plateau": ["--model.schedule.name", "plateau", "--model.schedule.patience", "0"],
+    "sgd": ["--model.optimizer.name", "sgd", "--early_stopping.patience", "9"],
+    "averaged": ["--averaging.ema_decay", "0.9"],
+    "sampler": ["--data.imbalance", "sampler", "--model.mix.name", "mixup"],
+    "workers": ["--data.num_workers", "1"],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "epoch", "batch"),
+    [(kind, 1, 1) for kind in SCHEDULES] + [("onecycle", 1, 4), ("onecycle", 2, 0), ("averaged", 0, 3)],
+)
+def test_stopped_within_an_epoch(
+    fit: Fit, workspace: Path, interrupt: Callable[..., None], kind: str, epoch: int, batch: int
+) -> None:
+    whole = fit(*SCHEDULES[kind], *OPTIONS, "whole", epochs=3)
+    interrupt(epoch, batch, signal_of(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        fit(*SCHEDULES[kind], *OPTIONS, "part", epochs=3)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert (status(workspace / "part")["state"], status(workspace / "part")["num_epochs"]) == ("stopped", epoch + (batch == 4))
+    main(["fit", "--resume", "part"])
+    assert_same(workspace / "part", whole)
+    assert status(workspace / "part")["state"] == "finished"
+
+
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 2), (1, 0), (2, 4)])
+def test_killed(fit: Fit, workspace: Path, interrupt: Callable[..., None], epoch: int, batch: int) -> None:
+    """Nothing is saved at that moment: the training goes on from the epoch before, or from the beginning."""
+    whole = fit(*OPTIONS, "whole", epochs=3)
+    interrupt(epoch, batch, power_cut)
+    with pytest.raises(PowerCutError):
+        fit(*OPTIONS, "part", epochs=3)
+    assert status(workspace / "part")["state"] == "failed"
+    main(["fit", "--resume", "part"])
+    assert_same(workspace / "part", whole)
+
+
+def test_stopped_at_the_end_of_an_epoch_and_of_the_training(
+    fit: Fit, workspace: Path, interrupt: Callable[..., None]
+) -> None:
+    whole = fit(*OPTIONS, "whole", epochs=2)
+    for name, epoch in (("between", 0), ("end", 1)):
+        interrupt(epoch, 4, signal_of(signal.SIGTERM))
+        with pytest.raises(SystemExit):
+            fit(*OPTIONS, name, epochs=2)
+        main(["fit", "--resume", name])
+        assert_same(workspace / name, whole)
+
+
+def test_within_an_epoch_every_so_many_minutes(fit: Fit, workspace: Path, interrupt: Callable[..., None]) -> None:
+    whole = fit(*OPTIONS, "whole", epochs=2)
+    interrupt(1, 2, power_cut)
+    with pytest.raises(PowerCutError):
+        fit("--checkpoint_every_minutes", "1e-9", *OPTIONS, "part", epochs=2)
+    assert last(workspace / "part")["global_step"] > 5
+    main(["fit", "--resume", "part"])
+    assert_same(workspace / "part", whole)
+
+
+def test_ctrl_c_and_the_run_that_is_last(
+    fit: Fit, workspace: Path, interrupt: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt(0, 2, signal_of(signal.SIGINT))
+    with pytest.raises(SystemExit) as ended:
+        fit(epochs=1)
+    assert ended.value.code == 128 + signal.SIGINT
+    assert "SIGINT: stopping after this step" in capsys.readouterr().out
+    main(["fit", "--resume", "last"])
+    (run,) = (workspace / "runs" / "custom").iterdir()
+    assert status(run)["state"] == "finished"
+    with pytest.raises(SystemExit):
+        main(["fit", "--resume", "last"])
+    assert "no run in 'runs' is unfinished" in capsys.readouterr().err
+
+
+def test_a_run_that_was_moved(fit: Fit, workspace: Path, interrupt: Callable[..., None]) -> None:
+    """Its best epoch, before the interruption, stays the best."""
+    spoilt = ["--model.optimizer.lr", "0.05", "--model.schedule.name", "constant"]
+    whole = fit(*spoilt, *OPTIONS, "whole", epochs=3)
+    interrupt(2, 0, power_cut)
+    with pytest.raises(PowerCutError):
+        fit(*spoilt, *OPTIONS, "part", epochs=3)
+    (workspace / "part").rename(workspace / "moved")
+    main(["fit", "--resume", "moved"])
+    assert_same(workspace / "moved", whole)
+
+
+def test_killed_for_real(photos: Path, workspace: Path) -> None:
+    command = [sys.executable, "-m", "{{cookiecutter.package}}", "fit"]
+    options = ["--data", "ImageFolderDataModule", "--data.root", str(photos), "--data.image_size", "16"]
+    options += ["--data.batch_size", "8", "--model", "CNNClassifier", "--model.widths", "[8]"]
+    options += ["--trainer.accelerator", "cpu", "--tracking.wandb", "off", "--trainer.max_epochs", "40"]
+    subprocess.run([*command, *options, *OPTIONS, "whole"], check=True, capture_output=True)
+    process = subprocess.Popen([*command, *options, *OPTIONS, "part"], stdout=subprocess.DEVNULL)
+    while not (workspace / "part" / "checkpoints" / "last.ckpt").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert status(workspace / "part")["state"] == "running"
+    subprocess.run([*command, "--resume", "part"], check=True, capture_output=True)
+    assert_same(workspace / "part", workspace / "whole")
+
+
+@pytest.mark.parametrize(
+    ("resume", "message"),
+    [
+        ("nowhere", "resume is 'nowhere', which is no run directory: it has no config.yaml"),
+        ("whole", "resume is 'whole', a run that is finished"),
+        ("last", "no run in 'runs' is unfinished"),
+    ],
+)
+def test_nothing_to_go_on_with(fit: Fit, capsys: pytest.CaptureFixture[str], resume: str, message: str) -> None:
+    fit(*OPTIONS, "whole", epochs=1)
+    with pytest.raises(SystemExit):
+        main(["fit", "--resume", resume])
+    assert message in capsys.readouterr().err
+
+
+def test_the_table_has_a_row_an_epoch(fit: Fit) -> None:
+    with (fit(epochs=3) / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["epoch"], row["step"]) for row in rows] == [("0", "5"), ("1", "10"), ("2", "15")]
+    assert all(all(row.values()) for row in rows)
