@@ -48,8 +48,8 @@ class FitCLI(ClassifierCLI):
     def instantiate_classes(self) -> None:
         settings = self.config["fit"]
         if settings.ckpt_path is not None:
-            file = find_checkpoint(Path(settings.ckpt_path), "last")
-            require_same_length(read_checkpoint(file), settings.trainer.max_epochs)
+            file = find_checkpoint(Path(settings.ckpt_path), "last", "--ckpt_path")
+            require_same_length(read_checkpoint(file, "--ckpt_path"), settings.trainer.max_epochs)
             settings.ckpt_path = str(file)
         super().instantiate_classes()
         self.compile_where_asked()
