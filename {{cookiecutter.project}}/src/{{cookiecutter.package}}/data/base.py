@@ -101,9 +101,6 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Batch]:
         return self.exact_loader("test")
 
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        return self.exact_loader("test")
-
     def exact_loader(self, split: Split) -> DataLoader[Batch]:
         """Each image of a split once, in order: of W processes, number r has the images r, r + W, r + 2 W, ..."""
         dataset = BatchDataset(self.split(split))
