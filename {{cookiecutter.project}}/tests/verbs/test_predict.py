@@ -69,7 +69,7 @@ INPUTS = {
 def test_inputs(case: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, expected = INPUTS[case]
     (workspace / "lists").mkdir()
-    lines = ["label,path", f"x,../{BESIDE[1]}", f"y,../{INSIDE[0]}", f"x,../{BESIDE[1]}"]
+    lines = ["path,label", f"../{BESIDE[1]},x", f"../{INSIDE[0]},y", f"../{BESIDE[1]},x"]
     (workspace / "lists" / "list.csv").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
     give(monkeypatch, f"{INSIDE[1]}\r\n\n{BESIDE[0]}\n{INSIDE[1]}")
     assert status(*inputs, "--batch_size", "2") == 0
