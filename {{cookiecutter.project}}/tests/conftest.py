@@ -14,6 +14,8 @@ from PIL import Image
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import ImageFacts
 from {{cookiecutter.package}}.data.labelled_images import LabelledImages
+from {{cookiecutter.package}}.models import CNNClassifier
+from {{cookiecutter.package}}.models.settings import to_plain
 
 COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 20)}
 
@@ -76,6 +78,20 @@ def mnist_root(workspace: Path) -> Path:
 @pytest.fixture
 def facts() -> ImageFacts:
     return ImageFacts(["cat", "dog", "eel"], num_channels=3, image_size=16, mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.2])
+
+
+@pytest.fixture
+def checkpoint(workspace: Path, facts: ImageFacts) -> Path:
+    """A file with what a checkpoint needs to predict, of a network as it is before its training."""
+    torch.manual_seed(0)
+    model = CNNClassifier(facts, widths=[8])
+    bundle = {"model": "CNNClassifier"}
+    hyperparameters = to_plain(dict(model.hparams))
+    torch.save(
+        {"state_dict": model.state_dict(), "hyper_parameters": hyperparameters, "bundle": bundle},
+        workspace / "model.ckpt",
+    )
+    return workspace / "model.ckpt"
 
 
 @pytest.fixture

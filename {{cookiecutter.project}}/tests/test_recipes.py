@@ -57,4 +57,4 @@ def test_overlay_parses_on_a_recipe_and_says_how_to_use_it(overlay: Path) -> Non
 
 
 def test_evaluation_has_the_sections_of_fit() -> None:
-    assert set(EvaluationCLI.subcommands()) == {"validate", "test", "predict"}
+    assert set(EvaluationCLI.subcommands()) == {"validate", "test"}

@@ -15,14 +15,15 @@ VERBS = {
     "fit": "train, then test the best checkpoint and write the run's summary",
     "validate": "measure a checkpoint on the validation split",
     "test": "measure a checkpoint on the test split, class by class",
-    "predict": "write a checkpoint's prediction for each test image to a CSV file",
+    "predict": "write what a checkpoint says of images, folders or lists of images to a table",
     "audit": "look at every file of a folder of images before a training does",
     "split": "decide once, in a file, which image of a folder is in which split",
 }
 EPILOGUE = """\
 A recipe:        {program} fit --config configs/digits_cnn.yaml
 Your images:     {program} fit --config configs/folder_transfer.yaml --data.root photos/
-A checkpoint:    {program} test --ckpt_path runs/digits_cnn/<run>/checkpoints/best.ckpt
+A checkpoint:    {program} test --ckpt runs/digits_cnn/<run>
+Its predictions: {program} predict --ckpt runs/digits_cnn/<run> photos/
 All options:     {program} fit --help
 """
 
@@ -72,6 +73,10 @@ def action_of(verb: str) -> Callable[[Sequence[str]], int | None]:
         from .verbs.split import split
 
         return split
+    if verb == "predict":
+        from .verbs.predict import predict
+
+        return predict
     from .verbs.evaluate import evaluate
 
     return partial(evaluate, verb)

@@ -85,3 +85,13 @@ def test_broken_files_are_told_apart(tmp_path: Path, red: np.ndarray) -> None:
     assert set(failures) == {cut, text, empty}
     assert "truncated" in failures[cut].lower()
     assert images[0].float().mean() > 50
+
+
+def test_what_only_some_plugins_raise(tmp_path: Path, red: np.ndarray) -> None:
+    """Pillow's AVIF plugin raises RuntimeError for damaged files, its DDS plugin NotImplementedError."""
+    file = save(tmp_path / "image.dds", red)
+    content = bytearray(file.read_bytes())
+    content[80:84] = bytes(4)  # flags of the pixel format
+    file.write_bytes(content)
+    with pytest.raises(OSError, match="cannot decode: Unknown pixel format"):
+        decode_image(file, 16, 3, "crop")

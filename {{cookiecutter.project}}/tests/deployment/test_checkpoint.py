@@ -53,12 +53,12 @@ class Exploit:
         return Path.touch, (Path("executed"),)
 
 
-@pytest.mark.parametrize("content", ["text", "code"])
+@pytest.mark.parametrize("content", ["not a checkpoint", "hello", "", "0", "code"])
 def test_damaged_or_dangerous(workspace: Path, content: str) -> None:
+    """To the unpickler, each text is another program, and ends with another exception."""
     file = workspace / "bad.ckpt"
-    if content == "text":
-        file.write_text("not a checkpoint")
-    else:
+    file.write_text(content)
+    if content == "code":
         torch.save({"bundle": Exploit()}, file)
     with pytest.raises(UserError, match=r"bad\.ckpt', which cannot be read"):
         bundles.read_checkpoint(file)

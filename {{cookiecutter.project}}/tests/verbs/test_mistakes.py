@@ -88,7 +88,7 @@ def test_configs(text: str, expected: list[str], workspace: Path, capsys: pytest
     assert [part for part in expected if part not in message] == []
 
 
-@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+@pytest.mark.parametrize("verb", ["validate", "test"])
 def test_no_checkpoint_given(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{verb} needs a checkpoint" in mistake([verb], capsys)
 

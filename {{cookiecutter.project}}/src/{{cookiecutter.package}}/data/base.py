@@ -101,9 +101,6 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Batch]:
         return self.evaluation_loader("test")
 
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        return self.evaluation_loader("test")
-
     def evaluation_loader(self, split: Split) -> DataLoader[Batch]:
         """Each image of a split once, in order, over all processes."""
         dataset = BatchDataset(self.split(split))

@@ -12,6 +12,9 @@ from PIL import Image, ImageOps
 
 from .facts import Fit
 
+# What Pillow raises, beside OSError, for files that it cannot decode: RuntimeError for AVIF and DDS.
+UNDECODABLE = (SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -52,8 +55,13 @@ class Decoding:
                 ImageOps.exif_transpose(image, in_place=True)
                 square = fit_square(to_mode(image, self.num_channels), self.image_size, self.fit)
                 return np.asarray(square).reshape(self.shape)
-        except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except UNDECODABLE as error:
             raise OSError(f"cannot decode: {error}") from error
+
+
+def error_text(error: BaseException) -> str:
+    """Pillow's reason, without the address of the buffer that it was given."""
+    return str(error).split(" <_io")[0] or type(error).__name__
 
 
 def to_mode(image: Image.Image, num_channels: int) -> Image.Image:

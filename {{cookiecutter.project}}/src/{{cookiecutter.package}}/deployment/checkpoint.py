@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +14,13 @@ from ..models import CLASSIFIERS, ImageClassifier
 Checkpoint = dict[str, Any]
 
 
-def find_checkpoint(path: Path, name: Literal["best", "last"]) -> Path:
+def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--ckpt") -> Path:
     """The file itself, or the checkpoint of that name in a run directory.
+
+    Args:
+        path: what was given.
+        name: of the checkpoint in a run directory.
+        option: that it was given with.
 
     Raises:
         UserError: there is no such file.
@@ -24,27 +28,31 @@ def find_checkpoint(path: Path, name: Literal["best", "last"]) -> Path:
     file = path / "checkpoints" / f"{name}.ckpt" if path.is_dir() else path
     if not file.is_file():
         raise UserError(
-            f"ckpt_path is {str(path)!r}: {str(file)!r} does not exist. Give a .ckpt file or a run directory."
+            f"{option} is {str(path)!r}: {str(file)!r} does not exist. Give a .ckpt file or a run directory."
         )
     return file
 
 
-def read_checkpoint(file: Path) -> Checkpoint:
+def read_checkpoint(file: Path, option: str = "--ckpt") -> Checkpoint:
     """Read a checkpoint onto the CPU.
+
+    Args:
+        file: to read.
+        option: that it was given with.
 
     Raises:
         UserError: it holds more than plain data, or it was not written by this project.
     """
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # the bytes of a file that is no checkpoint are instructions, which fail in any way
         raise UserError(
-            f"ckpt_path is {str(file)!r}, which cannot be read: it is damaged, or holds objects that could run code on "
+            f"{option} is {str(file)!r}, which cannot be read: it is damaged, or holds objects that could run code on "
             "loading. Give a checkpoint that this project's fit has written."
         ) from error
     if not isinstance(checkpoint, dict) or "bundle" not in checkpoint:
         raise UserError(
-            f"ckpt_path is {str(file)!r}, which this project did not write: it holds no class names. "
+            f"{option} is {str(file)!r}, which this project did not write: it holds no class names. "
             "Give a checkpoint of its fit; weights of other models go to --model.weights of a TransferClassifier."
         )
     return checkpoint

@@ -1,4 +1,4 @@
-"""The verbs ``validate``, ``test`` and ``predict``: a checkpoint on the data it was trained on, or on other data."""
+"""The verbs ``validate`` and ``test``: a checkpoint on the data it was trained on, or on other data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from ..data import ImageDataModule, ImageFacts
 from ..deployment.checkpoint import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
 from ..errors import UserError
-from ..evaluation.outputs import predict_split
-from ..evaluation.predictions import write_predictions
 from ..evaluation.results import evaluate_test_split, print_results
 from ..models import ImageClassifier
 from .lightning_cli import ClassifierCLI
@@ -25,7 +23,7 @@ from .lightning_cli import ClassifierCLI
 NO_CHECKPOINT: Checkpoint = {
     "bundle": {"model": "MLPClassifier", "config": {"data": {"class_path": "DigitsDataModule"}}}
 }
-SKIPPED = {"model", "dataloaders", "datamodule", "ckpt_path", "weights_only", "verbose", "return_predictions"}
+SKIPPED = {"model", "dataloaders", "datamodule", "ckpt_path", "weights_only", "verbose"}
 
 
 class EvaluationCLI(ClassifierCLI):
@@ -39,12 +37,11 @@ class EvaluationCLI(ClassifierCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        return dict.fromkeys(("validate", "test", "predict"), SKIPPED)
+        return dict.fromkeys(("validate", "test"), SKIPPED)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--ckpt_path", type=str, help="Checkpoint, or run directory (its best one).")
-        parser.add_argument("--output", type=str, default="predictions.csv", help="predict: the file to write.")
+        parser.add_argument("--ckpt", "--ckpt_path", type=str, help="Checkpoint, or run directory (its best one).")
 
     def instantiate_classes(self) -> None:
         """Instantiate the data set from the config, and the model from the checkpoint alone."""
@@ -56,8 +53,6 @@ class EvaluationCLI(ClassifierCLI):
         self.compile_where_asked()
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
-        if self.subcommand == "predict":  # the predictions are one list, in the order of the images
-            kwargs |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}
         return super().instantiate_trainer(callbacks, logger=False, enable_checkpointing=False, **kwargs)
 
     def validate(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
@@ -66,12 +61,7 @@ class EvaluationCLI(ClassifierCLI):
 
     def test(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
         results, _ = evaluate_test_split(self.trainer, model, datamodule)
-        print_results(results, f"{self.settings.ckpt_path}: test split")
-
-    def predict(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
-        outputs, _ = predict_split(self.trainer, model, datamodule, "test")
-        write_predictions(Path(self.settings.output), outputs, model.facts.class_names)
-        print(self.settings.output)
+        print_results(results, f"{self.settings.ckpt}: test split")
 
 
 def evaluate(verb: str, options: Sequence[str]) -> None:
@@ -81,12 +71,12 @@ def evaluate(verb: str, options: Sequence[str]) -> None:
         UserError: no checkpoint is given, it does not fit the data, or an option is wrong.
     """
     finder = argparse.ArgumentParser(add_help=False)
-    finder.add_argument("--ckpt_path")
-    path = finder.parse_known_args(options)[0].ckpt_path
+    finder.add_argument("--ckpt", "--ckpt_path")
+    path = finder.parse_known_args(options)[0].ckpt
     if {"-h", "--help"} & set(options):
         EvaluationCLI(verb, NO_CHECKPOINT, ["--help"])  # prints and exits
     if path is None:
-        raise UserError(f"{verb} needs a checkpoint: --ckpt_path with a run directory or a .ckpt file of one.")
+        raise UserError(f"{verb} needs a checkpoint: --ckpt with a run directory or a .ckpt file of one.")
     EvaluationCLI(verb, read_checkpoint(find_checkpoint(Path(path), "best")), list(options))
 
 

@@ -75,9 +75,9 @@ class FitCLI(ClassifierCLI):
         """The checkpoint from which the training goes on, if from any."""
         if path is None:
             return None
-        file = find_checkpoint(Path(path), "last")
+        file = find_checkpoint(Path(path), "last", "--ckpt_path")
         self.config["fit"].ckpt_path = str(file)
-        checkpoint = read_checkpoint(file)
+        checkpoint = read_checkpoint(file, "--ckpt_path")
         require_same_length(checkpoint, max_epochs)
         return checkpoint
 
@@ -88,7 +88,7 @@ class FitCLI(ClassifierCLI):
         arguments = settings.model.init_args
         if "weights" in arguments:
             arguments.weights = "none"
-        return read_checkpoint(find_checkpoint(Path(settings.init_from), "best"))
+        return read_checkpoint(find_checkpoint(Path(settings.init_from), "best", "--init_from"), "--init_from")
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
         config, settings = self.resolved_config, self.config_init["fit"]

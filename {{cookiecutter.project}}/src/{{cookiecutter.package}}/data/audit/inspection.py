@@ -14,6 +14,7 @@ from PIL import Image
 from rich.progress import track
 
 from ..cache_index import digest_of
+from ..decoding import UNDECODABLE, error_text
 from ..folder_index import FolderIndex, files_below, image_extensions
 from ..splits import Split
 
@@ -102,15 +103,10 @@ def inspect_file(path: Path, class_name: str, split: Split) -> InspectedFile:
                     *known, problem=f"is a {image.format} image that is not used: its name says no image"
                 )
             return measure(known, image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, *UNDECODABLE) as error:
         if path.suffix.lower() in image_extensions():
             return InspectedFile(*known, problem=f"cannot be decoded: {error_text(error)}")
         return InspectedFile(*known, problem="is no image")
-
-
-def error_text(error: BaseException) -> str:
-    """Pillow's reason, without the address of the buffer that it was given."""
-    return str(error).split(" <_io")[0] or type(error).__name__
 
 
 def measure(known: tuple[Path, str, Split, int, str], image: Image.Image) -> InspectedFile:
