@@ -72,13 +72,13 @@ def require_writable(output: Path) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     console = Console(highlight=False, soft_wrap=True)
+    if not comparison.has_same_test_images:
+        console.print(escape(comparison.warnings[0]), style="bold yellow")
     console.print(table_of(comparison.candidates))
     num = len(comparison.best.images)
     for group in comparison.groups:
         mean, spread = percent(group.mean, num), interval(*group.spread, num)
         console.print(f"{escape(group.recipe)}, seeds {', '.join(group.seeds)}: mean {mean}, {spread}")
-    if not comparison.has_same_test_images:
-        console.print(escape(comparison.warnings[0]), style="bold yellow")
     for note in comparison.notes:
         console.print(escape(note), style="dim")
     if comparison.tests:

@@ -19,6 +19,7 @@ from ...errors import UserError
 from .candidate import Candidate
 from .pictures import open_split
 
+MAJORITY = "majority class"
 MAX_TRAIN_IMAGES = 20_000
 MAX_SIDE = 32
 CHUNK = 1024  # images that are enlarged to float at a time
@@ -64,7 +65,7 @@ def build_baselines() -> dict[str, Any]:
     from sklearn.preprocessing import StandardScaler
 
     return {
-        "majority class": DummyClassifier(strategy="most_frequent"),
+        MAJORITY: DummyClassifier(strategy="most_frequent"),
         "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)),
         "nearest neighbour": KNeighborsClassifier(n_neighbors=1, algorithm="brute"),
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .baselines import measure_baselines
+from .baselines import MAX_SIDE, MAX_TRAIN_IMAGES, measure_baselines
 from .candidate import Candidate, best_first
 from .disagreements import Disagreement, disagreements
 from .paired import PairedTest, against_each, all_pairs
@@ -95,7 +95,7 @@ def notes_about(runs: list[Candidate], candidates: Sequence[Candidate], is_same:
         notes.append(splits)
     for baseline in [candidate for candidate in candidates if candidate.record is None][:1]:
         notes.append(
-            f"Baselines see images of at most 32 pixels a side; fitted on {baseline.num_train_images:,} training "
-            f"images of {runs[0].name} (at most 20,000, each class in proportion)."
+            f"Baselines see images of at most {MAX_SIDE} pixels a side; fitted on {baseline.num_train_images:,} "
+            f"training images of {runs[0].name} (at most {MAX_TRAIN_IMAGES:,}, each class in proportion)."
         )
     return notes

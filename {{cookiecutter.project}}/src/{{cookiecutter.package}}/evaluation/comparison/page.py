@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ...errors import UserError
+from .baselines import MAJORITY
 from .comparison import Comparison
 from .disagreements import Disagreement
 from .paired import format_p_value
@@ -51,8 +52,11 @@ def pictures_of(comparison: Comparison, shown: list[Disagreement]) -> tuple[dict
 
 
 def plots(comparison: Comparison) -> dict[str, str]:
-    """SVG texts by their captions: accuracy against time and, where runs differ in it, against training images."""
-    ranked = list(enumerate(comparison.candidates, start=1))
+    """SVG texts by their captions: accuracy against time and, where runs differ in it, against training images.
+
+    The majority class is not drawn: it is so far below that all others would be in one line.
+    """
+    ranked = [(rank, c) for rank, c in enumerate(comparison.candidates, start=1) if c.name != MAJORITY]
     if len(ranked) == 1:
         return {}
     times = [Point(rank, candidate, max(SHORTEST, candidate.seconds)) for rank, candidate in ranked]

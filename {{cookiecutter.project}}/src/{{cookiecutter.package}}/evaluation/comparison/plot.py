@@ -51,6 +51,8 @@ def plot_accuracy(points: Sequence[Point], label: str) -> str:
 
 
 def draw(axes: Axes, points: Sequence[Point]) -> None:
+    from matplotlib.ticker import LogFormatter
+
     models = list(dict.fromkeys(point.candidate.model for point in points))
     for model, (colour, marker) in zip(models, STYLES * len(models), strict=False):
         own = [point for point in points if point.candidate.model == model]
@@ -68,6 +70,9 @@ def draw(axes: Axes, points: Sequence[Point]) -> None:
     if max(costs) > LOGARITHMIC_FROM * min(costs):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(
+            LogFormatter(minor_thresholds=(2, 0.4))
+        )  # plain numbers too, where there is room
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

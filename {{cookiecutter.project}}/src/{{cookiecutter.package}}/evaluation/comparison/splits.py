@@ -23,8 +23,8 @@ def require_same_test_images(candidates: Sequence[Candidate]) -> None:
             raise UserError(
                 f"{first.name!r} was tested on {len(first.images):,} images, {other.name!r} on {len(other.images):,}, "
                 f"and {num_shared:,} of these are the same with the same class: their numbers cannot be compared. "
-                "Compare runs of one test split (docs: split writes one down for good), or put them side by side "
-                "without any test of significance with --allow_different_splits."
+                "Compare runs with one test split, which the verb split writes down for good, or show them side by "
+                "side, without any test of significance, with --allow_different_splits."
             )
 
 

@@ -6,20 +6,22 @@ from .candidate import Candidate
 
 Cell = tuple[str, str]
 
+NOTHING = "-"
+
 HEADINGS: list[Cell] = [
     ("run", "model"),
     ("accuracy", "95 %"),
     ("macro-", "F1"),
-    ("training", "an image"),
+    ("training", "per image"),
     ("trained", "parameters"),
-    ("images", "best epoch"),
+    ("train set", "best epoch"),
 ]
 
 
 def cells(candidate: Candidate) -> list[Cell]:
-    """One for each heading; empty where a baseline, or an older run, has no such thing."""
+    """One for each heading; a dash where a baseline, or an older run, has no such thing."""
     num, (lower, upper) = len(candidate.images), candidate.interval
-    best = "" if candidate.best_epoch is None else f"{candidate.best_epoch} of {candidate.num_epochs}"
+    best = NOTHING if candidate.best_epoch is None else f"{candidate.best_epoch} of {candidate.num_epochs}"
     return [
         (candidate.name, candidate.model),
         (percent(candidate.accuracy, num), interval(lower, upper, num)),
@@ -60,5 +62,5 @@ def two_digits(number: float) -> str:
 def count(number: int | None) -> str:
     """Short where it is long: 812, 19,562, 3.37 M."""
     if number is None:
-        return ""
+        return NOTHING
     return f"{number:,}" if number < 1_000_000 else f"{number / 1e6:,.2f} M"
