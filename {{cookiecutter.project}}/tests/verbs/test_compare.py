@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from {{cookiecutter.package}}.cli import main
+from {{cookiecutter.package}}.evaluation.comparison.baselines import measure_baselines
+from {{cookiecutter.package}}.evaluation.comparison.runs import read_candidates
 
 from ..conftest import Fit
 
@@ -79,6 +81,26 @@ def test_baselines_learn_colours(fit: Fit, capsys: pytest.CaptureFixture[str]) -
     shutil.rmtree("photos")
     assert status(str(run)) == 0
     assert status(str(run), "--baselines") == 2
+
+
+def test_baselines_are_measured_on_the_run_s_images(workspace: Path) -> None:
+    words = ["--data", "DigitsDataModule", "--model", "MLPClassifier", "--trainer.max_epochs", "1"]
+    words += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--tracking.wandb", "off"]
+    main(["fit", *words, "--run.directory", str(workspace / "run")])
+    (run,), _ = read_candidates([workspace / "run"])
+    majority, regression, neighbour = measure_baselines(run)
+    always = {name for (_, name), is_correct in zip(run.images, majority.is_correct, strict=True) if is_correct}
+    assert len(always) == 1
+    assert majority.is_correct.tolist() == [name in always for _, name in run.images]
+    assert regression.accuracy == pytest.approx(0.950, abs=0.015)
+    assert neighbour.accuracy == pytest.approx(0.983, abs=0.005)
+
+
+def test_baselines_of_a_changed_folder_are_refused(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit(epochs=1)
+    shutil.copy("photos/red/image 1.jpg", "photos/red/new.jpg")
+    assert status(str(run), "--baselines") == 2
+    assert "are no longer those that it was trained and tested on" in capsys.readouterr().err
 
 
 def test_disagreements_have_pictures_while_there_are_images(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
