@@ -16,6 +16,7 @@ VERBS = {
     "validate": "measure a checkpoint on the validation split",
     "test": "measure a checkpoint on the test split, class by class",
     "predict": "write what a checkpoint says of images, folders or lists of images to a table",
+    "compare": "put runs side by side, and say which differences are real",
     "audit": "look at every file of a folder of images before a training does",
     "split": "decide once, in a file, which image of a folder is in which split",
 }
@@ -65,6 +66,10 @@ def action_of(verb: str) -> Callable[[Sequence[str]], int | None]:
         from .verbs.fit import fit
 
         return fit
+    if verb == "compare":
+        from .verbs.compare import compare
+
+        return compare
     if verb == "audit":
         from .verbs.audit import run_audit
 

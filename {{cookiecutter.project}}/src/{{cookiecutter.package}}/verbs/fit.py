@@ -167,6 +167,7 @@ class FitCLI(ClassifierCLI):
             "model": type(self.model).__name__,
             "seed": self.config["fit"].seed_everything,
             "num_epochs": self.trainer.current_epoch,
+            "num_train_images": len(self.datamodule.split("train")),
             "num_parameters": count(self.model),
             "num_trainable_parameters": count_trainable(self.model),
             "monitor": self.model.monitor,

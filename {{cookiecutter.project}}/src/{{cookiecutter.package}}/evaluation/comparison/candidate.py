@@ -1,0 +1,100 @@
+"""What is compared: a run, or a baseline, and how it did on its test images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...models.monitor import MODES
+from ..intervals import accuracy_interval
+from ..outputs import SplitOutputs
+from ..record import EpochMetrics, RunRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A run that has been tested, or a baseline.
+
+    Attributes:
+        name: distinguishes it from the others.
+        model: class of its model, or the kind of baseline.
+        images: name and true class of each of its N test images, sorted.
+        is_correct: (N,) whether it classifies them right, in that order.
+        f1: macro-F1.
+        seconds: of training.
+        milliseconds_per_image: at inference.
+        num_train_images: None where the run did not write it down.
+        num_trained: parameters that are trained at the end; None for a baseline that has none, as the next three.
+        num_parameters: all parameters.
+        num_epochs: that were trained.
+        best_epoch: whose weights were tested, counted from 1.
+        record: of the run; None for a baseline.
+    """
+
+    name: str
+    model: str
+    images: list[tuple[str, str]]
+    is_correct: NDArray[np.bool_]
+    f1: float
+    seconds: float
+    milliseconds_per_image: float
+    num_train_images: int | None = None
+    num_trained: int | None = None
+    num_parameters: int | None = None
+    num_epochs: int | None = None
+    best_epoch: int | None = None
+    record: RunRecord | None = None
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.is_correct.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % of the accuracy, over test images."""
+        return accuracy_interval(self.is_correct)
+
+
+def candidate_of(record: RunRecord, outputs: SplitOutputs, name: str) -> Candidate:
+    """A run with a summary, and its outputs of the test split."""
+    summary, outputs = record.summary, in_order_of_names(outputs)
+    return Candidate(
+        name=name,
+        model=summary["model"],
+        images=list(zip(outputs.names, [record.class_names[label] for label in outputs.labels], strict=True)),
+        is_correct=outputs.is_correct,
+        f1=summary["test/f1"],
+        seconds=summary["seconds"],
+        milliseconds_per_image=summary["milliseconds_per_image"],
+        num_train_images=summary.get("num_train_images"),
+        num_trained=summary["num_trainable_parameters"],
+        num_parameters=summary["num_parameters"],
+        num_epochs=summary["num_epochs"],
+        best_epoch=best_epoch(record.epochs, summary["monitor"]),
+        record=record,
+    )
+
+
+def in_order_of_names(outputs: SplitOutputs) -> SplitOutputs:
+    """The same outputs in the one order in which all candidates have them."""
+    order = sorted(range(len(outputs)), key=lambda position: outputs.names[position])
+    return SplitOutputs([outputs.names[i] for i in order], outputs.labels[order], outputs.logits[order])
+
+
+def best_epoch(epochs: list[EpochMetrics], monitor: str) -> int | None:
+    """The first epoch with the best value of the monitored metric, counted from 1; None where it was never measured."""
+    values = {
+        int(epoch["epoch"]) + 1: epoch[monitor] for epoch in epochs if not math.isnan(epoch.get(monitor, math.nan))
+    }
+    if not values:
+        return None
+    choose = {"min": min, "max": max}[next(mode for metric, mode in MODES.items() if metric == monitor)]
+    return choose(values, key=lambda epoch: values[epoch])
+
+
+def best_first(candidates: list[Candidate]) -> list[Candidate]:
+    """The most accurate first and, of equals, the one that was trained faster."""
+    return sorted(candidates, key=lambda candidate: (-candidate.accuracy, candidate.seconds))

@@ -1,0 +1,101 @@
+"""Everything that a comparison says, for the terminal and the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .baselines import MAX_SIDE, MAX_TRAIN_IMAGES, measure_baselines
+from .candidate import Candidate, best_first
+from .disagreements import Disagreement, disagreements
+from .paired import PairedTest, against_each, all_pairs
+from .seeds import SeedGroup, seed_groups
+from .settings import differing_settings
+from .splits import describe_training_splits, have_same_test_images
+
+MAX_RUNS_IN_MATRIX = 8
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of at least one run.
+
+    Attributes:
+        candidates: runs and baselines, the best first.
+        groups: of runs that differ in their seed only.
+        has_same_test_images: for all candidates; where not, there are no paired tests.
+        tests: the best run against each other candidate.
+        matrix: every pair of candidates; empty where there are two, or too many to read.
+        disagreements: images of which the two best runs say different things.
+        settings: what differs between the runs, in their order among ``candidates``.
+        warnings: what a reader must know before the numbers.
+        notes: what a reader should know beside them.
+    """
+
+    candidates: list[Candidate]
+    groups: list[SeedGroup]
+    has_same_test_images: bool
+    tests: list[PairedTest]
+    matrix: list[PairedTest]
+    disagreements: list[Disagreement]
+    settings: dict[str, list[str]]
+    warnings: list[str]
+    notes: list[str]
+
+    @property
+    def runs(self) -> list[Candidate]:
+        """The candidates that are no baselines."""
+        return [candidate for candidate in self.candidates if candidate.record is not None]
+
+    @property
+    def best(self) -> Candidate:
+        """The best run."""
+        return self.runs[0]
+
+
+def compare_runs(runs: list[Candidate], unfinished: Sequence[Path], with_baselines: bool) -> Comparison:
+    """Compare.
+
+    Args:
+        runs: at least one, in the order given: baselines are fitted on the data of the first.
+        unfinished: run directories without a test result.
+        with_baselines: whether baselines take part.
+    """
+    candidates = best_first([*runs, *(measure_baselines(runs[0]) if with_baselines else [])])
+    ranked = best_first(runs)
+    is_same = have_same_test_images(candidates)
+    others = [candidate for candidate in candidates if candidate is not ranked[0]]
+    has_matrix = is_same and len(candidates) > 2 and len(runs) <= MAX_RUNS_IN_MATRIX
+    return Comparison(
+        candidates=candidates,
+        groups=seed_groups(runs),
+        has_same_test_images=is_same,
+        tests=against_each(ranked[0], others) if is_same else [],
+        matrix=all_pairs(candidates) if has_matrix else [],
+        disagreements=disagreements(*ranked[:2]) if is_same and len(ranked) > 1 else [],
+        settings=differing_settings(ranked),
+        warnings=warnings_about(is_same, unfinished),
+        notes=notes_about(runs, candidates, is_same),
+    )
+
+
+def warnings_about(is_same: bool, unfinished: Sequence[Path]) -> list[str]:
+    different = (
+        "These runs were tested on different images. An accuracy on easy images says nothing about one on hard images: "
+        "the order below is no ranking, and there are no tests of significance."
+    )
+    left_out = [f"{directory}: left out, it has no test result." for directory in unfinished]
+    return left_out if is_same else [different, *left_out]
+
+
+def notes_about(runs: list[Candidate], candidates: Sequence[Candidate], is_same: bool) -> list[str]:
+    notes = []
+    if is_same and (splits := describe_training_splits(runs)):
+        notes.append(splits)
+    for baseline in [candidate for candidate in candidates if candidate.record is None][:1]:
+        notes.append(
+            f"Baselines see images of at most {MAX_SIDE} pixels a side; fitted on {baseline.num_train_images:,} "
+            f"training images of {runs[0].name} (at most {MAX_TRAIN_IMAGES:,}, each class in proportion)."
+        )
+    return notes

@@ -1,0 +1,67 @@
+"""A comparison as an HTML page of one file, with plots and pictures."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from ...errors import UserError
+from .baselines import MAJORITY
+from .comparison import Comparison
+from .disagreements import Disagreement
+from .paired import format_p_value
+from .pictures import pictures
+from .plot import Point, plot_accuracy
+from .table import HEADINGS, cells, interval, percent
+
+MAX_PICTURES = 24
+SHORTEST = 0.001  # seconds that a logarithmic axis shows
+
+
+def write_page(file: Path, comparison: Comparison) -> None:
+    """The page needs no other file and no network."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True, trim_blocks=True)
+    environment.filters |= {"percent": percent, "interval": interval, "p_value": format_p_value}
+    shown = comparison.disagreements[:MAX_PICTURES]
+    images, problem = pictures_of(comparison, shown)
+    page = environment.get_template("page.html").render(
+        comparison=comparison,
+        date=datetime.now().strftime("%Y-%m-%d %H:%M"),
+        headings=HEADINGS,
+        rows=[cells(candidate) for candidate in comparison.candidates],
+        plots=plots(comparison),
+        pairs={(test.first.name, test.second.name): test for test in comparison.matrix},
+        shown=shown,
+        pictures=images,
+        problem=problem,
+    )
+    file.write_text(page, encoding="utf-8")
+
+
+def pictures_of(comparison: Comparison, shown: list[Disagreement]) -> tuple[dict[str, str], str | None]:
+    """Data URLs by the names of images and, where they are gone, the reason."""
+    record = comparison.best.record
+    if not shown or record is None:
+        return {}, None
+    try:
+        return pictures(record, [image.name for image in shown]), None
+    except UserError as error:
+        return {}, str(error)
+
+
+def plots(comparison: Comparison) -> dict[str, str]:
+    """SVG texts by their captions: accuracy against time and, where runs differ in it, against training images.
+
+    The majority class is not drawn: it is so far below that all others would be in one line.
+    """
+    ranked = [(rank, c) for rank, c in enumerate(comparison.candidates, start=1) if c.name != MAJORITY]
+    if len(ranked) == 1:
+        return {}
+    times = [Point(rank, candidate, max(SHORTEST, candidate.seconds)) for rank, candidate in ranked]
+    found = {"training time": plot_accuracy(times, "training time, seconds")}
+    if len({candidate.num_train_images for candidate in comparison.runs} - {None}) > 1:
+        amounts = [Point(rank, c, c.num_train_images) for rank, c in ranked if c.num_train_images]
+        found["the number of training images"] = plot_accuracy(amounts, "training images")
+    return found

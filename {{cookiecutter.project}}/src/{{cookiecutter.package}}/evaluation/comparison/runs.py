@@ -1,0 +1,81 @@
+"""The runs that a command line names: found, read and told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import UserError, some
+from ..record import CONFIG, find_runs, read_run
+from .candidate import Candidate, candidate_of
+
+
+def read_candidates(paths: Sequence[Path]) -> tuple[list[Candidate], list[Path]]:
+    """Read runs, in the order given.
+
+    Args:
+        paths: run directories, or folders with run directories in them.
+
+    Returns:
+        the runs that came to their test, and the directories of those that did not.
+
+    Raises:
+        UserError: there is no run in a path, or none that came to its test.
+    """
+    directories = run_directories(paths)
+    records = [read_run(directory) for directory in directories]
+    outputs = [record.outputs("test") if record.summary else None for record in records]
+    unfinished = [record.directory for record, tested in zip(records, outputs, strict=True) if tested is None]
+    names = short_names([directory for directory in directories if directory not in unfinished])
+    candidates = [
+        candidate_of(record, tested, names[record.directory])
+        for record, tested in zip(records, outputs, strict=True)
+        if tested is not None
+    ]
+    if not candidates:
+        raise UserError(
+            f"no run has a test result: {some([str(path) for path in unfinished])}. Let a fit come to its end, and "
+            "compare again."
+        )
+    return candidates, unfinished
+
+
+def run_directories(paths: Sequence[Path]) -> list[Path]:
+    """Each run once, in the order given.
+
+    Raises:
+        UserError: there is no run in a path.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        directories = [path] if (path / CONFIG).is_file() else runs_below(path)
+        if not directories:
+            raise UserError(
+                f"{str(path)!r} is no run directory, and there is none in it. Give run directories that fit has "
+                "written, such as runs/digits_cnn/<date-time>, or a folder of them, such as runs."
+            )
+        for directory in directories:
+            found.setdefault(directory.resolve(), directory)
+    return list(found.values())
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """All runs in a folder; the config that W&B keeps in its own folder within a run is no other run's."""
+    return [run for run in find_runs(folder) if "wandb" not in run.relative_to(folder).parts[1:]]
+
+
+def short_names(directories: Sequence[Path]) -> dict[Path, str]:
+    """Of each path, below the folder that is common to all, as much from its beginning as no other path shares."""
+    parts = {directory: directory.resolve().parts for directory in directories}
+    num_common = min(map(len, parts.values()), default=1) - 1
+    while len({own[:num_common] for own in parts.values()}) > 1:
+        num_common -= 1
+    below = {directory: own[num_common:] for directory, own in parts.items()}
+    return {directory: shortest_beginning(own, list(below.values())) for directory, own in below.items()}
+
+
+def shortest_beginning(own: tuple[str, ...], all_parts: Sequence[tuple[str, ...]]) -> str:
+    for length in range(1, len(own)):
+        if sum(other[:length] == own[:length] for other in all_parts) == 1:
+            return "/".join(own[:length])
+    return "/".join(own)

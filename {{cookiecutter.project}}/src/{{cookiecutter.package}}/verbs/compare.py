@@ -1,0 +1,96 @@
+"""The verb ``compare``: put runs side by side, and say which differences are real."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..errors import UserError
+from ..evaluation.comparison.candidate import Candidate
+from ..evaluation.comparison.comparison import Comparison, compare_runs
+from ..evaluation.comparison.page import write_page
+from ..evaluation.comparison.runs import read_candidates
+from ..evaluation.comparison.splits import require_same_test_images
+from ..evaluation.comparison.table import HEADINGS, cells, interval, percent
+
+log = logging.getLogger(__name__)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"{Path(sys.argv[0]).stem} compare", description=__doc__)
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="run directory, or a folder with run directories in it"
+    )
+    parser.add_argument("--output", type=Path, default=Path("compare.html"), help="page to write (compare.html)")
+    parser.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also fit what a network must beat, on the images of the first run: the majority class, logistic "
+        "regression and nearest neighbour on pixels",
+    )
+    parser.add_argument(
+        "--allow_different_splits",
+        action="store_true",
+        help="also show runs that were tested on different images, without any test of significance",
+    )
+    return parser
+
+
+def compare(options: Sequence[str]) -> None:
+    """Show a table, and write the page; the last line printed is its path.
+
+    Raises:
+        UserError: there is no run to compare, or the runs were tested on different images.
+    """
+    arguments = build_parser().parse_args(options)
+    require_writable(arguments.output)
+    runs, unfinished = read_candidates(arguments.runs)
+    for directory in unfinished:
+        log.warning("%s: left out, it has no test result", directory)
+    if not arguments.allow_different_splits:
+        require_same_test_images(runs)
+    comparison = compare_runs(runs, unfinished, arguments.baselines)
+    print_comparison(comparison)
+    write_page(arguments.output, comparison)
+    print(arguments.output)
+
+
+def require_writable(output: Path) -> None:
+    if output.is_dir():
+        raise UserError(f"--output is {str(output)!r}, which is a folder. Give a file, such as compare.html.")
+    if not output.parent.is_dir():
+        raise UserError(f"--output is {str(output)!r}, and there is no folder {str(output.parent)!r}. Make it first.")
+
+
+def print_comparison(comparison: Comparison) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if not comparison.has_same_test_images:
+        console.print(escape(comparison.warnings[0]), style="bold yellow")
+    console.print(table_of(comparison.candidates))
+    num = len(comparison.best.images)
+    for group in comparison.groups:
+        mean, spread = percent(group.mean, num), interval(*group.spread, num)
+        console.print(f"{escape(group.recipe)}, seeds {', '.join(group.seeds)}: mean {mean}, {spread}")
+    for note in comparison.notes:
+        console.print(escape(note), style="dim")
+    if comparison.tests:
+        console.print(f"{escape(comparison.best.name)}, the best run on {num:,} test images, against", style="bold")
+    for test in comparison.tests:
+        console.print(f"  {escape(test.second.name)}: {escape(test.verdict)}")
+
+
+def table_of(candidates: Sequence[Candidate]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for upper, lower in HEADINGS:
+        table.add_column(f"{upper}\n{lower}", justify="left" if upper == "run" else "right", overflow="fold")
+    for candidate in candidates:
+        table.add_row(*(f"{escape(upper)}\n[dim]{escape(lower)}[/]" for upper, lower in cells(candidate)))
+    return table
