@@ -18,6 +18,7 @@ VERBS = {
     "predict": "write a checkpoint's prediction for each test image to a CSV file",
     "audit": "look at every file of a folder of images before a training does",
     "split": "decide once, in a file, which image of a folder is in which split",
+    "tune": "search for a better recipe, and say whether there is one",
 }
 EPILOGUE = """\
 A recipe:        {program} fit --config configs/digits_cnn.yaml
@@ -72,6 +73,10 @@ def action_of(verb: str) -> Callable[[Sequence[str]], int | None]:
         from .verbs.split import split
 
         return split
+    if verb == "tune":
+        from .verbs.tune import tune
+
+        return tune
     from .verbs.evaluate import evaluate
 
     return partial(evaluate, verb)
