@@ -89,7 +89,7 @@ def require_suitable(recipe: Config, sweep: Sweep) -> None:
     if recipe["monitor"] != sweep.metric:
         raise UserError(
             f"{sweep.file}: metric.name is {sweep.metric}, and the recipe chooses its best epoch by "
-            f"{recipe['monitor']}. Give one metric to both: --monitor {sweep.metric}, or metric.name {recipe['monitor']}."
+            f"{recipe['monitor']}. Give both one metric: --monitor {sweep.metric}, or metric.name {recipe['monitor']}."
         )
     devices, num_nodes = look_up(recipe, "trainer.devices"), look_up(recipe, "trainer.num_nodes")
     if num_nodes != 1 or not (str(devices) == "1" or (isinstance(devices, list) and len(devices) == 1)):

@@ -58,17 +58,17 @@ class Comparison:
 
     @property
     def statement(self) -> str:
-        """What was measured, in two sentences."""
+        """What was measured, in three sentences."""
         verdict = {
-            "better": "better than the shipped recipe: each of its trainings beats each of the shipped recipe's",
-            "worse": "worse than the shipped recipe, whose trainings beat all of its own",
-            "no clear difference": "not clearly better than the shipped recipe: their trainings overlap",
+            "better": "is better than the shipped recipe, each training than each of the other's",
+            "worse": "is worse than the shipped recipe, each training than each of the other's",
+            "no clear difference": "is not clearly better than the shipped recipe: their trainings overlap",
         }[self.verdict]
         best, shipped = spread(self.best.values), spread(self.shipped.values)
+        accuracies = f"{percent(self.best.accuracies)} against {percent(self.shipped.accuracies)}"
         return (
-            f"With seeds {', '.join(map(str, self.seeds))}, the best recipe found is {verdict}. {self.metric} "
-            f"{best} against {shipped}; test accuracy {percent(self.best.accuracies)} against "
-            f"{percent(self.shipped.accuracies)}, which no choice was made by."
+            f"With seeds {', '.join(map(str, self.seeds))}, the best recipe found {verdict}. {self.metric}: {best} "
+            f"against {shipped}. Test accuracy, by which nothing was chosen: {accuracies}."
         )
 
 

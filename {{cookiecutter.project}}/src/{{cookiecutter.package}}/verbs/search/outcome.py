@@ -60,9 +60,7 @@ class Outcome:
         if self.best is None:
             return f"No trial has trained to its end yet.{end}"
         if SHIPPED in self.best.user_attrs:
-            return (
-                f"None of {number} trials is better than the recipe as shipped: {metric} {shown_value(self.best)}.{end}"
-            )
+            return f"No trial of {number} is better than the recipe as shipped: {metric} {shown_value(self.best)}.{end}"
         against = f"the recipe as shipped {shown_value(shipped)}" if shipped else "the recipe as shipped failed"
         found = f"Best of {number} trials: {metric} {shown_value(self.best)} in trial {self.best.number}, {against}."
         return f"{found} {self.comparison.statement if self.comparison else ''}{end}".strip()

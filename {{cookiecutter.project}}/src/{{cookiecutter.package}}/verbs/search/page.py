@@ -18,7 +18,10 @@ from .study import PROBLEM, SHIPPED, concluded
 from .sweep_file import Sweep
 
 FILE_NAME = "tune.html"
-TITLES = {PARALLEL: "What the good trials have in common", IMPORTANCE: "Which parameters matter"}
+TITLES = {
+    PARALLEL: "What the good trials have in common: a line for each that trained to its end, dark is good",
+    IMPORTANCE: "Which parameters matter",
+}
 
 
 def write_page(
@@ -57,6 +60,7 @@ def describe(trial: FrozenTrial, sweep: Sweep, *, best: bool) -> dict[str, Any]:
         "number": trial.number,
         "value": shown_value(trial),
         "epochs": len(trial.intermediate_values),
+        "seconds": "" if trial.duration is None else f"{trial.duration.total_seconds():.0f}",
         "params": [shown(trial.params.get(name, "")) for name in sweep.space],
         "kind": " ".join(kind for kind, holds in kinds.items() if holds),
         "note": note(trial),

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -105,6 +104,14 @@ def option(name: str, value: Any) -> str:
     return f"--{name}={shown(value)}"
 
 
+def from_text(text: str) -> Any:
+    """The value that ``as_text`` was given; text that is no JSON stands for itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
 def shown(value: Any) -> str:
     """As it stands in an option: numbers with four digits."""
     return str(float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value)
@@ -113,7 +120,7 @@ def shown(value: Any) -> str:
 def position_in(distribution: BaseDistribution, value: Any) -> Any:
     """What Optuna calls a value of the config in this distribution; None where it is outside."""
     if isinstance(distribution, CategoricalDistribution):
-        equal = [choice for choice in distribution.choices if choice == value or yaml.safe_load(str(choice)) == value]
+        equal = [choice for choice in distribution.choices if choice == value or from_text(str(choice)) == value]
         return equal[0] if equal else None
     assert isinstance(distribution, Numeric)
     if isinstance(value, bool) or not isinstance(value, int | float):

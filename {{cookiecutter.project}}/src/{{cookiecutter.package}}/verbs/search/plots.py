@@ -6,7 +6,7 @@ Optuna's own are of the same things; theirs run labels over lines, and show neit
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ MIN_TRIALS = 5  # that trained to the end: fewer say nothing of a parameter
 
 # An axis: positions of the trials on it, from 0 to 1, and ticks by position.
 Axis = tuple[list[float], dict[float, str]]
+Scale = Callable[[float], float]
 
 
 def draw_plots(study: optuna.Study, sweep: Sweep, folder: Path) -> list[Path]:
@@ -41,9 +42,10 @@ def draw_plots(study: optuna.Study, sweep: Sweep, folder: Path) -> list[Path]:
     if len(trials) < MIN_TRIALS:
         return []
     draw_parallel(trials, sweep).savefig(folder / PARALLEL, dpi=DPI)
-    if len({trial.value for trial in trials}) == 1:
+    try:
+        importances = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    except RuntimeError:  # no tree of its forest finds a difference between the trials
         return [folder / PARALLEL]
-    importances = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
     draw_importances(importances, sweep.metric).savefig(folder / IMPORTANCE, dpi=DPI)
     return [folder / PARALLEL, folder / IMPORTANCE]
 
@@ -92,8 +94,8 @@ def draw_axis(canvas: Axes, place: int, ticks: Mapping[float, str]) -> None:
 def metric_axis(values: Sequence[float]) -> Axis:
     """Logarithmic where the worst trial is ten times the best, so that one bad trial does not hide the others."""
     low, high = min(values), max(values)
-    scale = math.log if low > 0 and high > 10 * low else float
-    return scaled(values, scale(low), scale(high), scale)
+    scale: Scale = math.log if low > 0 and high > 10 * low else float
+    return scaled(values, scale(low), scale(high), scale, digits=3)
 
 
 def parameter_axis(distribution: BaseDistribution, values: Sequence[Any]) -> Axis:
@@ -103,20 +105,21 @@ def parameter_axis(distribution: BaseDistribution, values: Sequence[Any]) -> Axi
         }
         return [places[value] for value in values], {place: str(choice) for choice, place in places.items()}
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    scale = math.log if distribution.log else float
-    return scaled(values, scale(distribution.low), scale(distribution.high), scale)
+    scale: Scale = math.log if distribution.log else float
+    return scaled(values, scale(distribution.low), scale(distribution.high), scale, digits=2)
 
 
-def scaled(values: Sequence[float], low: float, high: float, scale: Any) -> Axis:
-    """Positions between two bounds, and five ticks; all the same in the middle."""
-    width = high - low
-    unscale = math.exp if scale is math.log else float
-    ticks = (
-        {step / 4: f"{unscale(low + width * step / 4):.3g}" for step in range(5)}
-        if width
-        else {0.5: f"{unscale(low):.3g}"}
-    )
-    return [(scale(value) - low) / width if width else 0.5 for value in values], ticks
+def scaled(values: Sequence[float], low: float, high: float, scale: Scale, digits: int) -> Axis:
+    """Positions between two bounds, and five ticks; in the middle where the bounds are one."""
+    unscale: Scale = math.exp if scale is math.log else float
+    if low == high:
+        return [0.5] * len(values), {0.5: label(unscale(low), digits)}
+    ticks = {step / 4: label(unscale(low + (high - low) * step / 4), digits) for step in range(5)}
+    return [(scale(value) - low) / (high - low) for value in values], ticks
+
+
+def label(value: float, digits: int) -> str:
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
 
 
 def draw_importances(importances: Mapping[str, float], metric: str) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 
 from optuna.trial import FrozenTrial
@@ -37,7 +38,7 @@ class SearchProgress:
 
     def show(self, trial: FrozenTrial) -> None:
         """A line for a trial that is over."""
-        params = "  ".join(f"{name}={shown(value)}" for name, value in trial.params.items())
+        params = "  ".join(f"{short(name, trial.params)}={shown(value)}" for name, value in trial.params.items())
         line = f"trial {trial.number:<3} {shown_value(trial):7} {params}  {note(trial)}"
         self.progress.console.print(escape(line.rstrip()), highlight=False, soft_wrap=True)
         self.show_count()
@@ -54,3 +55,9 @@ class SearchProgress:
 
     def advance_comparison(self) -> None:
         self.progress.advance(self.comparison)
+
+
+def short(name: str, names: Iterable[str]) -> str:
+    """``lr`` for ``model.optimizer.lr``, where no other name ends so."""
+    end = name.rpartition(".")[2]
+    return name if sum(other.rpartition(".")[2] == end for other in names) > 1 else end

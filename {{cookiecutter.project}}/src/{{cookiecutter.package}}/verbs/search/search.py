@@ -35,6 +35,8 @@ class Budget:
     start: float = field(default_factory=time.monotonic)
 
     def allows_another(self, study: optuna.Study) -> bool:
+        if not concluded(study):
+            return True  # the recipe as shipped, at least
         if self.minutes is not None and time.monotonic() - self.start >= 60 * self.minutes:
             return False
         return self.num_trials is None or len(concluded(study)) < self.num_trials
