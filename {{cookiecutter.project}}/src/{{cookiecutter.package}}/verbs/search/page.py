@@ -19,7 +19,7 @@ from .sweep_file import Sweep
 
 FILE_NAME = "tune.html"
 TITLES = {
-    PARALLEL: "What the good trials have in common: a line for each that trained to its end, dark is good",
+    PARALLEL: "What the good trials have in common: a line for each that trained to its end, the darker the better",
     IMPORTANCE: "Which parameters matter",
 }
 
