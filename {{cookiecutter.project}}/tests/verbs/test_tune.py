@@ -188,35 +188,43 @@ def test_a_killed_trial_is_tried_again(search: Tune, workspace: Path) -> None:
 
 
 def test_ctrl_c_writes_what_there_is(search: Tune, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the middle of a training that would take minutes."""
+    sweep = changed(parameters={"trainer.max_epochs": {"values": [2, 20000]}})
+    search("--trials", "1", sweep=sweep)
+    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{SWEEP_STUDY}")
+    study.enqueue_trial({"trainer.max_epochs": "20000"})
     folder = workspace / "runs" / "tune" / "sweep"
+    (folder / "best.yaml").unlink()
 
     def interrupt() -> None:
-        while not (folder / "trial-0002").exists():
+        while not (folder / "trial-0001" / "checkpoints").exists():
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(SystemExit) as stop:
-        search("--trials", "40")
+        search("--trials", "2", sweep=sweep)
     thread.join()
     assert stop.value.code == 130
     assert "Stopped; the same command goes on" in " ".join(capsys.readouterr().out.split())
     assert (folder / "best.yaml").exists()
     assert (folder / "tune.html").exists()
-    assert not (folder / "comparison").exists()
-    assert len(trials(workspace, SWEEP_STUDY)) < 6
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
 
 
 def test_failed_trials_are_recorded_and_the_search_goes_on(search: Tune, workspace: Path) -> None:
     parameters = {"model.dropout": {"values": [0.0, 1.5]}, "model.optimizer.lr": {"values": [SHIPPED_LR, 1.0e30]}}
-    printed = search("--trials", "6", sweep=changed(parameters=parameters))
+    search("--trials", "1", sweep=changed(parameters=parameters))
+    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{SWEEP_STUDY}")
+    study.enqueue_trial({"model.dropout": "1.5"})
+    study.enqueue_trial({"model.dropout": "0.0", "model.optimizer.lr": "1e+30"})
+    printed = search("--trials", "3", sweep=changed(parameters=parameters))
     found = trials(workspace, SWEEP_STUDY)
-    problems = [trial.user_attrs["problem"] for trial in found if trial.state == TrialState.FAIL]
-    assert any("model.dropout is 1.5" in problem for problem in problems)
-    assert any("val/loss is nan" in problem for problem in problems)
-    assert len(found) == 6
-    assert "No trial of 6 is better than the recipe as shipped" in printed
+    assert [trial.state for trial in found] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
+    assert "model.dropout is 1.5" in found[1].user_attrs["problem"]
+    assert found[2].user_attrs["problem"] == "val/loss is nan after epoch 1"
+    assert "No trial of 3 is better than the recipe as shipped" in printed
     assert "model.dropout is 1.5" in (workspace / "runs/tune/sweep/tune.html").read_text()
 
 
