@@ -1,5 +1,8 @@
 """Every shipped sweep file serves both ways of searching: `tune`, and the command that W&B's agent makes of it."""
 
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,6 @@ import yaml
 from optuna.distributions import CategoricalDistribution
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.evaluation.record import read_run
 from {{cookiecutter.package}}.verbs.search.parameters import examples
 from {{cookiecutter.package}}.verbs.search.resolved import look_up, resolve
@@ -83,16 +85,18 @@ def test_the_agents_options_are_those_of_tune(sweep: Sweep, key: str) -> None:
 
 
 def test_a_trial_of_the_agent_trains(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the agent does it, in a process of its own."""
     monkeypatch.chdir(PROJECT)
     file = Path("configs/sweep/digits_cnn.yaml")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SWEEP_ID", "abc123")
     words = agent_command(file, drawn_by_wandb(file, "min") | {"compile": False, "model.optimizer.lr": 5e-05})
     assert "--compile=False" in words
-    main([*words[1:], *TINY, f"--run.directory={workspace / 'run'}"])
+    command = [sys.executable, "-m", "{{cookiecutter.package}}", *words[1:], *TINY]
+    command += [f"--run.directory={workspace / 'run'}"]
+    environment = os.environ | {"WANDB_MODE": "offline", "WANDB_SWEEP_ID": "abc123", "WANDB_RUN_ID": "trial7"}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
     run = read_run(workspace / "run")
     assert look_up(run.config, "model.widths") == [48, 96]
     assert look_up(run.config, "model.optimizer.lr") == 5e-05
     assert look_up(run.config, "compile") is False
     assert run.summary["num_epochs"] == 1
-    assert list((workspace / "run" / "wandb").glob("offline-run-*"))
+    assert list((workspace / "run" / "wandb").glob("offline-run-*-trial7"))
