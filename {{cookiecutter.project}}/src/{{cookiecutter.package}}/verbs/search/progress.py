@@ -1,0 +1,63 @@
+"""The screen of a search: a line for each trial, and a bar with the best so far."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from types import TracebackType
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .page import note, shown_value
+from .parameters import shown
+from .search import Budget, Search
+from .study import best_trial, concluded
+
+
+class SearchProgress:
+    """Within the block, the bar is on the screen; a training that is kept quiet does not disturb it."""
+
+    def __init__(self, search: Search, budget: Budget) -> None:
+        self.search = search
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.progress = Progress(*columns, console=Console(file=sys.stdout), redirect_stdout=False)
+        self.trials = self.progress.add_task("trials", total=budget.num_trials)
+        self.show_count()
+
+    def __enter__(self) -> SearchProgress:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def show(self, trial: FrozenTrial) -> None:
+        """A line for a trial that is over."""
+        params = "  ".join(f"{short(name, trial.params)}={shown(value)}" for name, value in trial.params.items())
+        line = f"trial {trial.number:<3} {shown_value(trial):7} {params}  {note(trial)}"
+        self.progress.console.print(escape(line.rstrip()), highlight=False, soft_wrap=True)
+        self.show_count()
+
+    def show_count(self) -> None:
+        study, sweep = self.search.study, self.search.sweep
+        best = best_trial(study)
+        text = f"best {sweep.metric} {shown_value(best)} (trial {best.number})" if best else "trials"
+        self.progress.update(self.trials, completed=len(concluded(study)), description=escape(text))
+
+    def show_comparison(self, total: int) -> None:
+        """Begin a second bar, for the trainings that compare the best with the shipped recipe."""
+        self.comparison = self.progress.add_task("trained again with other seeds", total=total)
+
+    def advance_comparison(self) -> None:
+        self.progress.advance(self.comparison)
+
+
+def short(name: str, names: Iterable[str]) -> str:
+    """``lr`` for ``model.optimizer.lr``, where no other name ends so."""
+    end = name.rpartition(".")[2]
+    return name if sum(other.rpartition(".")[2] == end for other in names) > 1 else end

@@ -1,0 +1,133 @@
+"""The loop over trials: ask for one, train it, tell what came of it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+
+import optuna
+import torch
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ...errors import UserError
+from .study import PROBLEM, SHIPPED, concluded
+from .sweep_file import Sweep
+from .trial import DivergedError, Report, train
+
+OutOfMemory = torch.OutOfMemoryError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to start no further trial.
+
+    Attributes:
+        num_trials: of the study, those of earlier starts included; None is without limit.
+        minutes: from now on; None is without limit.
+    """
+
+    num_trials: int | None
+    minutes: float | None
+    start: float = field(default_factory=time.monotonic)
+
+    def allows_another(self, study: optuna.Study) -> bool:
+        if not concluded(study):
+            return True  # the recipe as shipped, at least
+        if self.minutes is not None and time.monotonic() - self.start >= 60 * self.minutes:
+            return False
+        return self.num_trials is None or len(concluded(study)) < self.num_trials
+
+
+@dataclass(frozen=True)
+class Search:
+    """Trials of a sweep, in a study.
+
+    Attributes:
+        study: their record.
+        sweep: what is searched.
+        given: options of ``fit`` that the user adds to the recipe.
+        own: options of ``fit`` that trials have unless the user says otherwise.
+        seeds: a trial is trained with each, and worth the mean.
+        folder: of their run directories.
+    """
+
+    study: optuna.Study
+    sweep: Sweep
+    given: list[str]
+    own: list[str]
+    seeds: list[int]
+    folder: Path
+
+    def run(self, budget: Budget, show: Callable[[FrozenTrial], None]) -> None:
+        """Try until the budget is spent; ``show`` is given each trial that is over.
+
+        Raises:
+            UserError: the recipe itself cannot be trained.
+            KeyboardInterrupt: the user stops the search; the trial of the moment is tried again at the next start.
+        """
+        while budget.allows_another(self.study):
+            trial = self.study.ask(self.sweep.space)
+            self.conclude(trial)
+            show(self.study.trials[trial.number])
+
+    def conclude(self, trial: Trial) -> None:
+        """Train a trial and tell the study."""
+        try:
+            self.study.tell(trial, self.value(trial))
+        except optuna.TrialPruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        except (UserError, DivergedError, OutOfMemory) as error:
+            if isinstance(error, UserError) and SHIPPED in trial.user_attrs:
+                raise UserError(f"the recipe itself cannot be trained: {error}") from error
+            self.fail(trial, str(error))
+        except Exception as error:
+            self.fail(trial, f"{type(error).__name__}: {error}")
+            raise
+
+    def fail(self, trial: Trial, problem: str) -> None:
+        trial.set_user_attr(PROBLEM, problem)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+    def value(self, trial: Trial) -> float:
+        """The metric of the best epoch; its mean over the seeds."""
+        return mean(self.train_seed(trial, seed) for seed in self.seeds)
+
+    def train_seed(self, trial: Trial, seed: int) -> float:
+        directory = self.folder / f"trial-{trial.number:04}"
+        if len(self.seeds) > 1:
+            directory /= f"seed-{seed}"
+        where = [f"--seed_everything={seed}", f"--run.directory={directory}"]
+        report = self.reporter(trial) if seed == self.seeds[0] else ignore
+        try:
+            return train([*self.options_of(trial), *where], self.sweep.metric, report)
+        finally:
+            shutil.rmtree(directory / "checkpoints", ignore_errors=True)  # the best recipe is trained again
+
+    @property
+    def recipe(self) -> list[str]:
+        """Options of ``fit`` that are the recipe as shipped."""
+        return [*self.sweep.options, *self.given]
+
+    def recipe_of(self, trial: Trial | FrozenTrial) -> list[str]:
+        """Options of ``fit`` that are a trial's recipe; the shipped one has no constants of the sweep either."""
+        return [*self.recipe, *([] if SHIPPED in trial.user_attrs else self.sweep.trial_options(trial.params))]
+
+    def options_of(self, trial: Trial | FrozenTrial) -> list[str]:
+        """Options of ``fit`` that train a trial."""
+        return [*self.sweep.options, *self.own, *self.recipe_of(trial)[len(self.sweep.options) :]]
+
+    def reporter(self, trial: Trial) -> Report:
+        def report(step: int, value: float) -> None:
+            trial.report(value, step)
+            if SHIPPED not in trial.user_attrs and trial.should_prune():
+                raise optuna.TrialPruned
+
+        return report
+
+
+def ignore(step: int, value: float) -> None:
+    """Later seeds of a trial are not compared epoch by epoch: the first has decided."""

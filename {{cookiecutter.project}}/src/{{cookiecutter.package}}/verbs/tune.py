@@ -1,0 +1,117 @@
+"""The verb ``tune``: search for a better recipe, and say whether there is one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from .search.outcome import Outcome, compare, conclude
+from .search.progress import SearchProgress
+from .search.resolved import Config, look_up, resolve
+from .search.search import Budget, Search
+from .search.study import FILE_NAME, only_user_of, open_study
+from .search.sweep_file import Sweep, read_sweep
+
+NUM_TRIALS = 20
+INTERRUPTED = 130  # as a shell reports Ctrl-C
+EPILOGUE = """\
+All other options are those of fit, and hold for every trial: --data.root photos/ --trainer.max_epochs 5
+
+The first trial is the recipe as shipped. At the end, it and the best recipe found are trained with three other seeds,
+and compared on the validation split. Started again with the same study, a search goes on where it stopped.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"{Path(sys.argv[0]).stem} tune",
+        description=__doc__,
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # what is no option here is one of fit
+    )
+    parser.add_argument("--sweep", type=Path, required=True, metavar="FILE", help="search space: configs/sweep/*.yaml")
+    parser.add_argument(
+        "--trials", type=int, metavar="N", help=f"of the study in all ({NUM_TRIALS}, without --minutes)"
+    )
+    parser.add_argument("--minutes", type=float, metavar="M", help="start no trial after them")
+    parser.add_argument(
+        "--study", type=Path, metavar="FILE", help=f"record of all trials (runs/tune/<sweep>/{FILE_NAME})"
+    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="train each trial with N seeds (1)")
+    return parser
+
+
+def tune(arguments: Sequence[str]) -> int:
+    """Search, compare, and write what was found beside the study.
+
+    Returns:
+        the exit status: 130 after Ctrl-C, else 0.
+
+    Raises:
+        UserError: the sweep, the study or an option is wrong, or no trial could be trained to its end.
+    """
+    settings, given = build_parser().parse_known_args(arguments)
+    require_above_zero(settings)
+    sweep = read_sweep(settings.sweep)
+    own = own_options(sweep, given)
+    options = [*sweep.options, *own, *given]
+    recipe = resolve(options)
+    require_suitable(recipe, sweep)
+    sweep.require_known_options(options)
+    file: Path = settings.study or Path("runs", "tune", sweep.name, FILE_NAME)
+    first = first_seed(recipe)
+    with only_user_of(file.parent):
+        study = open_study(file, sweep, recipe, settings.seeds)
+        search = Search(study, sweep, given, own, list(range(first, first + settings.seeds)), file.parent)
+        return run(search, Budget(settings.trials or (None if settings.minutes else NUM_TRIALS), settings.minutes))
+
+
+def require_above_zero(settings: argparse.Namespace) -> None:
+    for name in ("trials", "minutes", "seeds"):
+        value = getattr(settings, name)
+        if value is not None and value <= 0:
+            raise UserError(f"--{name} is {value}; it must be {'above 0' if name == 'minutes' else '1 or more'}.")
+
+
+def own_options(sweep: Sweep, options: Sequence[str]) -> list[str]:
+    """What trials have unless the user says otherwise: no W&B, or one group of it; one device."""
+    tracked = any(option.startswith("--tracking.") for option in options)
+    tracking = f"--tracking.group=tune-{sweep.name}" if tracked else "--tracking.wandb=off"
+    return [tracking, "--trainer.devices=1"]
+
+
+def require_suitable(recipe: Config, sweep: Sweep) -> None:
+    """Refuse a recipe that chooses epochs by another metric, or needs several processes."""
+    if recipe["monitor"] != sweep.metric:
+        raise UserError(
+            f"{sweep.file}: metric.name is {sweep.metric}, and the recipe chooses its best epoch by "
+            f"{recipe['monitor']}. Give both one metric: --monitor {sweep.metric}, or metric.name {recipe['monitor']}."
+        )
+    devices, num_nodes = look_up(recipe, "trainer.devices"), look_up(recipe, "trainer.num_nodes")
+    if num_nodes != 1 or not (str(devices) == "1" or (isinstance(devices, list) and len(devices) == 1)):
+        raise UserError(
+            f"trainer.devices is {devices}, trainer.num_nodes {num_nodes}; tune trains one trial at a time, on one "
+            "device. Leave them out, choose a GPU with --trainer.devices [0], or search with W&B: wandb sweep."
+        )
+
+
+def first_seed(recipe: Config) -> int:
+    seed = recipe["seed_everything"]
+    return seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
+
+
+def run(search: Search, budget: Budget) -> int:
+    """The search, the comparison, and the outcome of both, or of as much as there is when the user stops it."""
+    comparison, stopped = None, False
+    with SearchProgress(search, budget) as progress:
+        try:
+            search.run(budget, progress.show)
+            comparison = compare(search, progress)
+        except KeyboardInterrupt:
+            stopped = True
+    conclude(Outcome(search, comparison, stopped))
+    return INTERRUPTED if stopped else 0
