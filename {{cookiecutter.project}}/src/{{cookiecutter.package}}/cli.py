@@ -16,6 +16,7 @@ VERBS = {
     "validate": "measure a checkpoint on the validation split",
     "test": "measure a checkpoint on the test split, class by class",
     "predict": "write a checkpoint's prediction for each test image to a CSV file",
+    "report": "write a run's page again, from its directory",
     "audit": "look at every file of a folder of images before a training does",
     "split": "decide once, in a file, which image of a folder is in which split",
 }
@@ -64,6 +65,10 @@ def action_of(verb: str) -> Callable[[Sequence[str]], int | None]:
         from .verbs.fit import fit
 
         return fit
+    if verb == "report":
+        from .verbs.report import report
+
+        return report
     if verb == "audit":
         from .verbs.audit import run_audit
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -19,6 +21,7 @@ from ..errors import UserError
 from ..evaluation import predictions
 from ..evaluation.outputs import SplitOutputs, predict_split, save_outputs
 from ..evaluation.predictions import write_predictions
+from ..evaluation.record import read_run
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
 from ..training.callbacks import build_callbacks
@@ -44,6 +47,10 @@ class FitCLI(ClassifierCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--report", type=bool, default=True, help="Write report.html at the end.")
 
     def instantiate_classes(self) -> None:
         settings = self.config["fit"]
@@ -93,11 +100,27 @@ class FitCLI(ClassifierCLI):
         write_predictions(self.directory / predictions.FILE_NAME, outputs["test"], self.model.facts.class_names)
         save_outputs(self.directory, outputs)
         write_summary(self.directory, results, facts)
+        settings = self.config["fit"]
+        if settings.report and not settings.trainer.fast_dev_run:
+            self.report()
         print_results(results, f"{self.recipe}: test split, best weights")
         upload = sync_command()
         if upload:
             print(f"W&B was offline. To upload this run: {upload}")
         print(os.path.relpath(self.directory))
+
+    def report(self) -> None:
+        """Write the page; a training that is over must not fail by it."""
+        try:
+            from ..evaluation.report.page import FILE_NAME, write_report  # matplotlib, when all else is done
+
+            write_report(read_run(self.directory), self.directory / FILE_NAME, self.datamodule)
+        except Exception as error:
+            program, directory = Path(sys.argv[0]).stem, os.path.relpath(self.directory)
+            log.warning(
+                "the report could not be written (%s: %s). Once that is mended: %s report %s",
+                *(type(error).__name__, error, program, directory),
+            )
 
     def facts_of_run(self) -> dict[str, Any]:
         """What ``summary.json`` says beside the test results."""
