@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,14 +14,14 @@ from .pictures import data_url
 
 MAX_CLASSES = 25  # of a table
 MAX_PAIRS = 20
-FAINTEST = 0.08  # shade of a cell that holds one image among thousands
-DARKEST = 0.55  # so that text on it is read in light and dark
+FAINTEST = 0.08  # of a cell that holds one image among thousands
+DARKEST = 0.55  # of one that holds them all, so that text on it is read in light and dark
 BLUE = (47, 111, 191)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """``num_images`` of one true class taken for one class; ``shade`` in 0 to 1 is their share of the true class."""
+    """``num_images`` of one true class taken for one class; ``shade`` in 0 to 1 is how deep its colour is."""
 
     num_images: int
     shade: float
@@ -57,7 +58,8 @@ def table(counts: NDArray[np.int64]) -> list[list[Cell]]:
 
 
 def shade(share: float) -> float:
-    return round(DARKEST * max(share, FAINTEST / DARKEST), 3) if share else 0.0
+    """Of a cell: the root lifts rare mistakes into sight."""
+    return round(max(DARKEST * math.sqrt(share), FAINTEST), 3) if share else 0.0
 
 
 def most_confused(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[Pair]:
@@ -74,8 +76,8 @@ def most_confused(counts: NDArray[np.int64], class_names: Sequence[str]) -> list
 
 
 def heat_map(counts: NDArray[np.int64]) -> str:
-    """A data URL of a picture with one pixel a cell, the more opaque the larger the share of the true class."""
-    opacity = np.sqrt(shares_of_rows(counts))  # the root lifts rare mistakes into sight
+    """A data URL of a picture with one pixel a cell, the more opaque the larger its share of the row."""
+    opacity = np.sqrt(shares_of_rows(counts))
     pixels = np.empty((*counts.shape, 4), dtype=np.uint8)
     pixels[..., :3] = BLUE
     pixels[..., 3] = np.rint(255 * opacity)

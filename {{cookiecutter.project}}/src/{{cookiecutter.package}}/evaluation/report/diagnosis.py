@@ -148,14 +148,15 @@ def underfitted(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check:
 def overfitted(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check:
     train, val = accuracies_kept(epochs, facts)
     is_wide = train is not None and val is not None and train - val > max(GAP, 2 * standard_error(val, facts))
-    rise = rise_of_loss(epochs)
+    rise, train_fell = rise_of_loss(epochs)
     return Check(
         "overfitted",
         f"In the kept epoch, training accuracy is more than {points(GAP)} and {NUM_STANDARD_ERRORS} standard errors "
         f"above validation accuracy. Or the validation loss ends {percent(RISE)} or more above its lowest, while the "
         "training loss fell.",
-        f"{compare(train, val, facts)}; validation loss ends {percent(rise)} above its lowest",
-        is_wide or rise >= RISE if len(epochs) > 1 else None,
+        f"{compare(train, val, facts)}; validation loss ends {percent(rise)} above its lowest, and the training loss "
+        f"{'fell' if train_fell else 'did not fall'} since",
+        is_wide or (rise >= RISE and train_fell) if len(epochs) > 1 else None,
         "It learned its training images rather than what they have in common: more images, stronger augmentation, "
         "--model.optimizer.weight_decay, --model.dropout, or fewer epochs. The weights kept are those of the best "
         "validation, not of the end.",
@@ -170,7 +171,7 @@ def still_improving(epochs: Sequence[EpochMetrics]) -> Check:
     return Check(
         "still improving",
         f"The validation loss is lowest in the last epoch, and fell by {percent(FALL)} or more in it.",
-        f"in the last epoch, {change}" if len(losses) > 1 else "one epoch has none before it",
+        f"validation loss of the last epoch: {change}" if len(losses) > 1 else "one epoch has none before it",
         is_best_last and fall >= FALL if len(losses) > 1 else None,
         "More epochs would probably help: train anew with a higher --trainer.max_epochs, over which the schedule of "
         "the learning rate then extends.",
@@ -203,14 +204,14 @@ def accuracies_kept(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> tup
     return None if facts.is_mixed else kept.get("train/acc"), kept.get("val/acc")
 
 
-def rise_of_loss(epochs: Sequence[EpochMetrics]) -> float:
-    """How far the validation loss ends above its lowest, relative; 0 where the training loss did not fall since."""
+def rise_of_loss(epochs: Sequence[EpochMetrics]) -> tuple[float, bool]:
+    """How far the validation loss ends above its lowest, relative, and whether the training loss fell since."""
     lowest = kept_epoch(epochs, "val/loss")
     if lowest is None or lowest["val/loss"] <= 0:
-        return 0.0
+        return 0.0, False
     last = epochs[-1]
     fell = last.get("train/loss", math.inf) < lowest.get("train/loss", -math.inf)
-    return max(0.0, last["val/loss"] / lowest["val/loss"] - 1) if fell else 0.0
+    return last["val/loss"] / lowest["val/loss"] - 1, fell
 
 
 def standard_error(accuracy: float, facts: TrainingFacts) -> float:

@@ -24,7 +24,7 @@ class Suspect:
 def find_suspects(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> list[Suspect]:
     """Confident learning (Northcutt, Jiang and Chuang, 2021, section 3.1).
 
-    A class' threshold is the mean probability that its own images get for it. Suspected is an image that the model
+    A class's threshold is the mean probability that its own images get for it. Suspected is an image that the model
     takes for another class, and that reaches the threshold of a class other than its label's.
 
     Args:
