@@ -56,5 +56,6 @@ def test_misspelt_verb(capsys: pytest.CaptureFixture[str]) -> None:
         main(["fitt"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
-        "error: 'fitt' is not a verb. Did you mean 'fit'? Valid choices: audit, fit, predict, report, split, test, validate.\n"
+        "error: 'fitt' is not a verb. Did you mean 'fit'? "
+        "Valid choices: audit, fit, predict, report, split, test, validate.\n"
     )

@@ -99,6 +99,18 @@ def test_a_run_in_a_directory_of_its_own_is_repeated_elsewhere(fit: Fit) -> None
     assert Path("mine-again", "summary.json").exists()
 
 
+def test_of_a_training_that_diverged(fit: Fit) -> None:
+    page = Page(fit("--report", "true", "--model.optimizer.lr", "1e30") / "report.html")
+    assert "the diagnosis of the training is: diverged" in page.words
+    assert "what the network gives is not a number" in page.words
+    assert page.num_pictures == 0
+
+
+def test_the_config_of_a_run_is_taken_by_other_verbs(fit: Fit) -> None:
+    run = fit("--report", "true")
+    main(["test", "--ckpt_path", str(run), "--config", str(run / "config.yaml")])
+
+
 def test_without_the_images(fit: Fit, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = fit()
     shutil.rmtree(photos)

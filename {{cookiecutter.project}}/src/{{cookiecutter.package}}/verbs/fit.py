@@ -64,6 +64,7 @@ class FitCLI(ClassifierCLI):
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
         config, settings = self.resolved_config, self.config_init["fit"]
         self.recipe = config["run"]["name"] = settings.run.name or self.recipe
+        config.pop("report")  # which the other verbs, that a run's config can be given to, do not have
         self.directory = create_run_directory(settings.run, self.recipe)
         save_config(config, self.directory)
         write_environment(self.directory)
@@ -114,7 +115,9 @@ class FitCLI(ClassifierCLI):
         try:
             from ..evaluation.report.page import FILE_NAME, write_report  # matplotlib, when all else is done
 
-            write_report(read_run(self.directory), self.directory / FILE_NAME, self.datamodule)
+            file = self.directory / FILE_NAME
+            write_report(read_run(self.directory), file, self.datamodule)
+            log.info("report: %s", os.path.relpath(file))
         except Exception as error:
             program, directory = Path(sys.argv[0]).stem, os.path.relpath(self.directory)
             log.warning(

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from {{cookiecutter.package}}.evaluation.outputs import SplitOutputs
+from {{cookiecutter.package}}.evaluation.outputs import (
+    SplitOutputs,
+)
 from {{cookiecutter.package}}.evaluation.report.calibration import fit_temperature, measure_calibration, reliability
 
 

@@ -4,7 +4,15 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from {{cookiecutter.package}}.evaluation.report.confusion import DARKEST, FAINTEST, Cell, Pair, heat_map, most_confused, table
+from {{cookiecutter.package}}.evaluation.report.confusion import (
+    DARKEST,
+    FAINTEST,
+    Cell,
+    Pair,
+    heat_map,
+    most_confused,
+    table,
+)
 
 COUNTS = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
 

@@ -228,7 +228,7 @@ def compare(train: float | None, val: float | None, facts: TrainingFacts) -> str
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return f"{100 * share:.3g}\N{NO-BREAK SPACE}%"
 
 
 def points(share: float) -> str:

@@ -59,15 +59,22 @@ def describe(run: RunRecord, data: ImageDataModule | None) -> Section:
         "training": describe_training(run, val),
         "origin": describe_origin(run),
         "test": None,
+        "calibration": None,
     }
     if test is not None and val is not None:
+        section["test"] = describe_test(run, test)
+    if test is not None and val is not None and has_probabilities(val) and has_probabilities(test):
         section |= {
-            "test": describe_test(run, test),
             "calibration": describe_calibration(val, test),
             "abstention": describe_abstention(val, test),
             "images": describe_images(run, {"val": val, "test": test}, data),
         }
     return section
+
+
+def has_probabilities(outputs: SplitOutputs) -> bool:
+    """Whether the outputs are numbers: those of a training that diverged are not."""
+    return bool(np.isfinite(outputs.logits).all())
 
 
 def describe_training(run: RunRecord, val: SplitOutputs | None) -> Section:
