@@ -102,6 +102,7 @@ def fit(photos: Path, capsys: pytest.CaptureFixture[str]) -> Fit:
         fixed = ["--data", "ImageFolderDataModule", "--data.root", str(photos), "--data.image_size", "16"]
         fixed += ["--data.batch_size", "8", "--model", model, "--trainer.max_epochs", str(epochs)]
         fixed += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--tracking.wandb", "off"]
+        fixed += ["--report", "false"]
         if model == "CNNClassifier":
             fixed += ["--model.widths", "[8]"]
         main(["fit", *fixed, *options])

@@ -17,7 +17,8 @@ print(sorted({"torch", "lightning", "numpy", "wandb", "sklearn", "jsonargparse"}
 PRINT_MODULES_OF_A_FIT = """
 import sys
 from {{cookiecutter.package}}.cli import main
-main(["fit", "--config", sys.argv[1], "--config", sys.argv[2], "--data.root", sys.argv[3]])
+configs = ["--config", sys.argv[1], "--config", sys.argv[2]]
+main(["fit", *configs, "--data.root", sys.argv[3], "--report", "false"])
 print(sorted({"matplotlib", "scipy", "sklearn", "pandas", "wandb", "gradio"} & set(sys.modules)))
 """
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -56,5 +57,5 @@ def test_misspelt_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
         "error: 'fitt' is not a verb. Did you mean 'fit'? "
-        "Valid choices: audit, compare, fit, predict, split, test, tune, validate.\n"
+        "Valid choices: audit, compare, fit, predict, report, split, test, tune, validate.\n"
     )

@@ -80,9 +80,7 @@ def test_the_order_of_training_images_follows_the_seed(data: ImageDataModule) ->
 def test_an_epoch_is_the_same_wherever_it_begins(workers: int) -> None:
     """Batches 3 and on of the fourth epoch, whole and begun there by a process that has seen nothing else."""
     data = DigitsDataModule(batch_size=200, augmentation="light", num_workers=workers)
-    whole_epoch, rest = [
-        loader_of_epoch(data, epoch=3, position=position) for position in (0, 2)
-    ]
+    whole_epoch, rest = [loader_of_epoch(data, epoch=3, position=position) for position in (0, 2)]
     assert len(whole_epoch) == 6
     torch.testing.assert_close(rest, whole_epoch[2:], rtol=0, atol=0)
     assert not torch.equal(whole_epoch[0][0], loader_of_epoch(data, epoch=4, position=0)[0][0])

@@ -54,7 +54,7 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 def test_shares_of_processes_in_the_order_of_the_split(num_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = torch.arange(2 * num_rows).view(num_rows, 2)
 
-    def gather(shares: list[Any], share: torch.Tensor) -> None:
+    def gather(shares: list[Any], _: torch.Tensor) -> None:
         shares[:] = [rows[rank :: len(shares)] for rank in range(len(shares))]
 
     monkeypatch.setattr(torch.distributed, "all_gather_object", gather)

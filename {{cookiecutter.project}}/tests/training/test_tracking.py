@@ -3,6 +3,8 @@
 import logging
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,18 @@ from {{cookiecutter.package}}.training.tracking import TrackingSettings, wandb_m
 from ..conftest import Fit
 
 
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Until W&B's service has written what it was told, which it does behind ``finish`` while the process lives."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def test_offline_without_a_login(fit: Fit) -> None:
     run = fit("--tracking.wandb", "auto", "--tracking.project", "colours", epochs=1)
-    files = list((run / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert len(files) == 1
-    assert b"val/acc" in files[0].read_bytes()
+    (file,) = (run / "wandb").glob("offline-run-*/run-*.wandb")
+    wait_for(lambda: b"val/acc" in file.read_bytes())
 
 
 @pytest.mark.usefixtures("photos")

@@ -22,6 +22,7 @@ RECORD = {
     "metrics.csv",
     "outputs.npz",
     "predictions.csv",
+    "report.html",
     "status.json",
     "summary.json",
 }
@@ -38,7 +39,7 @@ def metrics(run: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("model", ["MLPClassifier", "CNNClassifier"])
 def test_leaves_a_complete_record(fit: Fit, workspace: Path, model: str) -> None:
-    run = fit(model=model)
+    run = fit("--report", "true", model=model)
     assert run.parent == workspace / "runs" / "custom"
     assert {path.name for path in run.iterdir()} == RECORD
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}

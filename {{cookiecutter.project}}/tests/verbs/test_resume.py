@@ -119,7 +119,8 @@ def test_stopped_within_an_epoch(
     with pytest.raises(SystemExit) as ended:
         fit(*SCHEDULES[kind], *OPTIONS, "part", epochs=3)
     assert ended.value.code == 128 + signal.SIGTERM
-    assert (status(workspace / "part")["state"], status(workspace / "part")["num_epochs"]) == ("stopped", epoch + (batch == 4))
+    reached = status(workspace / "part")
+    assert (reached["state"], reached["num_epochs"]) == ("stopped", epoch + (batch == 4))
     main(["fit", "--resume", "part"])
     assert_same(workspace / "part", whole)
     assert status(workspace / "part")["state"] == "finished"

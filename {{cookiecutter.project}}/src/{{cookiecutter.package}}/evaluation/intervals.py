@@ -1,28 +1,42 @@
-"""How far a number measured on so many test images can be trusted."""
+"""How far a measured accuracy can be trusted."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+CONFIDENCE = 0.95
+NUM_RESAMPLES = 10_000
+
 
 def accuracy_interval(
-    is_correct: NDArray[np.bool_], confidence: float = 0.95, num_resamples: int = 10_000, seed: int = 0
+    is_correct: NDArray[np.bool_], confidence: float = CONFIDENCE, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap (Efron, 1979) of an accuracy: what other test sets of this size would have given.
+    """Percentile bootstrap interval of an accuracy (Efron and Tibshirani, 1993, chapter 13).
 
-    To draw N of N values that are 0 or 1, with replacement, and to add them up is one draw of a binomial distribution.
+    The number of right ones among N images drawn with replacement is binomial, and is drawn as such: the same
+    distribution as that of drawing images, without their N x resamples indices. Where all images are right, or none,
+    resamples show no spread, and the interval's other end is the exact binomial one (Clopper and Pearson, 1934).
 
     Args:
         is_correct: (N,) whether each image is classified right.
-        confidence: share of the resamples within the interval.
-        num_resamples: how often N images are drawn.
-        seed: of the draws.
+        confidence: share of such intervals that hold the true accuracy.
+        num_resamples: more make the ends steadier.
+        seed: of the resamples.
 
     Returns:
         lower and upper end, in 0 to 1.
+
+    Raises:
+        ValueError: there is no image.
     """
-    num = len(is_correct)
-    draws = np.random.default_rng(seed).binomial(num, is_correct.mean(), num_resamples) / num
-    lower, upper = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(lower), float(upper)
+    num, right = len(is_correct), int(np.count_nonzero(is_correct))
+    if num == 0:
+        raise ValueError("no image, no accuracy")
+    tail = (1 - confidence) / 2
+    if right in {0, num}:
+        end = tail ** (1 / num)
+        return (end, 1.0) if right else (0.0, 1 - end)
+    resampled = np.random.default_rng(seed).binomial(num, right / num, num_resamples) / num
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)

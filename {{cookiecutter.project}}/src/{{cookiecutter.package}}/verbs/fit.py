@@ -11,17 +11,18 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..cli import program_name
+from ..data import ImageDataModule
 from ..deployment.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from ..errors import UserError
 from ..evaluation import predictions
 from ..evaluation.outputs import SplitOutputs, predict_split, save_outputs
 from ..evaluation.predictions import write_predictions
+from ..evaluation.record import read_run
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
 from ..models.initial_weights import load_initial_weights
@@ -55,13 +56,6 @@ class FitCLI(ClassifierCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        super().add_arguments_to_parser(parser)
-        parser.add_argument("--init_from", type=str | None, help="Run or checkpoint whose weights to start from.")
-        parser.add_argument(
-            "--checkpoint_every_minutes", type=float | None, help="Save within an epoch as well; None: after each one."
-        )
 
     def instantiate_classes(self) -> None:
         settings = self.config["fit"]
@@ -150,12 +144,14 @@ class FitCLI(ClassifierCLI):
     @rank_zero_only
     def conclude(self, results: SplitResults, facts: dict[str, Any], outputs: dict[str, SplitOutputs]) -> None:
         """Write what is known of the run into its directory, and show the results."""
+        settings = self.config["fit"]
         write_predictions(self.directory / predictions.FILE_NAME, outputs["test"], self.model.facts.class_names)
         save_outputs(self.directory, outputs)
         write_summary(self.directory, results, facts)
+        if settings.report and not settings.trainer.fast_dev_run:
+            write_report_or_warn(self.directory, self.datamodule)
         print_results(results, f"{self.recipe}: test split, best weights")
-        upload = sync_command()
-        if upload:
+        if upload := sync_command():
             print(f"W&B was offline. To upload this run: {upload}")
         print(shown(self.directory))
 
@@ -175,6 +171,18 @@ class FitCLI(ClassifierCLI):
             "best": None if best is None else best.item(),
             "split_hash": self.datamodule.split_hash,
         }
+
+
+def write_report_or_warn(directory: Path, data: ImageDataModule) -> None:
+    """Write the page; a training that is over must not fail by it."""
+    try:
+        from ..evaluation.report.page import FILE_NAME, write_report  # matplotlib, when all else is done
+
+        write_report(read_run(directory), directory / FILE_NAME, data)
+        log.info("report: %s", shown(directory / FILE_NAME))
+    except Exception as error:
+        again, kind = f"{program_name()} report {shown(directory)}", type(error).__name__
+        log.warning("the report could not be written (%s: %s). Once that is mended: %s", kind, error, again)
 
 
 def shown(directory: Path) -> str:

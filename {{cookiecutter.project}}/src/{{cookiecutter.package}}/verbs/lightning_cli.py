@@ -73,6 +73,11 @@ class ClassifierCLI(LightningCLI):
             help="Whether a frozen backbone computes each image's features once, instead of in every epoch.",
         )
         parser.add_argument("--feature_views", type=int, default=2, help="Augmented views of a cached training image.")
+        parser.add_argument("--init_from", type=str | None, help="Run or checkpoint whose weights to start from.")
+        parser.add_argument(
+            "--checkpoint_every_minutes", type=float | None, help="Save within an epoch as well; None: after each one."
+        )
+        parser.add_argument("--report", type=bool, default=True, help="Write report.html at the end of fit.")
         parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
         parser.add_class_arguments(AveragingSettings, "averaging")
         parser.add_class_arguments(RunSettings, "run")

@@ -1,0 +1,95 @@
+"""Whether a probability means what it says: of the images given 80 %, 80 % should be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from ..outputs import SplitOutputs
+
+NUM_BINS = 15
+TEMPERATURES = (0.05, 20.0)  # outside of them, probabilities are 0 and 1, or all alike
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Images whose highest probability is in one of ``NUM_BINS`` equal parts of 0 to 1.
+
+    Attributes:
+        num_images: in the bin, at least 1.
+        confidence: mean of their highest probabilities.
+        accuracy: share of them that is right.
+    """
+
+    num_images: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Of one split at one temperature.
+
+    Attributes:
+        ece: expected calibration error, in 0 to 1.
+        nll: negative log-likelihood, the mean over the images.
+        bins: those that hold images, in order.
+    """
+
+    ece: float
+    nll: float
+    bins: list[Bin]
+
+
+def measure_calibration(outputs: SplitOutputs, temperature: float = 1.0) -> Calibration:
+    """Measure with logits divided by ``temperature`` (Guo et al., 2017, sections 2 and 4.2)."""
+    logits, labels = torch.from_numpy(outputs.logits) / temperature, torch.from_numpy(outputs.labels)
+    probabilities = logits.softmax(dim=1)
+    ece = multiclass_calibration_error(probabilities, labels, logits.shape[1], n_bins=NUM_BINS, norm="l1")
+    bins = reliability(probabilities.amax(dim=1).numpy(), outputs.is_correct)
+    return Calibration(float(ece), float(F.cross_entropy(logits, labels)), bins)
+
+
+def reliability(confidence: NDArray[np.float32], is_correct: NDArray[np.bool_]) -> list[Bin]:
+    """Bins of a reliability diagram.
+
+    Args:
+        confidence: (N,) highest probability of each image.
+        is_correct: (N,) whether it is classified right.
+    """
+    number = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
+    members = [number == position for position in range(NUM_BINS)]
+    return [
+        Bin(int(of_bin.sum()), float(confidence[of_bin].mean()), float(is_correct[of_bin].mean()))
+        for of_bin in members
+        if of_bin.any()
+    ]
+
+
+def fit_temperature(outputs: SplitOutputs) -> float | None:
+    """The temperature at which a split is likeliest (Guo et al., 2017, section 4.2): fit it on validation.
+
+    Returns:
+        what to divide logits by; above 1 where the model is too sure of itself. None where all images are right: the
+        likelihood then grows without end as the temperature falls, and says nothing.
+    """
+    if outputs.is_correct.all():
+        return None
+    logits, labels = torch.from_numpy(outputs.logits).double(), torch.from_numpy(outputs.labels)
+    log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = F.cross_entropy(logits / log_temperature.exp(), labels)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return log_temperature.detach().exp().clamp(*TEMPERATURES).item()

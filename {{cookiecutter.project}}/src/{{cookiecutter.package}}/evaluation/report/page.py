@@ -1,0 +1,186 @@
+"""A run as one HTML file that needs no other file, no network and no JavaScript."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader
+
+from ...data import ImageDataModule
+from ...data.splits import Split
+from ..intervals import CONFIDENCE, NUM_RESAMPLES, accuracy_interval
+from ..outputs import SplitOutputs
+from ..record import RunRecord
+from . import confusion
+from .abstention import COVERAGES, answers_at
+from .calibration import NUM_BINS, fit_temperature, measure_calibration
+from .diagnosis import TrainingFacts, diagnose, kept_epoch
+from .mislabelled import find_suspects
+from .pictures import Album, Card, open_data
+from .plots import plot_coverage, plot_curves, plot_learning_rates, plot_reliability
+from .reproduction import command_again, command_given
+
+FILE_NAME = "report.html"
+MAX_CARDS = 12  # of a kind
+MAX_SUSPECTS = 24
+MAX_CLASSES_SHOWN = 50
+MANY_IMAGES = 1000  # from which on a hundredth of a percent is more than a tenth of an image
+
+Section = dict[str, Any]
+
+
+def write_report(run: RunRecord, file: Path, data: ImageDataModule | None = None) -> None:
+    """Write what is known of a run, finished or not.
+
+    Args:
+        run: its record.
+        file: HTML file to write, over an older one.
+        data: the data set of the run, where it is in memory; else its images are looked for.
+    """
+    environment = Environment(
+        loader=PackageLoader(__package__, "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": percent, "number": number}
+    page = environment.get_template("page.html").render(describe(run, data))
+    file.write_text(page, encoding="utf-8")
+
+
+def describe(run: RunRecord, data: ImageDataModule | None) -> Section:
+    """What the template shows."""
+    val, test = (run.outputs(split) if run.class_names else None for split in ("val", "test"))
+    section: Section = {
+        "run": run,
+        "summary": run.summary,
+        "date": datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "training": describe_training(run, val),
+        "origin": describe_origin(run),
+        "test": None,
+        "calibration": None,
+    }
+    if test is not None and val is not None:
+        section["test"] = describe_test(run, test)
+    if test is not None and val is not None and has_probabilities(val) and has_probabilities(test):
+        section |= {
+            "calibration": describe_calibration(val, test),
+            "abstention": describe_abstention(val, test),
+            "images": describe_images(run, {"val": val, "test": test}, data),
+        }
+    return section
+
+
+def has_probabilities(outputs: SplitOutputs) -> bool:
+    """Whether the outputs are numbers: those of a training that diverged are not."""
+    return bool(np.isfinite(outputs.logits).all())
+
+
+def describe_training(run: RunRecord, val: SplitOutputs | None) -> Section:
+    facts = facts_of_training(run, None if val is None else len(val))
+    epochs, kept = run.epochs, kept_epoch(run.epochs, facts.monitor)
+    return {
+        "facts": facts,
+        "epochs": epochs,
+        "kept": kept,
+        "diagnosis": diagnose(epochs, facts),
+        "loss": plot_curves(epochs, "loss", "loss", kept) if epochs else None,
+        "accuracy": plot_curves(epochs, "acc", "accuracy", kept) if epochs else None,
+        "learning_rates": plot_learning_rates(epochs),
+    }
+
+
+def facts_of_training(run: RunRecord, num_val_images: int | None) -> TrainingFacts:
+    config = run.config
+    return TrainingFacts(
+        monitor=config["monitor"],
+        max_epochs=config["trainer"].get("max_epochs") or -1,
+        patience=config.get("early_stopping", {}).get("patience"),
+        is_mixed=config["model"].get("init_args", {}).get("mix", {}).get("name", "none") != "none",
+        num_val_images=num_val_images,
+        is_finished=bool(run.summary),
+    )
+
+
+def describe_test(run: RunRecord, test: SplitOutputs) -> Section:
+    counts = np.array(run.summary["test/confusion"])
+    support = counts.sum(axis=1)
+    worst_first = sorted(run.summary["test/classes"], key=lambda result: result["f1"])
+    is_table = len(counts) <= confusion.MAX_CLASSES
+    return {
+        "num_images": len(test),
+        "digits": 2 if len(test) >= MANY_IMAGES else 1,
+        "accuracy": float(test.is_correct.mean()),
+        "interval": accuracy_interval(test.is_correct),
+        "confidence": CONFIDENCE,
+        "num_resamples": NUM_RESAMPLES,
+        "largest_class": run.class_names[int(support.argmax())],
+        "largest_share": float(support.max() / support.sum()),
+        "classes": worst_first[:MAX_CLASSES_SHOWN],
+        "more_classes": worst_first[MAX_CLASSES_SHOWN:],
+        "table": confusion.table(counts) if is_table else None,
+        "pairs": confusion.most_confused(counts, run.class_names),
+        "heat_map": None if is_table else confusion.heat_map(counts),
+    }
+
+
+def describe_calibration(val: SplitOutputs, test: SplitOutputs) -> Section:
+    temperature = fit_temperature(val)
+    before = measure_calibration(test)
+    after = None if temperature is None else measure_calibration(test, temperature)
+    return {
+        "temperature": temperature,
+        "before": before,
+        "after": after,
+        "num_bins": NUM_BINS,
+        "num_val_images": len(val),
+        "plot": plot_reliability(before, after),
+    }
+
+
+def describe_abstention(val: SplitOutputs, test: SplitOutputs) -> Section:
+    return {"rows": [answers_at(val, test, coverage) for coverage in COVERAGES], "plot": plot_coverage(test)}
+
+
+def describe_images(run: RunRecord, outputs: dict[Split, SplitOutputs], data: ImageDataModule | None) -> Section:
+    why_none = None
+    if data is None:
+        data, why_none = open_data(run, outputs)
+    album = Album(outputs, run.class_names, data)
+    surest_first = np.argsort(-album.probabilities["test"].max(axis=1), kind="stable")
+    mistakes = surest_first[~outputs["test"].is_correct[surest_first]]
+    suspects, num_suspects = likely_mislabelled(album)
+    return {
+        "why_none": why_none,
+        "mistakes": [album.card("test", index) for index in mistakes[:MAX_CARDS]],
+        "num_mistakes": len(mistakes),
+        "uncertain": [album.card("test", index) for index in surest_first[::-1][:MAX_CARDS]],
+        "suspects": suspects,
+        "num_suspects": num_suspects,
+    }
+
+
+def likely_mislabelled(album: Album) -> tuple[list[Card], int]:
+    """The first suspects of all splits together, the most blatant first; and how many there are."""
+    labels = np.concatenate([outputs.labels for outputs in album.outputs.values()])
+    suspects = find_suspects(np.concatenate(list(album.probabilities.values())), labels)
+    places = [(split, index) for split, outputs in album.outputs.items() for index in range(len(outputs))]
+    return [album.card(*places[found.index], found.suggested) for found in suspects[:MAX_SUSPECTS]], len(suspects)
+
+
+def describe_origin(run: RunRecord) -> Section:
+    return {
+        "environment": run.environment,
+        "again": command_again(run),
+        "given": command_given(run.environment),
+        "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
+    }
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def number(value: float) -> str:
+    return f"{value:,}"

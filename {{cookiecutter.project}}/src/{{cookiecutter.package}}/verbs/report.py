@@ -1,0 +1,63 @@
+"""The verb ``report``: a run as one page that opens anywhere, made again from its directory."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from json import JSONDecodeError
+from pathlib import Path
+from zipfile import BadZipFile
+
+from yaml import YAMLError
+
+from ..errors import UserError
+from ..evaluation.record import CONFIG, RunRecord, read_run
+
+SECTIONS = {"data", "model", "monitor", "run", "trainer"}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"{Path(sys.argv[0]).stem} report", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory that fit has written, finished or not")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="page to write (default: RUN/report.html)")
+    return parser
+
+
+def report(options: Sequence[str]) -> None:
+    """Write the page, over an older one, and print its path.
+
+    Raises:
+        UserError: there is no such run, a file of it is damaged, or the page cannot be written there.
+    """
+    from ..evaluation.report.page import FILE_NAME, write_report
+
+    arguments = build_parser().parse_args(options)
+    output: Path = arguments.output or arguments.run / FILE_NAME
+    try:
+        run = require_run(arguments.run)
+        require_file(output)
+        write_report(run, output)
+    except (BadZipFile, EOFError, JSONDecodeError, YAMLError) as error:
+        raise UserError(
+            f"a file in {str(arguments.run)!r} is damaged ({error}): the run was stopped while it wrote it. Remove "
+            "that file, summary.json or outputs.npz, for a report of what is left."
+        ) from error
+    print(output)
+
+
+def require_run(directory: Path) -> RunRecord:
+    run = read_run(directory)
+    missing = SECTIONS - set(run.config) if isinstance(run.config, dict) else SECTIONS
+    if missing:
+        raise UserError(
+            f"{str(directory / CONFIG)!r} is not the config of a run: it lacks {', '.join(sorted(missing))}. Give a "
+            "run directory that fit has written."
+        )
+    return run
+
+
+def require_file(output: Path) -> None:
+    if output.is_dir() or not output.parent.is_dir():
+        why = "is a folder" if output.is_dir() else f"is in {str(output.parent)!r}, and there is no such folder"
+        raise UserError(f"--output is {str(output)!r}, which {why}. Give a file, such as report.html.")

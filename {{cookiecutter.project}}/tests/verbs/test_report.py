@@ -1,0 +1,221 @@
+"""Through the real entry point: fit writes the page, report makes it again from what is there."""
+
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from {{cookiecutter.package}}.cli import main
+
+from ..conftest import COLOURS, Fit, write_images
+
+VOID = {"meta", "img", "br", "input", "link"}
+
+
+class Page(HTMLParser):
+    """Keeps tags, text and pictures; a page is well formed, and loads and runs nothing."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.num_pictures, self.text = 0, ""
+        self.feed(file.read_text(encoding="utf-8"))
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.open += [] if tag in VOID else [tag]
+        self.num_pictures += tag == "img"
+        assert tag not in {"script", "link", "iframe", "object"}
+        for name, value in attrs:
+            assert not name.startswith("on")
+            if name in {"src", "href", "xlink:href"}:
+                assert str(value).startswith(("#", "data:image/"))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    @property
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", self.text)
+
+
+def run_report(*words: str) -> int:
+    try:
+        main(["report", *words])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_fit_writes_it_and_report_repeats_it(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit("--report", "true", "--model.optimizer.lr", "0.01", epochs=3)
+    first = (run / "report.html").read_text(encoding="utf-8")
+    given = run.relative_to(Path.cwd())
+    assert run_report(str(given)) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(given / "report.html")
+    again = (run / "report.html").read_text(encoding="utf-8")
+    date = re.compile(r"report of [-\d: ]+")
+    assert date.sub("", first) == date.sub("", again)
+
+
+def test_what_is_in_it(fit: Fit) -> None:
+    run = fit("--report", "true", "--model.optimizer.lr", "0.01", epochs=8)
+    page = Page(run / "report.html")
+    assert "100.0 % of 9 test images are classified right" in page.words
+    assert "interval 66.4 % to 100.0 %" in page.words
+    assert "the exact binomial one" in page.words
+    assert "Confident learning" in page.words or "by confident learning" in page.words
+    for word in ("How this was decided", "kept: epoch", "macro-F1", "asked coverage", "max_epochs: 8", "torch=="):
+        assert word in page.words
+    assert f"fit --config {run.relative_to(Path.cwd()) / 'config.yaml'}" in page.words
+    assert page.tags.count("svg") == 5
+    assert page.num_pictures >= 9  # of the least certain, at least
+    assert (run / "report.html").stat().st_size < 3e6
+
+
+def test_not_asked_for(fit: Fit) -> None:
+    assert not (fit() / "report.html").exists()
+
+
+def test_a_run_in_a_directory_of_its_own_is_repeated_elsewhere(fit: Fit) -> None:
+    run = fit("--report", "true", "--run.directory", "mine")
+    words = Page(run / "report.html").words
+    command = re.search(r"fit (--config \S*mine/config.yaml)", words)
+    assert command
+    main(["fit", *command[1].split()])
+    assert len(list(Path("runs").rglob("summary.json"))) == 1
+
+
+def test_of_a_training_that_diverged(fit: Fit) -> None:
+    page = Page(fit("--report", "true", "--model.optimizer.lr", "1e30") / "report.html")
+    assert "the diagnosis of the training is: diverged" in page.words
+    assert "what the network gives is not a number" in page.words
+    assert page.num_pictures == 0
+
+
+def test_the_config_of_a_run_is_taken_by_other_verbs(fit: Fit) -> None:
+    run = fit("--report", "true")
+    main(["test", "--ckpt_path", str(run), "--config", str(run / "config.yaml")])
+
+
+def test_without_the_images(fit: Fit, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit()
+    shutil.rmtree(photos)
+    assert run_report(str(run), "--output", "page.html") == 0
+    assert capsys.readouterr().out == "page.html\n"
+    page = Page(Path("page.html"))
+    assert page.num_pictures == 0
+    assert "Without pictures, because the images are not to be had any more: data.root is" in page.words
+    assert page.words.count("no picture") >= 9
+
+
+def test_images_that_are_elsewhere_are_decoded_without_a_cache(fit: Fit, workspace: Path) -> None:
+    run = fit()
+    shutil.rmtree(workspace / "data" / "cache")
+    assert run_report(str(run)) == 0
+    assert Page(run / "report.html").num_pictures >= 9
+    assert not (workspace / "data" / "cache").exists()
+
+
+@pytest.mark.parametrize("lost", [["summary.json", "outputs.npz"], ["outputs.npz"], ["summary.json"]])
+def test_unfinished_run(fit: Fit, lost: list[str]) -> None:
+    run = fit()
+    for name in lost:
+        (run / name).unlink()
+    assert run_report(str(run)) == 0
+    page = Page(run / "report.html")
+    assert "This run did not come to its test: 2 of 2 epochs are recorded" in page.words
+    assert page.tags.count("svg") == 3
+    assert "How this was decided" in page.words
+
+
+def test_run_that_ended_before_its_first_epoch(fit: Fit) -> None:
+    run = fit()
+    for file in run.iterdir():
+        if file.is_file() and file.name != "config.yaml":
+            file.unlink()
+    assert run_report(str(run)) == 0
+    page = Page(run / "report.html")
+    assert "no epoch of it is recorded" in page.words
+    assert "max_epochs: 2" in page.words
+
+
+def test_hostile_names(fit: Fit, photos: Path) -> None:
+    """A folder in a folder makes the slash of the closing tag."""
+    shutil.rmtree(photos / "blue")
+    hostile = photos / "<script>alert(1)<" / "script>"
+    write_images(hostile, 20, COLOURS["blue"])
+    for number in range(20):
+        for file in hostile.glob(f"image {number}.*"):
+            file.rename(hostile / f'"><img src=x onerror=alert({number})>$x_1$&amp;{file.suffix}')
+    page = Page(fit("--report", "true") / "report.html")
+    assert "<script>alert(1)<" in page.text
+    assert re.search(r'<script>alert\(1\)</script>/"><img src=x onerror=alert\(\d+\)>', page.text)
+
+
+def test_more_classes_than_a_table_holds(fit: Fit, photos: Path) -> None:
+    for number in range(30):
+        write_images(photos / f"class {number}", 8, (8 * number, 100, 255 - 8 * number), seed=number)
+    page = Page(fit("--report", "true", epochs=1) / "report.html")
+    assert "33 classes: one pixel for each pair" in page.words
+    assert "Most confused" in page.words
+
+
+def test_a_report_that_fails_does_not_end_the_fit(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where matplotlib is broken."""
+    for name in [name for name in sys.modules if name.startswith("matplotlib") or ".evaluation.report." in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    run = fit("--report", "true")
+    assert (run / "summary.json").exists()
+    assert not (run / "report.html").exists()
+    warnings = [record.getMessage() for record in caplog.records if "report" in record.getMessage()]
+    assert len(warnings) == 1
+    assert "the report could not be written (ModuleNotFoundError: " in warnings[0]
+    assert warnings[0].endswith(f"report {run.relative_to(Path.cwd())}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "'nowhere' is no run directory: it has no config.yaml"),
+        (["other"], "'other/config.yaml' is not the config of a run: it lacks data, model"),
+        (["broken"], "a file in 'broken' is damaged"),
+        (["."], "'.' is no run directory"),
+        ([], "the following arguments are required: RUN"),
+    ],
+)
+@pytest.mark.usefixtures("workspace")
+def test_not_a_run(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, text in (("other", "trainer: [1]\nmonitor: val/acc\n"), ("broken", "trainer: [")):
+        Path(folder).mkdir()
+        Path(folder, "config.yaml").write_text(text)
+    assert run_report(*words) == 2
+    assert message in capsys.readouterr().err
+    assert not list(Path.cwd().rglob("*.html"))
+
+
+def test_mistakes_with_a_run(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit()
+    for output, message in (("no/where.html", "there is no such folder"), (".", "which is a folder")):
+        assert run_report(str(run), "--output", output) == 2
+        assert f"--output is {output!r}" in (shown := capsys.readouterr().err)
+        assert message in shown
+    (run / "outputs.npz").write_bytes((run / "outputs.npz").read_bytes()[:100])
+    assert run_report(str(run)) == 2
+    assert "is damaged" in capsys.readouterr().err
