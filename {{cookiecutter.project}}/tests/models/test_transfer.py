@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from {{cookiecutter.package}}.data import ImageFacts
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.models import TransferClassifier
+from {{cookiecutter.package}}.models import TransferClassifier, backbones
 
 
 def build(facts: ImageFacts, **arguments: object) -> TransferClassifier:
@@ -60,3 +62,45 @@ def test_grey_images(facts: ImageFacts) -> None:
     grey = ImageFacts(facts.class_names, num_channels=1, image_size=8, mean=[0.5], std=[0.2])
     logits = build(grey, input_size=32).eval()(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
     assert logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "image_size", "expected"),
+    [
+        ("resnet18", "none", 16, 16),
+        ("resnet18", "file", 16, 224),
+        ("resnet18", "file", 256, 256),
+        ("vit_b_32", "none", 16, 224),
+        ("vit_b_32", "file", 256, 224),
+        ("timm/vit_tiny_patch16_224", "none", 16, 224),
+        ("timm/efficientnet_lite0", "file", 8, 224),
+    ],
+)
+def test_input_size_comes_with_the_backbone(
+    facts: ImageFacts, monkeypatch: pytest.MonkeyPatch, backbone: str, weights: str, image_size: int, expected: int
+) -> None:
+    monkeypatch.setattr(backbones, "load_weights", lambda *_: None)
+    with torch.device("meta"):
+        model = TransferClassifier(replace(facts, image_size=image_size), backbone=backbone, weights=weights)
+    assert model.preprocess.input_size == expected
+    assert model.hparams["input_size"] == expected
+
+
+def test_layers_nearer_to_the_images_learn_more_slowly(facts: ImageFacts) -> None:
+    """Each stage at 0.5 of the one above it; every parameter in one group, the stem's in the first."""
+    model = build(facts, layer_decay=0.5, backbone_lr_factor=0.1)
+    groups = list(model.parameter_groups())
+    factors = [group.lr_factor for group in groups]
+    assert factors[-2:] == [0.1, 1.0]
+    assert factors[:-1] == pytest.approx([0.1 * 0.5**power for power in reversed(range(len(factors) - 1))])
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    grouped = [names[id(parameter)] for group in groups for parameter in group.parameters]
+    assert sorted(grouped) == sorted(names.values())
+    assert "backbone.conv1.weight" in [names[id(parameter)] for parameter in groups[0].parameters]
+    assert "backbone.layer4.1.conv2.weight" in [names[id(parameter)] for parameter in groups[-2].parameters]
+
+
+@pytest.mark.parametrize("layer_decay", [-0.1, 1.5])
+def test_wrong_decay_is_echoed(facts: ImageFacts, layer_decay: float) -> None:
+    with pytest.raises(UserError, match=rf"model\.layer_decay is {layer_decay}"):
+        build(facts, layer_decay=layer_decay)

@@ -33,12 +33,22 @@ class Backbone:
         num_features: features an image.
         mean: what its weights expect, one value a channel, of pixels scaled to [0, 1].
         std: as ``mean``.
+        input_size: side in pixels of the images that its weights were trained on.
+        takes_other_sizes: whether it takes images of another size at all; a vision transformer does not.
     """
 
     network: nn.Module
     num_features: int
     mean: list[float]
     std: list[float]
+    input_size: int
+    takes_other_sizes: bool
+
+    def side_for(self, image_size: int, pretrained: bool) -> int:
+        """The side to resize images of ``image_size`` pixels to: small ones to what the weights know, no large ones."""
+        if not self.takes_other_sizes:
+            return self.input_size
+        return max(image_size, self.input_size) if pretrained else image_size
 
 
 def build_backbone(name: str, weights: str) -> Backbone:
@@ -67,7 +77,8 @@ def torchvision_backbone(name: str, pretrained: bool) -> Backbone:
     with download_errors(name, pretrained):
         network = torchvision.models.get_model(name, weights=weights if pretrained else None, **options)
     expected = weights.transforms()
-    return Backbone(network, remove_head(network), list(expected.mean), list(expected.std))
+    (side,), takes_other_sizes = expected.crop_size, not hasattr(network, "image_size")
+    return Backbone(network, remove_head(network), list(expected.mean), list(expected.std), side, takes_other_sizes)
 
 
 def timm_backbone(name: str, pretrained: bool) -> Backbone:
@@ -86,7 +97,8 @@ def timm_backbone(name: str, pretrained: bool) -> Backbone:
         network: Any = timm.create_model(model, pretrained=pretrained, num_classes=0)
     num_features = getattr(network, "head_hidden_size", None) or network.num_features
     expected: Any = network.pretrained_cfg
-    return Backbone(network, num_features, list(expected["mean"]), list(expected["std"]))
+    side, is_fixed = expected["input_size"][-1], expected.get("fixed_input_size", False)
+    return Backbone(network, num_features, list(expected["mean"]), list(expected["std"]), side, not is_fixed)
 
 
 def remove_head(network: nn.Module) -> int:

@@ -28,7 +28,8 @@ class TransferClassifier(ImageClassifier):
         facts: of the data set; the CLI fills them in.
         backbone: a torchvision classification model, or ``timm/`` and a timm model.
         weights: ``DEFAULT`` (downloaded once), ``none`` (random), or the path of a file.
-        input_size: side in pixels to resize images to; None keeps the data set's.
+        input_size: side in pixels to resize images to; None enlarges those that are smaller than what the weights were
+            trained on.
         head_epochs: epochs in which only the head is trained.
         unfreeze: what of the backbone is trained after them: ``all``, ``none``, or its last N stages.
         backbone_lr_factor: learning rate of the backbone, as a share of the head's.
@@ -67,6 +68,9 @@ class TransferClassifier(ImageClassifier):
         self.backbone_lr_factor = backbone_lr_factor
         self.layer_decay = layer_decay
         built = build_backbone(backbone, weights)
+        if input_size is None:
+            input_size = built.side_for(self.facts.image_size, pretrained=weights != "none")
+            self.hparams["input_size"] = input_size  # a checkpoint is loaded without the weights' name
         self.preprocess = Preprocess(built.mean, built.std, input_size)
         self.backbone = built.network.to(memory_format=torch.channels_last)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(built.num_features, self.facts.num_classes))

@@ -80,10 +80,12 @@ class FitCLI(ClassifierCLI):
         """The checkpoint whose weights the training starts from, if any; a backbone then needs no others."""
         if settings.init_from is None or self.resumed is not None:
             return None
+        checkpoint = read_checkpoint(find_checkpoint(Path(settings.init_from), "best", "--init_from"), "--init_from")
         arguments = settings.model.init_args
         if "weights" in arguments:
             arguments.weights = "none"
-        return read_checkpoint(find_checkpoint(Path(settings.init_from), "best", "--init_from"), "--init_from")
+            arguments.input_size = arguments.input_size or checkpoint["hyper_parameters"].get("input_size")
+        return checkpoint
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
         config, settings = self.resolved_config, self.config_init["fit"]
