@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from ..evaluation import predictions
 from ..evaluation.outputs import SplitOutputs, predict_split, save_outputs
 from ..evaluation.predictions import write_predictions
 from ..evaluation.record import read_run
+from ..evaluation.report.reproduction import program
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
 from ..training.callbacks import build_callbacks
@@ -112,18 +112,16 @@ class FitCLI(ClassifierCLI):
 
     def report(self) -> None:
         """Write the page; a training that is over must not fail by it."""
+        run = read_run(self.directory)
         try:
             from ..evaluation.report.page import FILE_NAME, write_report  # matplotlib, when all else is done
 
             file = self.directory / FILE_NAME
-            write_report(read_run(self.directory), file, self.datamodule)
+            write_report(run, file, self.datamodule)
             log.info("report: %s", os.path.relpath(file))
         except Exception as error:
-            program, directory = Path(sys.argv[0]).stem, os.path.relpath(self.directory)
-            log.warning(
-                "the report could not be written (%s: %s). Once that is mended: %s report %s",
-                *(type(error).__name__, error, program, directory),
-            )
+            again = f"{program(run.environment)} report {os.path.relpath(self.directory)}"
+            log.warning("no report (%s: %s). Once that is mended: %s", type(error).__name__, error, again)
 
     def facts_of_run(self) -> dict[str, Any]:
         """What ``summary.json`` says beside the test results."""

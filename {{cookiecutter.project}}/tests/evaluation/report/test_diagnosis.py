@@ -68,6 +68,11 @@ def test_drops_that_few_images_explain_are_none() -> None:
     assert "unstable" not in diagnose(JUMPY, facts).name
 
 
+def test_one_drop_may_be_the_unfreezing_of_a_backbone() -> None:
+    steady = [epoch | {"val/acc": max(epoch["val/acc"], 0.94)} if epoch["epoch"] > 6 else epoch for epoch in JUMPY]
+    assert diagnose(steady, replace(FACTS, max_epochs=10)).name == "fine"
+
+
 def test_mixed_images_say_nothing_of_training_accuracy() -> None:
     mixed = diagnose(LOW, replace(FACTS, is_mixed=True))
     assert mixed.name == "fine"
