@@ -195,7 +195,7 @@ def test_a_report_that_fails_does_not_end_the_fit(
     [
         (["nowhere"], "'nowhere' is no run directory: it has no config.yaml"),
         (["other"], "'other/config.yaml' is not the config of a run: it lacks data, model"),
-        (["broken"], "a file in 'broken' is damaged"),
+        (["broken"], "'broken/config.yaml' is not valid YAML"),
         (["."], "'.' is no run directory"),
         ([], "the following arguments are required: RUN"),
     ],

@@ -94,6 +94,11 @@ def test_why_it_stopped_early(facts: TrainingFacts, reason: str) -> None:
     assert reason in found[0].meaning
 
 
+def test_without_a_limit_nothing_is_early() -> None:
+    check = diagnose(FINE, replace(FACTS, max_epochs=-1)).checks[-1]
+    assert (check.measured, check.holds) == ("4 epochs, without a limit", None)
+
+
 def test_one_epoch_draws_no_curve() -> None:
     diagnosis = diagnose(FINE[:1], replace(FACTS, max_epochs=1))
     assert {check.name for check in diagnosis.checks if check.holds is None} >= {
