@@ -33,9 +33,8 @@ def test_outputs_agree_with_the_summary_and_the_table(fit: Fit) -> None:
     assert val is not None
     assert (test.logits.shape, val.logits.shape) == ((9, 3), (8, 3))
     assert test.is_correct.mean() == pytest.approx(run.summary["test/acc"])
-    assert np.bincount(test.labels * 3 + test.predicted, minlength=9).reshape(3, 3).tolist() == (
-        run.summary["test/confusion"]
-    )
+    counts = np.bincount(test.labels * 3 + test.predicted, minlength=9)
+    assert counts.reshape(3, 3).tolist() == run.summary["test/confusion"]
     with (run.directory / "predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["path"] for row in rows] == test.names == list(run.data.split("test").names)

@@ -184,9 +184,9 @@ def test_a_report_that_fails_does_not_end_the_fit(
     run = fit("--report", "true")
     assert (run / "summary.json").exists()
     assert not (run / "report.html").exists()
-    warnings = [record.getMessage() for record in caplog.records if "report" in record.getMessage()]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert "the report could not be written (ModuleNotFoundError: " in warnings[0]
+    assert "no report (ModuleNotFoundError: " in warnings[0]
     assert warnings[0].endswith(f"report {run.relative_to(Path.cwd())}")
 
 
@@ -195,7 +195,7 @@ def test_a_report_that_fails_does_not_end_the_fit(
     [
         (["nowhere"], "'nowhere' is no run directory: it has no config.yaml"),
         (["other"], "'other/config.yaml' is not the config of a run: it lacks data, model"),
-        (["broken"], "a file in 'broken' is damaged"),
+        (["broken"], "'broken/config.yaml' is not valid YAML"),
         (["."], "'.' is no run directory"),
         ([], "the following arguments are required: RUN"),
     ],

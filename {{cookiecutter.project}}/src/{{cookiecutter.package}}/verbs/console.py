@@ -14,6 +14,8 @@ IRRELEVANT = (
     r".*Experiment logs directory.*exists and is not empty.*",  # the run directory, new, with its config
     r".*LeafSpec.*is deprecated.*",  # between Lightning and torch
     r".*The dirpath has changed from.*",  # a resumed training writes into a directory of its own
+    r".*custom batch sampler.*",  # which serves each image once, over all processes
+    r".*Checkpoint directory .* exists and is not empty.*",  # that of the run that goes on
     r".*recommended to use `self.log\(.*sync_dist=True.*",  # metrics of torchmetrics are synchronised already
 )
 

@@ -23,6 +23,7 @@ from ..evaluation import predictions
 from ..evaluation.outputs import SplitOutputs, predict_split, save_outputs
 from ..evaluation.predictions import write_predictions
 from ..evaluation.record import read_run
+from ..evaluation.report.reproduction import program
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
 from ..models.initial_weights import load_initial_weights
@@ -177,14 +178,15 @@ class FitCLI(ClassifierCLI):
 
 def write_report_or_warn(directory: Path, data: ImageDataModule) -> None:
     """Write the page; a training that is over must not fail by it."""
+    run = read_run(directory)
     try:
         from ..evaluation.report.page import FILE_NAME, write_report  # matplotlib, when all else is done
 
-        write_report(read_run(directory), directory / FILE_NAME, data)
+        write_report(run, directory / FILE_NAME, data)
         log.info("report: %s", shown(directory / FILE_NAME))
     except Exception as error:
-        again, kind = f"{program_name()} report {shown(directory)}", type(error).__name__
-        log.warning("the report could not be written (%s: %s). Once that is mended: %s", kind, error, again)
+        again = f"{program(run.environment)} report {shown(directory)}"
+        log.warning("no report (%s: %s). Once that is mended: %s", type(error).__name__, error, again)
 
 
 def shown(directory: Path) -> str:

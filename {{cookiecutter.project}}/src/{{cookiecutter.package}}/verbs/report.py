@@ -38,16 +38,20 @@ def report(options: Sequence[str]) -> None:
         run = require_run(arguments.run)
         require_file(output)
         write_report(run, output)
-    except (BadZipFile, EOFError, JSONDecodeError, YAMLError) as error:
+    except (BadZipFile, EOFError, JSONDecodeError) as error:
         raise UserError(
             f"a file in {str(arguments.run)!r} is damaged ({error}): the run was stopped while it wrote it. Remove "
-            "that file, summary.json or outputs.npz, for a report of what is left."
+            "that file, outputs.npz or a .json, for a report of what is left."
         ) from error
     print(output)
 
 
 def require_run(directory: Path) -> RunRecord:
-    run = read_run(directory)
+    try:
+        run = read_run(directory)
+    except YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{str(directory / CONFIG)!r} is not valid YAML: {reason}. Mend that line.") from error
     missing = SECTIONS - set(run.config) if isinstance(run.config, dict) else SECTIONS
     if missing:
         raise UserError(

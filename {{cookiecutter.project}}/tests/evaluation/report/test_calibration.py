@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from {{cookiecutter.package}}.evaluation.outputs import (
-    SplitOutputs,
+from {{cookiecutter.package}}.evaluation.outputs import SplitOutputs
+from {{cookiecutter.package}}.evaluation.report.calibration import (
+    fit_temperature,
+    measure_calibration,
+    reliability,
 )
-from {{cookiecutter.package}}.evaluation.report.calibration import fit_temperature, measure_calibration, reliability
 
 
 def outputs(probabilities: list[float], is_correct: list[bool]) -> SplitOutputs:

@@ -68,6 +68,11 @@ def test_drops_that_few_images_explain_are_none() -> None:
     assert "unstable" not in diagnose(JUMPY, facts).name
 
 
+def test_one_drop_may_be_the_unfreezing_of_a_backbone() -> None:
+    steady = [epoch | {"val/acc": max(epoch["val/acc"], 0.94)} if epoch["epoch"] > 6 else epoch for epoch in JUMPY]
+    assert diagnose(steady, replace(FACTS, max_epochs=10)).name == "fine"
+
+
 def test_mixed_images_say_nothing_of_training_accuracy() -> None:
     mixed = diagnose(LOW, replace(FACTS, is_mixed=True))
     assert mixed.name == "fine"
@@ -87,6 +92,11 @@ def test_why_it_stopped_early(facts: TrainingFacts, reason: str) -> None:
     found = [check for check in diagnose(RISING, facts).findings if check.name == "stopped early"]
     assert [check.measured for check in found] == ["4 of 9 epochs"]
     assert reason in found[0].meaning
+
+
+def test_without_a_limit_nothing_is_early() -> None:
+    check = diagnose(FINE, replace(FACTS, max_epochs=-1)).checks[-1]
+    assert (check.measured, check.holds) == ("4 epochs, without a limit", None)
 
 
 def test_one_epoch_draws_no_curve() -> None:

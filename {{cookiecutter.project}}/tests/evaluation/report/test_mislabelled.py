@@ -12,6 +12,12 @@ def test_against_pencil_and_paper() -> None:
     assert find_suspects(PROBABILITIES, LABELS) == [Suspect(2, 1)]
 
 
+def test_the_label_that_the_model_agrees_with_is_not_suspect() -> None:
+    """The first image reaches the threshold of class 1, 0.3, and is still taken for what it is labelled."""
+    shares = np.array([[0.6, 0.4], [0.7, 0.3]], dtype=np.float32)
+    assert find_suspects(shares, np.array([0, 1])) == [Suspect(1, 0)]
+
+
 def test_the_most_blatant_first() -> None:
     shares = np.array([[0.95, 0.05], [0.9, 0.1], [0.2, 0.8], [0.05, 0.95], [0.1, 0.9], [0.85, 0.15]], dtype=np.float32)
     labels = np.array([0, 0, 0, 0, 1, 1])

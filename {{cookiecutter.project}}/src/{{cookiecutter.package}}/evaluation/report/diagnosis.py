@@ -25,7 +25,7 @@ class TrainingFacts:
 
     Attributes:
         monitor: the metric that says which epoch is kept.
-        max_epochs: that the training was to have.
+        max_epochs: that the training was to have; -1 is without a limit.
         patience: of early stopping; None is without.
         is_mixed: training images are mixed in pairs, so that training accuracy is not that of images.
         num_val_images: None where it is not known; differences are then taken as they are.
@@ -192,7 +192,9 @@ def stopped_early(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check
     return Check(
         "stopped early",
         "Fewer epochs than --trainer.max_epochs.",
-        f"{num} of {count_epochs(facts.max_epochs)}",
+        f"{num} of {count_epochs(facts.max_epochs)}"
+        if facts.max_epochs > 0
+        else f"{count_epochs(num)}, without a limit",
         num < facts.max_epochs if facts.max_epochs > 0 else None,
         reason,
     )
