@@ -6,7 +6,7 @@ import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -15,13 +15,18 @@ from image_classifier.data import ImageFolderDataModule
 from image_classifier.models.preprocessing import Preprocess
 from torch import Tensor
 
+ALL_FOR_TRAINING = {"train": "train", "val": "val", "test": "val"}  # nothing is carved off
 
-def link_photographs(source: Path, root: Path) -> Path:
+
+def link_photographs(source: Path, root: Path, folders: Mapping[str, str] = ALL_FOR_TRAINING) -> Path:
     """A folder of links to the JPEG files, which are all that ImageFolder finds there.
 
-    It has a test split as well, so that none is carved off and all photographs of ``train`` are trained on.
+    Args:
+        source: folder with a folder for each of its splits.
+        root: the folder to make.
+        folders: for each split of ``root``, the folder of ``source``.
     """
-    for split, folder in {"train": "train", "val": "val", "test": "val"}.items():
+    for split, folder in folders.items():
         for file in sorted((source / folder).glob("*/*.jpg")):
             link = root / split / file.parent.name / file.name
             link.parent.mkdir(parents=True, exist_ok=True)

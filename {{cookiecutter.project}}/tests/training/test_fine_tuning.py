@@ -1,5 +1,6 @@
 """Staged fine-tuning: which weights move when, under resume and under two processes."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from {{cookiecutter.package}}.models import ImageClassifier
 
 from ..conftest import Fit
 
@@ -43,19 +46,49 @@ def test_unfrozen_weights_and_buffers_move(fit: Fit, initial: dict[str, torch.Te
 
 
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])
-def test_resuming_at_any_stage_equals_never_stopping(fit: Fit, stopped_after: int) -> None:
+def test_resuming_at_any_stage_equals_never_stopping(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, stopped_after: int
+) -> None:
     """Four epochs, the backbone unfrozen in the third; stopped before, at and after that."""
-    options = [*STAGED, "--model.head_epochs", "2", "--model.dropout", "0", "--data.augmentation", "none"]
+    maps: list[dict[str, bool]] = []
+    freeze = ImageClassifier.freeze_for_epoch
+
+    def recording(self: ImageClassifier, epoch: int) -> None:
+        freeze(self, epoch)
+        maps.append({name: parameter.requires_grad for name, parameter in self.named_parameters()})
+
+    monkeypatch.setattr(ImageClassifier, "freeze_for_epoch", recording)
+    options = [*STAGED, "--model.head_epochs", "2", "--model.unfreeze", "3", "--model.layer_decay", "0.7"]
     options += ["--model.schedule.name", "step", "--model.schedule.step_epochs", "1"]
     whole = fit(*options, model="TransferClassifier", epochs=4)
+    of_whole = maps[-1]
     part = fit(*options, model="TransferClassifier", epochs=stopped_after)
     last = str(part / "checkpoints" / "last.ckpt")
     resumed = fit(*options, "--ckpt_path", last, model="TransferClassifier", epochs=4)
     checkpoints = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, resumed)]
+    assert maps[-1] == of_whole
+    assert set(of_whole.values()) == {True, False}
+    assert all(torch.equal(checkpoints[1]["state_dict"][name], t) for name, t in checkpoints[0]["state_dict"].items())
     rates = [[group["lr"] for group in c["optimizer_states"][0]["param_groups"]] for c in checkpoints]
     assert rates[0] == rates[1]
     steps = [{int(p["step"]) for p in c["optimizer_states"][0]["state"].values()} for c in checkpoints]
     assert steps[0] == steps[1] == {10, 20}  # 5 steps an epoch: backbone in two of them, head in all
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "plateau", "step", "constant"])
+def test_every_schedule_crosses_the_boundary(fit: Fit, schedule: str) -> None:
+    """Learning rates are those of a training that freezes nothing; the backbone's keep their share of the head's."""
+    options = [*STAGED, "--model.schedule.name", schedule, "--model.schedule.step_epochs", "1"]
+    options += ["--model.optimizer.lr", "1e-9", "--model.schedule.patience", "0"]  # nothing is learnt: plateaus drop
+    rates = []
+    for head_epochs in ("2", "0"):
+        run = fit(*options, "--model.head_epochs", head_epochs, model="TransferClassifier", epochs=4)
+        with (run / "metrics.csv").open() as stream:
+            rates.append([(float(row["lr/backbone"]), float(row["lr/head"])) for row in csv.DictReader(stream)])
+    assert len(rates[0]) == 4
+    assert all(backbone == pytest.approx(0.1 * head) for backbone, head in rates[0])
+    if schedule != "plateau":  # which depends on what is learnt
+        assert rates[0] == rates[1]
 
 
 COMPARE_RANKS = """

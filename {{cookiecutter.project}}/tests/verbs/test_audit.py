@@ -1,4 +1,5 @@
 import csv
+import os
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,8 @@ from PIL import Image
 from {{cookiecutter.package}}.cli import main
 
 from ..conftest import write_images
+
+DATA = Path(os.environ.get("CLASSIFIER_DATA", "nowhere"))
 
 
 @pytest.fixture
@@ -136,3 +139,12 @@ def test_status_of_a_clean_folder_and_of_warnings(clean: Path) -> None:
     assert files(Path("elsewhere")) == {"audit.csv", "audit.html"}
     write_images(clean / "few", 3, (200, 10, 10))
     assert status("clean") == 1
+
+
+@pytest.mark.skipif(not (DATA / "hymenoptera").is_dir(), reason="CLASSIFIER_DATA does not name a folder with hymenoptera")
+@pytest.mark.usefixtures("workspace")
+def test_real_photographs() -> None:
+    """Among them is the GIF that a site sent instead of a photograph: the image was not found."""
+    assert status(str(DATA / "hymenoptera")) == 1
+    placeholders = [row for row in rows() if "imageNotFound" in row["path"]]
+    assert [row["severity"] for row in placeholders] == ["warning"]
