@@ -141,7 +141,7 @@ def test_status_of_a_clean_folder_and_of_warnings(clean: Path) -> None:
     assert status("clean") == 1
 
 
-@pytest.mark.skipif(not (DATA / "hymenoptera").is_dir(), reason="CLASSIFIER_DATA does not name a folder with hymenoptera")
+@pytest.mark.skipif(not (DATA / "hymenoptera").is_dir(), reason="CLASSIFIER_DATA names no hymenoptera")
 @pytest.mark.usefixtures("workspace")
 def test_real_photographs() -> None:
     """Among them is the GIF that a site sent instead of a photograph: the image was not found."""

@@ -160,6 +160,21 @@ def test_within_an_epoch_every_so_many_minutes(fit: Fit, workspace: Path, interr
     assert_same(workspace / "part", whole)
 
 
+def test_stopped_many_times_within_an_epoch(fit: Fit, workspace: Path, interrupt: Callable[..., None]) -> None:
+    """Images of a batch each: 20 steps an epoch, more than metrics wait for before they are added up."""
+    options = ["--data.batch_size", "2"]
+    whole = fit(*options, *OPTIONS, "whole", epochs=2)
+    interrupt(0, 2, signal_of(signal.SIGTERM))
+    with pytest.raises(SystemExit):
+        fit(*options, *OPTIONS, "part", epochs=2)
+    for batch in (1, 2, 17, 18):
+        interrupt(1, batch, signal_of(signal.SIGTERM))
+        with pytest.raises(SystemExit):
+            main(["fit", "--resume", "part"])
+    main(["fit", "--resume", "part"])
+    assert_same(workspace / "part", whole)
+
+
 def test_ctrl_c_and_the_run_that_is_last(
     fit: Fit, workspace: Path, interrupt: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

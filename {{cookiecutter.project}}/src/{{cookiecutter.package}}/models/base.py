@@ -166,10 +166,16 @@ class ImageClassifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep hyperparameters free of objects, so that every checkpoint loads with ``weights_only=True``."""
         checkpoint["hyper_parameters"] = to_plain(dict(self.hparams))
-        checkpoint["train_metrics"] = self.train_metrics.state()
+        states: list[Any] = [self.train_metrics.state()]
+        if self.trainer.world_size > 1:
+            states *= self.trainer.world_size
+            torch.distributed.all_gather_object(states, self.train_metrics.state())
+        checkpoint["train_metrics"] = states
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.train_metrics.load_state(checkpoint["train_metrics"])
+        states = checkpoint["train_metrics"]
+        if len(states) == self.trainer.world_size:  # others share the images out in another way, from the next epoch on
+            self.train_metrics.load_state(states[self.trainer.global_rank])
 
     def _evaluate(self, batch: Batch, metrics: StageMetrics) -> Tensor:
         """Logits of a batch; its loss has no label smoothing, so that all recipes can be compared by it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection, SumMetric
@@ -12,6 +14,16 @@ from torchmetrics.classification import (
     MulticlassPrecision,
     MulticlassRecall,
 )
+
+Held = tuple[Tensor, Tensor, Tensor]  # loss, logits and targets of a batch
+
+
+class MetricsState(TypedDict):
+    """Of the metrics of one process, to be kept in a checkpoint."""
+
+    sums: dict[str, Tensor]
+    held: list[Held]
+
 
 NUM_HELD = 16  # batches whose logits wait on the device
 
@@ -37,7 +49,7 @@ class StageMetrics(nn.Module):
             scores["f1"] = MulticlassF1Score(num_classes, average="macro")
             scores["balanced_acc"] = MulticlassAccuracy(num_classes, average="macro")
         self.scores = MetricCollection(scores)
-        self._held: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._held: list[Held] = []
 
     def update(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: its mean loss, logits (N, K) and targets (N,)."""
@@ -54,22 +66,29 @@ class StageMetrics(nn.Module):
             self.num_images.update(sum(sizes))
             self.scores.update(torch.cat(logits), torch.cat(targets))
 
-    def state(self) -> dict[str, Tensor]:
-        """What has been accumulated since the last ``compute``, by name."""
-        self._update_held()
-        return {
+    def state(self) -> MetricsState:
+        """What has been added since the last ``compute``: sums by name, and batches that wait, which stay apart.
+
+        To add these up now would round otherwise than a training that is not saved here.
+        """
+        sums = {
             f"{name}/{part}": value
             for name, metric in self._metrics()
             for part, value in metric.metric_state.items()
             if isinstance(value, Tensor)  # all are: lists are for metrics that keep every prediction
         }
+        return {"sums": sums, "held": list(self._held)}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: MetricsState) -> None:
         """Go on from what ``state`` gave, in another process."""
         for name, metric in self._metrics():
             for part in metric.metric_state:
-                setattr(metric, part, state[f"{name}/{part}"].to(metric.device))
+                setattr(metric, part, state["sums"][f"{name}/{part}"].to(metric.device))
             metric._update_count = 1  # or compute() would warn of a metric that was never updated
+        device = self.num_images.device
+        self._held = [
+            (loss.to(device), logits.to(device), targets.to(device)) for loss, logits, targets in state["held"]
+        ]
 
     def _metrics(self) -> list[tuple[str, Metric]]:
         return [("loss_sum", self.loss_sum), ("num_images", self.num_images), *self.scores.items()]

@@ -31,8 +31,9 @@ class MetricsTable(Logger):
         super().__init__()
         self.file = directory / FILE_NAME
         self.rows = {int(row["epoch"]): dict(row) for row in rows}
-        self.learning_rates: Row = {}
+        self.learning_rates: Row = {}  # of the epoch that is being trained
         if rows:
+            self.learning_rates = {name: value for name, value in rows[-1].items() if name.startswith("lr/")}
             self.save()
 
     @property
