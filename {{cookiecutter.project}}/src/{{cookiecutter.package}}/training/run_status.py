@@ -46,13 +46,16 @@ class StatusFile(Callback):
     """Keeps the file true during training, and until the run has ended.
 
     Args:
-        directory: of the run.
+        directory: of the run; where it goes on, it has come as far as the file there says.
     """
+
+    status: Status
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / FILE_NAME
-        self.status = Status("running", host=platform.node(), process=os.getpid(), started=now())
-        self.write(self.status)
+        before = json.loads(self.file.read_text(encoding="utf-8")) if self.file.is_file() else {}
+        came_to = {name: before[name] for name in ("num_epochs", "num_steps") if name in before}
+        self.write(Status("running", host=platform.node(), process=os.getpid(), started=now(), **came_to))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._came_to(trainer)
