@@ -177,3 +177,25 @@ def test_its_service_dies_or_hangs(
     assert re.search(r"W&B failed \(.*\).*record in .* is complete without it.*wandb sync", message)
     again = fit(*OFFLINE, epochs=1)  # with a service of its own
     assert_history_is_the_table(closed_files(again), again)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no prlimit")
+def test_a_full_disk(fit: Fit, interrupt: Callable[..., None], caplog: pytest.LogCaptureFixture) -> None:
+    """W&B's service alone may write no byte more: it says nothing of it itself."""
+    import resource
+
+    def fill() -> None:
+        for process in services():
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (0, 0))
+
+    interrupt(0, 2, fill)
+    try:
+        with caplog.at_level(logging.WARNING):
+            run = fit(*OFFLINE, epochs=2)
+    finally:
+        strike_services(signal.SIGKILL)
+        wandb_logger.abandon_service()
+    assert (run / "summary.json").is_file()
+    (message,) = told_of_wandb(caplog)
+    assert "W&B wrote nothing" in message
+    assert "is the disk full?" in message

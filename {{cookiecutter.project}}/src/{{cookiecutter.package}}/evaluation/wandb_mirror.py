@@ -135,7 +135,7 @@ def artifact_of(record: RunRecord, kind: str, run_id: str, files: list[Path]) ->
     artifact = wandb.Artifact(artifact_name(record.summary["recipe"], kind, run_id), type=kind, metadata=metadata)
     for file in files:
         if file.is_file():
-            artifact.add_file(str(file), name=file.name, policy="immutable", skip_cache=True)
+            artifact.add_file(str(file.absolute()), name=file.name, policy="immutable", skip_cache=True)
     return artifact
 
 

@@ -6,6 +6,7 @@ import logging
 import netrc
 import os
 import shlex
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ open_loggers: list[WandbLogger] = []
 """Of the training of this process."""
 
 WANDB_HOST = "api.wandb.ai"
+HEADER_BYTES = 7  # of a .wandb file in which nothing is
+WRITE_SECONDS = 5.0  # for the service to write what it was told
 UPLOAD_SECONDS = 600.0  # for the upload that ends an online run; what is left then, `wandb sync` uploads
 
 
@@ -117,7 +120,18 @@ def finish_wandb(exit_code: int = 0) -> None:
     while open_loggers:
         logger = open_loggers.pop()
         run = logger.run
-        logger.attempt(partial(run.finish, exit_code), None if run.offline else UPLOAD_SECONDS)
+        is_closed = logger.attempt(partial(run.finish, exit_code), None if run.offline else UPLOAD_SECONDS)
+        file = Path(run.settings.sync_file)
+        if is_closed and run.offline and not is_written(file):
+            log.warning("W&B wrote nothing to %s: is the disk full? The run's own record is not concerned.", file)
+
+
+def is_written(file: Path) -> bool:
+    """Whether W&B's service has written more than a header, which it does behind ``finish``; what fails it keeps."""
+    end = time.monotonic() + WRITE_SECONDS
+    while (not file.is_file() or file.stat().st_size <= HEADER_BYTES) and time.monotonic() < end:
+        time.sleep(0.05)
+    return file.is_file() and file.stat().st_size > HEADER_BYTES
 
 
 def sync_command(directory: Path) -> str | None:

@@ -46,7 +46,10 @@ class WandbLogger(Logger):
         known = self._known_epoch(history if is_continued else [])
         self.attempt(self._define_axes)
         for row in history:
-            self._log_epoch(row, is_new=row["epoch"] > known)
+            if is_whole(row):
+                self._log_epoch(row, is_new=row["epoch"] > known)
+            else:  # the epoch within which the training stopped
+                self.row = dict(row)
 
     @property
     def name(self) -> str:
@@ -67,7 +70,7 @@ class WandbLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.row |= {name: float(value) for name, value in metrics.items() if not name.startswith("test/")}
-        if any(name.startswith("train/") for name in metrics):  # Lightning logs them when all else is known
+        if is_whole(metrics):
             self._log_epoch(self.row | {"step": (step or 0) + 1}, is_new=True)
             self.row = {}
 
@@ -120,6 +123,11 @@ class WandbLogger(Logger):
         if self.marker.is_file():
             return int(self.marker.read_text(encoding="utf-8"))
         return max((row["epoch"] for row in history), default=-1)
+
+
+def is_whole(metrics: Mapping[str, float]) -> bool:
+    """Whether an epoch is over: Lightning logs the metrics of its training when all else is known."""
+    return any(name.startswith("train/") for name in metrics)
 
 
 def better(best: Row, row: Row, monitor: Monitor) -> Row:

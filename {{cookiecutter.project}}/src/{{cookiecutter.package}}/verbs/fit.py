@@ -157,7 +157,7 @@ class FitCLI(ClassifierCLI):
         if wandb := self.wandb:
             wandb.attempt(lambda: mirror_run(read_run(self.directory), wandb.run, self.datamodule), MIRROR_SECONDS)
         print_results(results, f"{self.recipe}: test split, best weights")
-        if self.wandb and (upload := sync_command(self.directory)):
+        if self.wandb and self.wandb.is_alive and (upload := sync_command(self.directory)):
             print(f"W&B was offline. To upload this run: {upload}")
         print(shown(self.directory))
 
