@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 import netrc
 import os
-import sys
+import shlex
+import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-if TYPE_CHECKING:
-    from lightning.pytorch.loggers import WandbLogger
+from .wandb_logger import WandbLogger
 
 log = logging.getLogger(__name__)
 
+open_loggers: list[WandbLogger] = []
+"""Of the training of this process."""
+
 WANDB_HOST = "api.wandb.ai"
+HEADER_BYTES = 7  # of a .wandb file in which nothing is
+WRITE_SECONDS = 5.0  # for the service to write what it was told
+UPLOAD_SECONDS = 600.0  # for the upload that ends an online run; what is left then, `wandb sync` uploads
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,10 @@ class TrackingSettings:
         wandb: ``auto`` is online when the user is logged in and offline when not; ``off`` switches W&B off.
         project: W&B project; None is the name of this package.
         entity: W&B user or team; None is the personal default.
-        tags: of the W&B run.
+        tags: of the W&B run, beside the names of the model's and the data set's class.
         group: of the W&B run, for seeds of one recipe, say.
+        log_model: whether the best and the last checkpoint are uploaded, as a W&B artifact.
+        watch_gradients: whether each epoch has histograms of the gradients.
     """
 
     wandb: Literal["auto", "online", "offline", "off"] = "auto"
@@ -37,6 +46,8 @@ class TrackingSettings:
     entity: str | None = None
     tags: list[str] | None = None
     group: str | None = None
+    log_model: bool = True
+    watch_gradients: bool = False
 
 
 def wandb_mode(settings: TrackingSettings) -> str:
@@ -62,7 +73,7 @@ def logged_in() -> bool:
 
 @rank_zero_only
 def start_wandb(
-    settings: TrackingSettings, directory: Path, recipe: str, config: dict[str, Any], run_id: str | None = None
+    settings: TrackingSettings, directory: Path, recipe: str, config: dict[str, Any], resumed: dict[str, Any]
 ) -> WandbLogger | None:
     """Start a W&B run, on rank zero, and give its logger.
 
@@ -71,7 +82,7 @@ def start_wandb(
         directory: of the run.
         recipe: its name.
         config: the resolved one.
-        run_id: of the W&B run to continue; None starts a new one.
+        resumed: the bundle of the checkpoint from which the training goes on, and its W&B run; empty for a new one.
 
     Returns:
         None where W&B is off and, after a warning, where it does not work.
@@ -79,26 +90,26 @@ def start_wandb(
     mode = wandb_mode(settings)
     if mode == "off":
         return None
+    run_id = resumed.get("wandb_id")
     try:
         import wandb
-        from lightning.pytorch.loggers import WandbLogger
 
         run = wandb.init(
             id=run_id,
             resume=None if run_id is None else "allow",
             name=f"{recipe}/{directory.name}",
-            dir=directory,
+            dir=directory.absolute(),  # W&B's service may have been started in another folder
             mode=mode,  # type: ignore[arg-type]
             project=settings.project or __package__.split(".")[0],
             entity=settings.entity,
-            tags=settings.tags,
+            tags=[*(settings.tags or []), config["model"]["class_path"], config["data"]["class_path"]],
             group=settings.group,
             config=config,
             settings=wandb.Settings(silent=True),
         )
-        run.define_metric("trainer/global_step")
-        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-        return WandbLogger(experiment=run)
+        logger = WandbLogger(run, config["monitor"], directory, resumed.get("history", []), run_id is not None)
+        open_loggers.append(logger)
+        return logger
     except Exception as error:  # whatever W&B raises, a training must not end by it
         log.warning("W&B does not work (%s: %s); metrics go to metrics.csv only.", type(error).__name__, error)
         return None
@@ -106,20 +117,25 @@ def start_wandb(
 
 def finish_wandb(exit_code: int = 0) -> None:
     """Close the W&B run, if one is open, so that the next training of this process starts another."""
-    try:
-        if run := open_run():
-            run.finish(exit_code)
-    except Exception as error:  # the training is over, and its record is on disk
-        log.warning("W&B did not close its run (%s: %s).", type(error).__name__, error)
+    while open_loggers:
+        logger = open_loggers.pop()
+        run = logger.run
+        is_closed = logger.attempt(partial(run.finish, exit_code), None if run.offline else UPLOAD_SECONDS)
+        file = Path(run.settings.sync_file)
+        if is_closed and run.offline and not is_written(file):
+            log.warning("W&B wrote nothing to %s: is the disk full? The run's own record is not concerned.", file)
 
 
-def sync_command() -> str | None:
-    """The command that uploads the W&B run, if it is an offline one."""
-    run = open_run()
-    return f"wandb sync {os.path.relpath(Path(run.dir).parent)}" if run and run.offline else None
+def is_written(file: Path) -> bool:
+    """Whether W&B's service has written more than a header, which it does behind ``finish``; what fails it keeps."""
+    end = time.monotonic() + WRITE_SECONDS
+    while (not file.is_file() or file.stat().st_size <= HEADER_BYTES) and time.monotonic() < end:
+        time.sleep(0.05)
+    return file.is_file() and file.stat().st_size > HEADER_BYTES
 
 
-def open_run() -> Any:
-    """The W&B run of this process, or None; W&B is not imported for it."""
-    wandb = sys.modules.get("wandb")
-    return wandb.run if wandb is not None else None
+def sync_command(directory: Path) -> str | None:
+    """The command that uploads the offline W&B runs of a run directory: of one that was resumed, several."""
+    if not any((directory / "wandb").glob("offline-run-*")):
+        return None
+    return f"wandb sync {shlex.quote(os.path.relpath(directory / 'wandb'))}/offline-run-*"

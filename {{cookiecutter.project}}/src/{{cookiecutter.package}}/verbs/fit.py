@@ -26,12 +26,14 @@ from ..evaluation.record import read_run
 from ..evaluation.report.reproduction import program
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.summary import write_summary
+from ..evaluation.wandb_mirror import MIRROR_SECONDS, mirror_run
 from ..models.initial_weights import load_initial_weights
 from ..training.callbacks import build_callbacks
 from ..training.checkpoint_bundle import CheckpointBundle
 from ..training.environment import write_environment
 from ..training.feature_cache import CachedFeatures
 from ..training.fine_tuning import count, count_trainable
+from ..training.gradients import WatchGradients
 from ..training.metrics_table import MetricsTable
 from ..training.run_directory import create_run_directory, forget_run_directory
 from ..training.run_status import StatusFile
@@ -98,7 +100,7 @@ class FitCLI(ClassifierCLI):
         self.status = StatusFile(self.directory)
         bundle = self.resumed["bundle"] if self.resumed else {}
         table = MetricsTable(self.directory, bundle.get("history", []))
-        wandb = start_wandb(settings.tracking, self.directory, self.recipe, config, bundle.get("wandb_id"))
+        self.wandb = start_wandb(settings.tracking, self.directory, self.recipe, config, bundle)
         own = build_callbacks(
             settings.monitor,
             settings.early_stopping,
@@ -106,13 +108,15 @@ class FitCLI(ClassifierCLI):
             settings.checkpoint_every_minutes,
             self.directory,
         )
-        self.bundle = CheckpointBundle(config, table, None if wandb is None else str(wandb.experiment.id), bundle)
+        self.bundle = CheckpointBundle(config, table, self.wandb.version if self.wandb else None, bundle)
         self.stopper = SaveWhenStopped(self.directory / "checkpoints" / "last.ckpt")
         features = CachedFeatures(settings.cache_features, settings.feature_views)
         own += [self.bundle, self.stopper, features, self.status]
+        if self.wandb and settings.tracking.watch_gradients:
+            own.append(WatchGradients(self.wandb))
         trainer = super().instantiate_trainer(
             default_root_dir=self.directory,
-            logger=[table] if wandb is None else [table, wandb],
+            logger=[table] if self.wandb is None else [table, self.wandb],
             callbacks=[*own, *callbacks],
             **kwargs,
         )
@@ -153,8 +157,10 @@ class FitCLI(ClassifierCLI):
         write_summary(self.directory, results, facts)
         if settings.report and not settings.trainer.fast_dev_run:
             write_report_or_warn(self.directory, self.datamodule)
+        if wandb := self.wandb:
+            wandb.attempt(lambda: mirror_run(read_run(self.directory), wandb.run, self.datamodule), MIRROR_SECONDS)
         print_results(results, f"{self.recipe}: test split, best weights")
-        if upload := sync_command():
+        if self.wandb and self.wandb.is_alive and (upload := sync_command(self.directory)):
             print(f"W&B was offline. To upload this run: {upload}")
         print(shown(self.directory))
 
