@@ -4,7 +4,13 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.verbs.search.parameters import constant, distribution, kind_of, option, position_in
+from {{cookiecutter.package}}.verbs.search.parameters import (
+    constant,
+    distribution,
+    kind_of,
+    option,
+    position_in,
+)
 
 LR = "model.optimizer.lr"
 
