@@ -1,4 +1,4 @@
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -76,14 +76,20 @@ def test_grey_images(facts: ImageFacts) -> None:
         ("timm/efficientnet_lite0", "file", 8, 224),
     ],
 )
-def test_input_size_comes_with_the_backbone(
-    facts: ImageFacts, monkeypatch: pytest.MonkeyPatch, backbone: str, weights: str, image_size: int, expected: int
-) -> None:
-    monkeypatch.setattr(backbones, "load_weights", lambda *_: None)
-    with torch.device("meta"):
-        model = TransferClassifier(replace(facts, image_size=image_size), backbone=backbone, weights=weights)
-    assert model.preprocess.input_size == expected
-    assert model.hparams["input_size"] == expected
+def test_input_size_comes_with_the_backbone(backbone: str, weights: str, image_size: int, expected: int) -> None:
+    build_one = backbones.timm_backbone if backbone.startswith("timm/") else backbones.torchvision_backbone
+    with torch.device("meta"):  # sizes only: no memory, no time
+        built = build_one(backbone, pretrained=False)
+    assert built.side_for(image_size, pretrained=weights != "none") == expected
+
+
+def test_a_checkpoint_keeps_the_input_size(facts: ImageFacts, tmp_path: Path) -> None:
+    """It is loaded with weights "none", and must not forget that its own were trained on larger images."""
+    torch.save(build(facts).backbone.state_dict(), tmp_path / "resnet18.pth")
+    model = TransferClassifier(facts, backbone="resnet18", weights=str(tmp_path / "resnet18.pth"))
+    assert model.preprocess.input_size == 224
+    again = TransferClassifier(**{**model.hparams, "weights": "none"})
+    assert again.preprocess.input_size == 224
 
 
 def test_layers_nearer_to_the_images_learn_more_slowly(facts: ImageFacts) -> None:

@@ -116,7 +116,8 @@ def test_the_first_trial_is_the_recipe_as_shipped(finished: Path) -> None:
 def test_a_trial_is_worth_its_best_epoch_and_sees_no_test_image(finished: Path) -> None:
     for trial in trials(finished):
         run = finished / STUDY / f"trial-000{trial.number}"
-        assert {path.name for path in run.iterdir()} == {"config.yaml", "environment.json", "metrics.csv"}
+        names = {path.name for path in run.iterdir()}
+        assert names == {"config.yaml", "environment.json", "metrics.csv", "status.json"}
         assert "test/" not in (run / "metrics.csv").read_text()
         assert trial.value == pytest.approx(min(losses(run)))
 

@@ -49,13 +49,12 @@ class StatusFile(Callback):
         directory: of the run; where it goes on, it has come as far as the file there says.
     """
 
-    status: Status
-
     def __init__(self, directory: Path) -> None:
         self.file = directory / FILE_NAME
         before = json.loads(self.file.read_text(encoding="utf-8")) if self.file.is_file() else {}
         came_to = {name: before[name] for name in ("num_epochs", "num_steps") if name in before}
-        self.write(Status("running", host=platform.node(), process=os.getpid(), started=now(), **came_to))
+        self.status = Status("running", host=platform.node(), process=os.getpid(), started=now(), **came_to)
+        self.write(self.status)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._came_to(trainer)
