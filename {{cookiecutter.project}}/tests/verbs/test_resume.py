@@ -219,6 +219,47 @@ def test_killed_for_real(photos: Path, workspace: Path) -> None:
     assert_same(workspace / "part", workspace / "whole")
 
 
+TOLD_TO_STOP = """
+import os
+import signal
+import sys
+
+from lightning.pytorch import Callback
+from {{cookiecutter.package}}.cli import main
+
+
+class TellOne(Callback):
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        moment = (str(trainer.global_rank), trainer.current_epoch, batch_idx)
+        if moment == (os.environ.get("TOLD"), 1, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+main(sys.argv[1:])
+"""
+
+
+def test_two_processes_stop_together_whichever_is_told(photos: Path, workspace: Path) -> None:
+    """Nobody waits for the one that has left, and what goes on is the same training on both."""
+    (workspace / "told.py").write_text(TOLD_TO_STOP)
+    options = ["--data", "ImageFolderDataModule", "--data.root", str(photos), "--data.image_size", "16"]
+    options += ["--data.batch_size", "4", "--model", "CNNClassifier", "--model.widths", "[8]"]
+    options += ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.max_epochs", "3"]
+    options += ["--trainer.callbacks", "TellOne", "--tracking.wandb", "off", "--report", "false"]
+
+    def run(*words: str, told: str = "") -> int:
+        command = [sys.executable, "told.py", "fit", *words]
+        environment = {**os.environ, "TOLD": told, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, env=environment, capture_output=True, timeout=120).returncode
+
+    assert run(*options, *OPTIONS, "whole") == 0
+    for told in ("0", "1"):
+        assert run(*options, *OPTIONS, f"told {told}", told=told) == 128 + signal.SIGTERM
+        assert status(workspace / f"told {told}")["state"] == "stopped"
+        assert run("--resume", f"told {told}") == 0
+        assert_same(workspace / f"told {told}", workspace / "whole")
+
+
 @pytest.mark.parametrize(
     ("resume", "message"),
     [
