@@ -27,9 +27,8 @@ def step_size(trainer: Trainer, model: ImageClassifier) -> str:
     settings = given.for_batch(images)
     scaled = "" if settings is given else f" ({given.lr:g} for {given.lr_for_batch_size})"
     num_steps = trainer.estimated_stepping_batches
-    length = (
-        f"{num_steps:,} steps in {trainer.max_epochs} epochs" if num_steps < float("inf") else "until it is stopped"
-    )
+    is_finite = num_steps < float("inf")
+    length = f"{num_steps:,} steps in {trainer.max_epochs} epochs" if is_finite else "until it is stopped"
     return (
         f"{images:,} images a step ({each} x {trainer.world_size} processes x {accumulated} accumulated), "
         f"learning rate {settings.lr:g}{scaled}, {length}"

@@ -126,6 +126,8 @@ class FitCLI(ClassifierCLI):
             callbacks=[*own, *callbacks],
             **kwargs,
         )
+        if self.resumed:
+            require_same_processes(self.resumed, trainer.world_size)
         if isinstance(trainer.strategy, DDPStrategy) and self.model.frozen_modules(epoch=0):
             # All parameters are in DDP from the start, and frozen ones have no gradient. The strategy is only known
             # here: `auto` becomes DDP on several devices.
@@ -235,6 +237,17 @@ def require_same_length(checkpoint: Checkpoint, max_epochs: int) -> None:
             f"trainer.max_epochs is {max_epochs}, and the checkpoint's {schedule} schedule was laid out for "
             f"{trained['trainer']['max_epochs']} epochs. Resume with --trainer.max_epochs "
             f"{trained['trainer']['max_epochs']}."
+        )
+
+
+def require_same_processes(checkpoint: Checkpoint, num_processes: int) -> None:
+    """Refuse to resume with other steps than the checkpoint counts: the place in its epoch, its schedule."""
+    trained = checkpoint["bundle"].get("num_processes", num_processes)
+    if trained != num_processes:
+        raise UserError(
+            f"the checkpoint is of a training on {trained} processes, and this one has {num_processes} "
+            "(trainer.devices x trainer.num_nodes). Resume with as many, or start a new training from its weights with "
+            "--init_from."
         )
 
 
