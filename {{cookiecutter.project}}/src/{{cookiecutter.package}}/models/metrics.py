@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torchmetrics import Metric, MetricCollection, SumMetric
 from torchmetrics.classification import (
     MulticlassAccuracy,
@@ -55,20 +55,22 @@ class StageMetrics(nn.Module):
             self.scores.update(torch.cat(logits), torch.cat(targets))
 
     def state(self) -> dict[str, Tensor]:
-        """What has been accumulated since the last ``compute``, by name."""
+        """What has been accumulated since the last ``compute``, by name, on all processes: all must ask for it."""
         self._update_held()
         return {
-            f"{name}/{part}": value
+            f"{name}/{part}": over_processes(value)
             for name, metric in self._metrics()
             for part, value in metric.metric_state.items()
             if isinstance(value, Tensor)  # all are: lists are for metrics that keep every prediction
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from what ``state`` gave, in another process."""
+        """Go on from what ``state`` gave, elsewhere: the first process with all of it, the others from nothing."""
+        is_first = not is_distributed() or distributed.get_rank() == 0
         for name, metric in self._metrics():
             for part in metric.metric_state:
-                setattr(metric, part, state[f"{name}/{part}"].to(metric.device))
+                value = state[f"{name}/{part}"]
+                setattr(metric, part, (value if is_first else torch.zeros_like(value)).to(metric.device))
             metric._update_count = 1  # or compute() would warn of a metric that was never updated
 
     def _metrics(self) -> list[tuple[str, Metric]]:
@@ -81,6 +83,19 @@ class StageMetrics(nn.Module):
         for metric in (self.loss_sum, self.num_images, self.scores):
             metric.reset()
         return {f"{self.stage}/{name}": value for name, value in values.items()}
+
+
+def over_processes(value: Tensor) -> Tensor:
+    """The sum of what the processes have counted."""
+    if not is_distributed():
+        return value
+    total = value.clone()
+    distributed.all_reduce(total)
+    return total
+
+
+def is_distributed() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def per_class_metrics(num_classes: int) -> MetricCollection:

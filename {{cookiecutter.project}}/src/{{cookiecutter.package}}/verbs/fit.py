@@ -142,6 +142,7 @@ class FitCLI(ClassifierCLI):
         except SIGTERMException as stopped:
             self.status.end("stopped", f"told to, by {self.stopper.signal.name}")
             log.info("stopped and saved. To go on: %s fit --resume %s", program_name(), shown(self.directory))
+            self.trainer.strategy.barrier()  # a launcher ends all processes when the first one has ended like this
             raise SystemExit(SIGNALLED + self.stopper.signal) from stopped
         except BaseException as error:
             self.status.fail(error)
