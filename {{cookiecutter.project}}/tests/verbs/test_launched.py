@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from {{cookiecutter.package}}.verbs.resume import restarted_run
 from {{cookiecutter.package}}.training.run_directory import RunSettings
+from {{cookiecutter.package}}.verbs.resume import restarted_run
 
 from ..conftest import Fit
 
 
+pytestmark = pytest.mark.usefixtures("workspace")
+
+
 @pytest.fixture
-def job(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def job(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of job 77, and its environment."""
     monkeypatch.setenv("SLURM_PROCID", "0")
     monkeypatch.setenv("SLURM_JOB_ID", "77")
@@ -43,12 +46,12 @@ def test_without_a_launcher_nothing_is_looked_for(job: Path, monkeypatch: pytest
     assert restarted_run(RunSettings(), "recipe") is None
 
 
-def test_finished_is_finished(fit: Fit, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_is_finished(fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     run = fit("--run.name", "recipe", epochs=1)
     run.rename(run.parent / "job-77")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
-        patch.setenv("TORCHELASTIC_RUN_ID", "77")
-        patch.setenv("RANK", "0")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "77")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(SystemExit):
         fit("--run.name", "recipe", epochs=1)
     assert "the run of this job, 'runs/recipe/job-77', is finished" in capsys.readouterr().err
 
