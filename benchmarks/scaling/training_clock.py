@@ -19,7 +19,7 @@ class TrainingClock(Callback):
     def __init__(self) -> None:
         self.seconds = float(os.environ["TRAINING_CLOCK_SECONDS"])
         self.steps = self.images = 0
-        self.spent = 0.0
+        self.spent = self.before = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self.size = len(batch[1])

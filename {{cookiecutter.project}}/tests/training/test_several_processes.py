@@ -77,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs = []
     for num in (1, 2):
         share = ["--data.batch_size", str(8 // num), "--trainer.devices", str(num)]
-        tasks = [
+        tasks: list[Task] = [
             {"options": [*FIXED, *options, *share, "--run.directory", f"{num}/{name}"]}
             for name, options in MODELS.items()
         ]

@@ -10,7 +10,6 @@ from {{cookiecutter.package}}.verbs.resume import restarted_run
 
 from ..conftest import Fit
 
-
 pytestmark = pytest.mark.usefixtures("workspace")
 
 
