@@ -1,9 +1,12 @@
 """Every shipped config parses, and every recipe is a card."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from {{cookiecutter.package}}.verbs.evaluate import EvaluationCLI
@@ -58,3 +61,13 @@ def test_overlay_parses_on_a_recipe_and_says_how_to_use_it(overlay: Path) -> Non
 
 def test_evaluation_has_the_sections_of_fit() -> None:
     assert set(EvaluationCLI.subcommands()) == {"validate", "test"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("overlay", ["gpu", "ddp", "fsdp"])
+def test_overlay_trains_on_the_gpus_of_this_machine(overlay: str, workspace: Path) -> None:
+    configs = [CONFIGS / "digits_cnn.yaml", CONFIGS / "trainer" / f"{overlay}.yaml", CONFIGS / "trainer" / "debug.yaml"]
+    words = [sys.executable, "-m", "{{cookiecutter.package}}", "fit", *(f"--config={config}" for config in configs)]
+    result = subprocess.run(words, cwd=workspace, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr

@@ -22,7 +22,13 @@ def test_groups_keep_their_names_and_learning_rates(name: str, algorithm: type, 
     ]
 
 
-@pytest.mark.parametrize(("argument", "value"), [("lr", 0.0), ("gradient_clip_norm", -1.0)])
+@pytest.mark.parametrize(("argument", "value"), [("lr", 0.0), ("gradient_clip_norm", -1.0), ("lr_for_batch_size", 0)])
 def test_wrong_numbers_are_echoed(argument: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"model\.optimizer\.{argument} is {value}"):
         OptimizerSettings(**{argument: value})  # type: ignore[arg-type]
+
+
+def test_learning_rate_follows_the_images_a_step() -> None:
+    assert OptimizerSettings(lr=0.1, lr_for_batch_size=256).for_batch(1024).lr == pytest.approx(0.4)
+    assert OptimizerSettings(lr=0.1, lr_for_batch_size=256).for_batch(64).lr == pytest.approx(0.025)
+    assert OptimizerSettings(lr=0.1).for_batch(1024).lr == 0.1

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("workspace")
 
 @pytest.fixture(autouse=True)
 def no_launcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for variable in ("RANK", "SLURM_PROCID", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID"):
+    for variable in ("RANK", "SLURM_PROCID", "SLURM_JOB_ID", "SLURM_JOB_NAME", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(variable, raising=False)
     yield
     run_directory.forget_run_directory()
@@ -64,3 +64,22 @@ def test_a_launcher_without_a_job_id(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="--rdzv-id"):
         create()
     assert not os.path.exists("runs")  # noqa: PTH110
+
+
+def test_a_shell_of_slurm_is_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in (("SLURM_PROCID", "0"), ("SLURM_JOB_ID", "77"), ("SLURM_JOB_NAME", "bash")):
+        monkeypatch.setenv(variable, value)
+    assert create() != create()
+
+
+def test_a_launchers_processes_share_a_directory(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
+    """Whether rank zero has written into it yet, or the job has run before; but not one of other files."""
+    monkeypatch.setenv("RANK", "1")
+    assert create(directory="mine") == create(directory="mine") == Path("mine")
+    (workspace / "mine" / "config.yaml").touch()
+    (workspace / "mine" / "status.json").touch()
+    assert create(directory="mine") == Path("mine")
+    (workspace / "full").mkdir()
+    (workspace / "full" / "results.txt").touch()
+    with pytest.raises(UserError, match=r"run\.directory is 'full', which holds files"):
+        create(directory="full")

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..data import ImageDataModule
 from ..data.splits import Split
 from ..models import ImageClassifier
+from ..training.processes import gather_in_order
 
 FILE_NAME = "outputs.npz"
 
@@ -67,18 +68,6 @@ def outputs_of(data: ImageDataModule, split: Split, parts: Sequence[Tensor], tra
     logits = gather_in_order(torch.cat([part.float().cpu() for part in parts]), trainer)
     num = len(logits)  # fewer than the split has where the trainer limits batches
     return SplitOutputs(list(images.names[:num]), images.labels[:num].numpy(), logits.numpy())
-
-
-def gather_in_order(share: Tensor, trainer: Trainer) -> Tensor:
-    """All rows of a split from the shares of all processes, of which number r has the rows r, r + W, r + 2 W, ..."""
-    if trainer.world_size == 1:
-        return share
-    shares: list[Any] = [None] * trainer.world_size
-    torch.distributed.all_gather_object(shares, share)
-    rows = share.new_empty(sum(map(len, shares)), *share.shape[1:])
-    for rank, part in enumerate(shares):
-        rows[rank :: trainer.world_size] = part
-    return rows
 
 
 def predict_split(

@@ -108,10 +108,17 @@ class ImageClassifier(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         # A fused step unscales gradients itself, behind the back of clipping: 16-mixed, with its scaler, goes without.
         fused = self.trainer.scaler is None
-        optimizer = build_optimizer(self.optimizer_settings, self.parameter_groups(), fused=fused)
+        settings = self.optimizer_settings.for_batch(self.global_batch_size)
+        optimizer = build_optimizer(settings, self.parameter_groups(), fused=fused)
         num_steps, num_epochs = int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs or 1
         schedule = build_schedule(self.schedule_settings, optimizer, num_steps, num_epochs, self.monitor)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    @property
+    def global_batch_size(self) -> int:
+        """Images an optimizer step: of all processes, over all accumulated batches."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        return int(data.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """As Lightning does, but for the plateau schedule, which Lightning steps only after checkpoints are saved."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -23,6 +23,8 @@ class OptimizerSettings:
         weight_decay: L2 penalty; decoupled from the gradient under ``adamw`` (Loshchilov and Hutter, 2019).
         momentum: of ``sgd``.
         gradient_clip_norm: largest 2-norm of all gradients together; None does not clip.
+        lr_for_batch_size: images a step, over all processes, that ``lr`` was found for; another number of them scales
+            it in proportion. None takes ``lr`` as it is.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "adamw"
@@ -30,11 +32,20 @@ class OptimizerSettings:
     weight_decay: float = 0.01
     momentum: float = 0.9
     gradient_clip_norm: float | None = None
+    lr_for_batch_size: int | None = None
 
     def __post_init__(self) -> None:
         require_above_zero("model.optimizer.lr", self.lr)
         if self.gradient_clip_norm is not None:
             require_above_zero("model.optimizer.gradient_clip_norm", self.gradient_clip_norm)
+        if self.lr_for_batch_size is not None:
+            require_above_zero("model.optimizer.lr_for_batch_size", self.lr_for_batch_size)
+
+    def for_batch(self, num_images: int) -> OptimizerSettings:
+        """For steps of that many images: the linear scaling rule (Goyal et al., 2017, section 2.1)."""
+        if self.lr_for_batch_size is None:
+            return self
+        return replace(self, lr=self.lr * num_images / self.lr_for_batch_size)
 
 
 @dataclass(frozen=True)

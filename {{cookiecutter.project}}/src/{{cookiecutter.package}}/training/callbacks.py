@@ -14,6 +14,7 @@ from .best_weights import RestoreBestWeights
 from .checkpoints import LAST, BestAndLast, SaveEvery
 from .exact_resume import ExactResume
 from .fine_tuning import StagedFineTuning
+from .step_size import SayStepSize
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def build_callbacks(
         StagedFineTuning(),
         ExactResume(),
         LearningRateMonitor(logging_interval="epoch"),
+        SayStepSize(),
     ]
     if checkpoint_every_minutes is not None:
         callbacks.append(SaveEvery(checkpoint_every_minutes, folder / LAST))

@@ -20,7 +20,7 @@ class CheckpointBundle(Callback):
 
     Beside the hyperparameters (facts of the data, preprocessing, model arguments) it holds the name of the model's
     class, the resolved config, the hash of the splits, the metrics of the moment and of all epochs before, the W&B
-    run's id, versions and the git commit.
+    run's id, the number of processes, versions and the git commit.
 
     Args:
         config: the resolved one.
@@ -59,6 +59,7 @@ class CheckpointBundle(Callback):
             "metrics": metrics,
             "history": self.history(trainer, metrics),
             "seconds": self.seconds,
+            "num_processes": trainer.world_size,
             "wandb_id": self.wandb_id,
             **self.origin,
         }

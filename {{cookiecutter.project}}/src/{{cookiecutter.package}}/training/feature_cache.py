@@ -14,6 +14,7 @@ from ..data import ImageDataModule
 from ..data.labelled_images import BatchDataset, LabelledImages
 from ..errors import UserError
 from ..models import TransferClassifier
+from .processes import gather_in_order
 
 CacheFeatures = Literal["auto", "on", "off"]
 
@@ -120,15 +121,18 @@ def compute_features(
 ) -> LabelledImages:
     """Features (N, F) of all images of a data set, in its order, as the trainer would compute them.
 
-    The random numbers of the augmentation are the view's own: the training draws the same as without a cache.
+    Of W processes each computes every W-th image. The random numbers of the augmentation are those of the view and
+    the process: the training draws the same as without a cache.
     """
     features: list[Tensor] = []
+    share = range(trainer.global_rank, len(dataset), trainer.world_size)
     was_training = model.training
     model.eval()
     with torch.random.fork_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
-        torch.manual_seed(view)
-        for positions in track(range(0, len(dataset), batch_size), description, transient=True):
-            images, _ = dataset.__getitems__(list(range(positions, min(positions + batch_size, len(dataset)))))
+        torch.manual_seed(view * trainer.world_size + trainer.global_rank)
+        for start in track(range(0, len(share), batch_size), description, transient=True):
+            images, _ = dataset.__getitems__(list(share[start : start + batch_size]))
             features.append(model.features(images.to(model.device)).cpu())
     model.train(was_training)
-    return LabelledImages(torch.cat(features), dataset.split.labels, dataset.split.names)
+    of_all = gather_in_order(torch.cat(features), trainer)
+    return LabelledImages(of_all, dataset.split.labels, dataset.split.names)

@@ -12,6 +12,8 @@ from ..errors import UserError
 
 # Lightning starts the other ranks of a machine as copies of this process, which inherit its environment.
 INHERITED = "CLASSIFIER_RUN_DIRECTORY"
+FIRST_FILE = "config.yaml"  # that is written into a run directory
+SHELLS = {"bash", "interactive"}  # names of SLURM's interactive jobs, as Lightning knows them
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class RunSettings:
     Attributes:
         root: folder of all runs.
         name: folder of this recipe's runs within it; None takes the file name of the first ``--config``.
-        directory: the run's very directory, instead of ``root/name/date-time``; it must be new or empty.
+        directory: the run's very directory, instead of ``root/name/date-time``; it must be new or empty, unless a
+            launcher starts the run's job again.
     """
 
     root: str = "runs"
@@ -42,18 +45,32 @@ def create_run_directory(settings: RunSettings, recipe: str, resumed: Path | Non
     """
     if INHERITED in os.environ:
         return Path(os.environ[INHERITED])
-    parent = Path(settings.root, settings.name or recipe)
     if resumed is not None:
         directory = resumed
+    elif is_launched():
+        directory = share(launched_directory(settings, recipe))
     elif settings.directory is not None:
         directory = claim(Path(settings.directory))
-    elif "RANK" in os.environ or "SLURM_PROCID" in os.environ:
-        directory = parent / job_id()
-        directory.mkdir(parents=True, exist_ok=True)
     else:
-        directory = create_dated(parent)
+        directory = create_dated(Path(settings.root, settings.name or recipe))
     os.environ[INHERITED] = str(directory.absolute())
     return directory
+
+
+def is_launched() -> bool:
+    """Whether torchrun or SLURM started this process, and maybe others that know nothing of each other yet.
+
+    A shell that SLURM opened is no job: each command in it is a run of its own.
+    """
+    is_shell = os.environ.get("SLURM_JOB_NAME") in SHELLS
+    return "RANK" in os.environ or ("SLURM_PROCID" in os.environ and not is_shell)
+
+
+def launched_directory(settings: RunSettings, recipe: str) -> Path:
+    """Where all processes of a launcher's job write, whenever they start, and however often the job does."""
+    if settings.directory is not None:
+        return Path(settings.directory)
+    return Path(settings.root, settings.name or recipe, job_id())
 
 
 def forget_run_directory() -> None:
@@ -64,6 +81,14 @@ def forget_run_directory() -> None:
 def claim(directory: Path) -> Path:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UserError(f"run.directory is {str(directory)!r}, which holds files already. Give a new or empty folder.")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def share(directory: Path) -> Path:
+    """As ``claim`` does, where rank zero may have written its first file already, or the job has run before."""
+    if directory.exists() and not (directory / FIRST_FILE).is_file():
+        return claim(directory)
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from .lost_process import REASON, is_lost_process
 
 FILE_NAME = "status.json"
 
@@ -67,10 +70,21 @@ class StatusFile(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._came_to(trainer)
+        if not isinstance(exception, SIGTERMException):  # a launcher may end this process before it comes to say so
+            self.fail(exception)
 
     def end(self, state: Literal["finished", "stopped", "failed"], reason: str = "") -> None:
         """Write how the run ended."""
         self.write(replace(self.status, state=state, reason=reason))
+
+    def fail(self, error: BaseException) -> None:
+        """Write that the run has failed; where processes have lost each other, whichever is left writes it."""
+        if not is_lost_process(error):
+            self.end("failed", f"{type(error).__name__}: {error}")
+        elif is_rank_zero():
+            self.end("failed", REASON)
+        elif (written := read_status(self.file)).state == "running":
+            self._put(replace(written, state="failed", reason=REASON, updated=now()))
 
     def _came_to(self, trainer: Trainer) -> None:
         self.write(replace(self.status, num_epochs=trainer.current_epoch, num_steps=trainer.global_step))
@@ -78,9 +92,20 @@ class StatusFile(Callback):
     @rank_zero_only
     def write(self, status: Status) -> None:
         self.status = replace(status, updated=now())
-        part = self.file.with_suffix(".part")
-        part.write_text(json.dumps(asdict(self.status), indent=2) + "\n", encoding="utf-8")
+        self._put(self.status)
+
+    def _put(self, status: Status) -> None:
+        part = self.file.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(asdict(status), indent=2) + "\n", encoding="utf-8")
         part.replace(self.file)
+
+
+def read_status(file: Path) -> Status:
+    return Status(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def is_rank_zero() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def now() -> str:

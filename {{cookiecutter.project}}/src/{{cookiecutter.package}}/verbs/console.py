@@ -16,8 +16,12 @@ IRRELEVANT = (
     r".*The dirpath has changed from.*",  # a resumed training writes into a directory of its own
     r".*custom batch sampler.*",  # which serves each image once, over all processes
     r".*Checkpoint directory .* exists and is not empty.*",  # that of the run that goes on
+    r".*`srun` command is available.*",  # and need not be used for one process
     r".*recommended to use `self.log\(.*sync_dist=True.*",  # metrics of torchmetrics are synchronised already
 )
+
+# Says which process died, when it ends the others for it.
+OBSERVER = "lightning.fabric.strategies.launchers.subprocess_script"
 
 
 def configure_console() -> None:
@@ -27,5 +31,6 @@ def configure_console() -> None:
     logging.getLogger(__package__.split(".")[0]).setLevel(own_level)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(OBSERVER).setLevel(logging.INFO)
     for message in IRRELEVANT:
         warnings.filterwarnings("ignore", message)

@@ -34,13 +34,14 @@ from ..training.environment import write_environment
 from ..training.feature_cache import CachedFeatures
 from ..training.fine_tuning import count, count_trainable
 from ..training.gradients import WatchGradients
+from ..training.lost_process import REASON, is_lost_process
 from ..training.metrics_table import MetricsTable
-from ..training.run_directory import create_run_directory, forget_run_directory
+from ..training.run_directory import RunSettings, create_run_directory, forget_run_directory
 from ..training.run_status import StatusFile
 from ..training.stopping import SaveWhenStopped
 from ..training.tracking import finish_wandb, start_wandb, sync_command
 from .lightning_cli import ClassifierCLI
-from .resume import resume_options
+from .resume import LAST_CHECKPOINT, restarted_run, resume_options
 
 SIGNALLED = 128  # a shell's exit status of a process that a signal ended is this and the signal's number
 LAID_OUT = {"onecycle", "cosine"}  # schedules that depend on the number of steps
@@ -62,12 +63,21 @@ class FitCLI(ClassifierCLI):
 
     def instantiate_classes(self) -> None:
         settings = self.config["fit"]
+        self.recipe = settings.run.name or self.recipe
+        if self.resumed_directory is None:
+            self.go_on_with_job(RunSettings(**vars(settings.run)))
         self.resumed = self.read_resumed(settings.ckpt_path, settings.trainer.max_epochs)
         initial = self.read_initial(settings)
         super().instantiate_classes()
         if initial is not None:
             load_initial_weights(self.model, initial, settings.init_from)
         self.compile_where_asked()
+
+    def go_on_with_job(self, settings: RunSettings) -> None:
+        """Resume the run that this launcher's job has begun, if it has."""
+        self.resumed_directory = restarted_run(settings, self.recipe)
+        if self.resumed_directory is not None:
+            self.config["fit"].ckpt_path = str(self.resumed_directory / LAST_CHECKPOINT)
 
     def read_resumed(self, path: str | None, max_epochs: int) -> Checkpoint | None:
         """The checkpoint from which the training goes on, if from any."""
@@ -92,7 +102,7 @@ class FitCLI(ClassifierCLI):
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
         config, settings = self.resolved_config, self.config_init["fit"]
-        self.recipe = config["run"]["name"] = settings.run.name or self.recipe
+        config["run"]["name"] = self.recipe
         self.directory = create_run_directory(settings.run, self.recipe, self.resumed_directory)
         if self.resumed_directory is None:
             save_config(config, self.directory)
@@ -120,6 +130,8 @@ class FitCLI(ClassifierCLI):
             callbacks=[*own, *callbacks],
             **kwargs,
         )
+        if self.resumed:
+            require_same_processes(self.resumed, trainer.world_size)
         if isinstance(trainer.strategy, DDPStrategy) and self.model.frozen_modules(epoch=0):
             # All parameters are in DDP from the start, and frozen ones have no gradient. The strategy is only known
             # here: `auto` becomes DDP on several devices.
@@ -134,10 +146,22 @@ class FitCLI(ClassifierCLI):
         except SIGTERMException as stopped:
             self.status.end("stopped", f"told to, by {self.stopper.signal.name}")
             log.info("stopped and saved. To go on: %s fit --resume %s", program_name(), shown(self.directory))
+            self.trainer.strategy.barrier()  # a launcher ends all processes when the first one has ended like this
             raise SystemExit(SIGNALLED + self.stopper.signal) from stopped
         except BaseException as error:
-            self.status.end("failed", f"{type(error).__name__}: {error}")
-            raise
+            self.status.fail(error)
+            if not is_lost_process(error):
+                raise
+            log.error(
+                "process %d of %d: %s. To go on from the last checkpoint: %s fit --resume %s",
+                self.trainer.global_rank,
+                self.trainer.world_size,
+                REASON,
+                program_name(),
+                shown(self.directory),
+            )
+            log.error("(%s)", str(error).splitlines()[0])
+            raise SystemExit(1) from error
 
     def train_and_test(self, ckpt_path: str | None, **kwargs: Any) -> None:
         self.trainer.fit(ckpt_path=ckpt_path, weights_only=True, **kwargs)
@@ -220,6 +244,17 @@ def require_same_length(checkpoint: Checkpoint, max_epochs: int) -> None:
             f"trainer.max_epochs is {max_epochs}, and the checkpoint's {schedule} schedule was laid out for "
             f"{trained['trainer']['max_epochs']} epochs. Resume with --trainer.max_epochs "
             f"{trained['trainer']['max_epochs']}."
+        )
+
+
+def require_same_processes(checkpoint: Checkpoint, num_processes: int) -> None:
+    """Refuse to resume with other steps than the checkpoint counts: the place in its epoch, its schedule."""
+    trained = checkpoint["bundle"].get("num_processes", num_processes)
+    if trained != num_processes:
+        raise UserError(
+            f"the checkpoint is of a training on {trained} processes, and this one has {num_processes} "
+            "(trainer.devices x trainer.num_nodes). Resume with as many, or start a new training from its weights with "
+            "--init_from."
         )
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
 from ..evaluation.record import CONFIG, find_runs
 from ..training import run_status
-from ..training.run_directory import RunSettings
+from ..training.run_directory import INHERITED, RunSettings, is_launched, launched_directory
 
 LAST = "last"
+LAST_CHECKPOINT = Path("checkpoints", "last.ckpt")
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +36,35 @@ def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:
     if resume is None:
         return list(options), None
     run = find_run(resume, Path(parser.parse_known_args(options)[0].root))
-    checkpoint = run / "checkpoints" / "last.ckpt"
+    checkpoint = run / LAST_CHECKPOINT
     own = [f"--config={run / CONFIG}", *without_resume(options)]
     if checkpoint.is_file():
         return [*own, f"--ckpt_path={checkpoint}"], run
     log.info("%s stopped before its first checkpoint, and begins again", run)
     return own, run
+
+
+def restarted_run(settings: RunSettings, recipe: str) -> Path | None:
+    """The directory in which a launcher's job goes on, when it is started again; None for a job's first start.
+
+    All processes must decide alike, whenever they look, and rank zero is writing into that directory meanwhile. So the
+    last checkpoint alone decides: it is not written before all of them have begun to train.
+
+    Raises:
+        UserError: the job's run is finished.
+    """
+    if not is_launched():
+        return None
+    run = Path(os.environ[INHERITED]) if INHERITED in os.environ else launched_directory(settings, recipe)
+    if not (run / LAST_CHECKPOINT).is_file():
+        return None
+    if state_of(run) == "finished":
+        raise UserError(
+            f"the run of this job, {str(run)!r}, is finished. For another run, give another --run.name or "
+            "--run.directory, or a new job id (torchrun --rdzv-id NAME)."
+        )
+    log.info("%s has a checkpoint of this job: the run goes on from there", run)
+    return run
 
 
 def without_resume(options: Sequence[str]) -> list[str]:
@@ -54,6 +79,8 @@ def without_resume(options: Sequence[str]) -> list[str]:
 
 def find_run(resume: str, root: Path) -> Path:
     """The run directory that ``--resume`` names: ``last`` is the unfinished one that was written to most recently."""
+    if resume == LAST and INHERITED in os.environ:  # a copy of a process that has found it
+        return Path(os.environ[INHERITED])
     if resume == LAST and not Path(resume).exists():
         unfinished = [run for run in find_runs(root) if state_of(run) != "finished"]
         if not unfinished:

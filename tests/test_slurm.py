@@ -1,0 +1,85 @@
+"""The shipped sbatch file on a real SLURM: a job that is preempted goes on as if it had not been."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slurm_cluster import Cluster, reason_without
+
+pytestmark = pytest.mark.skipif(bool(reason_without()), reason=reason_without())
+
+SECONDS = 180
+EPOCHS = 40
+OPTIONS = ["--config", "configs/digits_mlp.yaml", "--config", "configs/tracking/none.yaml", "--report", "false"]
+OPTIONS += ["--trainer.accelerator", "cpu", "--trainer.max_epochs", str(EPOCHS)]
+OPTIONS += ["--trainer.enable_progress_bar", "false"]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """In a folder with a short name that only its owner may write to: sockets and munge ask for both."""
+    pytest.importorskip("torch")
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+        started = Cluster(Path(folder))
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+def submit(cluster: Cluster, project: Path, runs: Path) -> str:
+    """Two nodes, a process each; a CPU node has no GPUs to ask for."""
+    resources = f"sbatch --parsable --gpus-per-node=0 --time=10 --chdir={project} --output={runs}/slurm-%j.out"
+    command = f"{resources} scripts/slurm.sh {' '.join(OPTIONS)} --run.root {runs}"
+    nodes = {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHON": sys.executable}
+    # n1 and n2 are names of SLURM's alone: on a cluster they lead to the machines.
+    return cluster.run(command, **nodes, PYTHONPATH=str(project / "src"))
+
+
+def wait_for_end(cluster: Cluster, job: str, out: Path) -> None:
+    ends = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
+    cluster.wait_until(lambda: cluster.state_of(job) in ends, f"job {job}", SECONDS)
+    assert cluster.state_of(job) == "COMPLETED", out.read_text()
+
+
+def losses(run: Path) -> list[list[float]]:
+    with (run / "metrics.csv").open() as stream:
+        return [[float(row[name]) for name in ("epoch", "train/loss", "val/loss")] for row in csv.DictReader(stream)]
+
+
+def weights(run: Path) -> dict[str, Any]:
+    import torch  # not among the template's own tools
+
+    state: dict[str, Any] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return {name: value.tolist() for name, value in state.items()}
+
+
+def test_a_preempted_job_goes_on(cluster: Cluster, default_bake: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    whole = submit(cluster, default_bake, tmp_path)
+    wait_for_end(cluster, whole, tmp_path / f"slurm-{whole}.out")
+    job = submit(cluster, default_bake, tmp_path)
+    run, out = tmp_path / "digits_mlp" / f"job-{job}", tmp_path / f"slurm-{job}.out"
+    cluster.wait_until(lambda: (run / "checkpoints" / "last.ckpt").is_file(), "first checkpoint", SECONDS)
+    cluster.run(f"scontrol requeue {job}")
+    cluster.wait_until(lambda: "SIGTERM: stopping after this step" in out.read_text(), "SIGTERM", SECONDS)
+    cluster.wait_until(lambda: cluster.state_of(job) == "PENDING", "requeued", SECONDS)
+    state = json.loads((run / "status.json").read_text())
+    assert state["state"] == "stopped"
+    assert 0 < state["num_epochs"] < EPOCHS
+    cluster.run(f"scontrol update JobId={job} StartTime=now")  # SLURM would wait for two minutes
+    wait_for_end(cluster, job, out)
+    assert f"job-{job} has a checkpoint of this job: the run goes on from there" in out.read_text()
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+    uninterrupted = tmp_path / "digits_mlp" / f"job-{whole}"
+    assert weights(run) == weights(uninterrupted)
+    assert len(losses(run)) == EPOCHS
+    for row, of_whole in zip(losses(run), losses(uninterrupted), strict=True):
+        assert row == pytest.approx(of_whole, rel=1e-6)  # the loss of the epoch in which it stopped: summed otherwise

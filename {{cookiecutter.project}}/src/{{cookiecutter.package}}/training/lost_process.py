@@ -1,0 +1,15 @@
+"""What happens to the other processes of a training when one of them dies."""
+
+from __future__ import annotations
+
+from torch import distributed
+
+REASON = "another process of this training has ended, or cannot be reached"
+
+
+def is_lost_process(error: BaseException) -> bool:
+    """Whether processes could not talk to each other. NCCL's errors have a type, Gloo's have only a text."""
+    if not distributed.is_available():
+        return False
+    is_of_gloo = isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+    return is_of_gloo or isinstance(error, distributed.DistError)

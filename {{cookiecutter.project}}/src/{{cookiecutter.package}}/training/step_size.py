@@ -1,0 +1,35 @@
+"""One line before the first step: how many images a step sees, and how far it goes."""
+
+from __future__ import annotations
+
+import logging
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from ..models import ImageClassifier
+
+log = logging.getLogger(__name__)
+
+
+class SayStepSize(Callback):
+    """More processes make larger steps, and fewer of them: nothing else says so before the result is worse."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ImageClassifier)
+        log.info("%s", step_size(trainer, pl_module))
+
+
+def step_size(trainer: Trainer, model: ImageClassifier) -> str:
+    """Of all processes: the images of a step, its learning rate, the steps of the training."""
+    images, given = model.global_batch_size, model.optimizer_settings
+    accumulated = trainer.accumulate_grad_batches
+    each = images // trainer.world_size // accumulated
+    settings = given.for_batch(images)
+    scaled = "" if settings is given else f" ({given.lr:g} for {given.lr_for_batch_size})"
+    num_steps = trainer.estimated_stepping_batches
+    is_finite = num_steps < float("inf")
+    length = f"{num_steps:,} steps in {trainer.max_epochs} epochs" if is_finite else "until it is stopped"
+    return (
+        f"{images:,} images a step ({each} x {trainer.world_size} processes x {accumulated} accumulated), "
+        f"learning rate {settings.lr:g}{scaled}, {length}"
+    )

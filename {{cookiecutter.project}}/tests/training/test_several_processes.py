@@ -1,0 +1,219 @@
+"""Two processes are one training: the same steps as one process with the same images a step, and it survives them."""
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from {{cookiecutter.package}}.deployment.checkpoint import read_checkpoint
+
+from ..conftest import COLOURS, write_images
+from ..verbs.test_resume import assert_equal, last, status
+
+SCRIPT = Path(__file__).parent / "several_processes.py"
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+SECONDS = 120  # a hang ends the test
+
+# 43 images for training: 5 steps of 8.
+FIXED = ["--data", "ImageFolderDataModule", "--data.root", "photos", "--data.image_size", "16"]
+FIXED += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.max_epochs", "3"]
+FIXED += ["--tracking.wandb", "off", "--report", "false", "--model"]
+PLAIN = ["--model.dropout", "0", "--model.optimizer.name", "sgd", "--data.augmentation", "none"]
+CNN = ["CNNClassifier", "--model.widths", "[8]"]
+FROZEN_STATISTICS = ["--trainer.callbacks", "FrozenStatistics"]
+# A network without batch norm.
+TRANSFER = ["TransferClassifier", "--model.backbone", "timm/convnext_atto", "--model.weights", "none"]
+TRANSFER += ["--model.input_size", "32", "--model.optimizer.lr", "0.1"]
+MODELS = {
+    "mlp": ["MLPClassifier", *PLAIN, "--model.optimizer.lr", "0.01"],
+    "cnn": [*CNN, *PLAIN, *FROZEN_STATISTICS, "--model.optimizer.lr", "0.05"],
+    "transfer": [*TRANSFER, *PLAIN, "--model.head_epochs", "1", "--cache_features", "off"],
+    "cached": [*TRANSFER, *PLAIN, "--model.head_epochs", "3", "--cache_features", "on"],
+    "untrained": [*CNN, *PLAIN, *FROZEN_STATISTICS, "--model.optimizer.lr", "1e-30"],
+}
+RANDOM = [*FIXED, *CNN, "--model.dropout", "0.5", "--data.augmentation", "standard", "--data.batch_size", "4"]
+RANDOM += ["--trainer.callbacks", "Strike", "--trainer.devices", "2"]
+
+Task = dict[str, Any]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """One thread a process, so that sums are added in one order; asleep while it waits."""
+    launcher = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID")
+    clean = {name: value for name, value in os.environ.items() if name not in launcher}
+    return {**clean, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **more}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
+
+
+def run_tasks(folder: Path, num_processes: int, tasks: list[Task]) -> subprocess.Popen[str]:
+    """Start trainings, one after the other, on so many processes."""
+    file = folder / f"{num_processes}.json"
+    file.write_text(json.dumps(tasks))
+    command = [*TORCHRUN, f"--nproc-per-node={num_processes}", f"--master-port={free_port()}", str(SCRIPT), str(file)]
+    pipes: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=environment(), **pipes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All trainings: ``1/<name>`` on one process, ``2/<name>`` on two."""
+    pytest.importorskip("timm")
+    folder = tmp_path_factory.mktemp("processes")
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        write_images(folder / "photos" / name, 20, colour, seed)
+    jobs = []
+    for num in (1, 2):
+        share = ["--data.batch_size", str(8 // num), "--trainer.devices", str(num)]
+        tasks: list[Task] = [
+            {"options": [*FIXED, *options, *share, "--run.directory", f"{num}/{name}"]}
+            for name, options in MODELS.items()
+        ]
+        if num == 2:
+            tasks.append({"options": [*RANDOM, "--run.directory", "2/random"]})
+            tasks.append({"options": [*RANDOM, "--run.directory", "2/stopped"], "strike": "stop", "ends with": 143})
+            tasks.append({"options": ["--resume", "2/stopped"], "strike": ""})
+        jobs.append(run_tasks(folder, num, tasks))
+    for job in jobs:
+        _, errors = job.communicate(timeout=SECONDS)
+        assert job.returncode == 0, errors
+    return folder
+
+
+def rows(run: Path) -> list[dict[str, float]]:
+    with (run / "metrics.csv").open() as stream:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def assert_same(run: Path, whole: Path) -> None:
+    """Bit for bit; but the loss of the epoch in which it stopped is a sum in another order."""
+    one, other = last(run), last(whole)
+    assert_equal(one["state_dict"], other["state_dict"])
+    assert_equal(one["optimizer_states"][0]["state"], other["optimizer_states"][0]["state"])
+    assert one["lr_schedulers"] == other["lr_schedulers"]
+    assert (run / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
+    for row, of_whole in zip(rows(run), rows(whole), strict=True):
+        assert row == pytest.approx(of_whole, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_processes_take_the_steps_of_one(folder: Path, name: str) -> None:
+    one, two = folder / "1" / name, folder / "2" / name
+    assert len(rows(one)) == 3
+    for row, other in zip(rows(one), rows(two), strict=True):
+        assert other == pytest.approx(row, rel=1e-3, abs=1e-5)
+    torch.testing.assert_close(last(two)["state_dict"], last(one)["state_dict"], rtol=1e-3, atol=1e-5)
+    assert last(one)["global_step"] == last(two)["global_step"] == 15
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "transfer"])
+def test_they_have_learnt_something(folder: Path, name: str) -> None:
+    """Otherwise it were no wonder that they agree."""
+    losses = [row["train/loss"] for row in rows(folder / "2" / name)]
+    assert losses[2] < 0.9 * losses[0]
+
+
+def test_predictions_are_in_the_order_of_the_split(folder: Path) -> None:
+    one, two = ((folder / number / "untrained" / "predictions.csv").read_text().splitlines() for number in "12")
+    words = [[line.split(",")[:2] for line in lines] for lines in (one, two)]
+    assert words[0] == words[1]
+    numbers = [[float(cell) for line in lines for cell in line.split(",") if is_number(cell)] for lines in (one, two)]
+    assert numbers[1] == pytest.approx(numbers[0], rel=1e-4)
+
+
+def is_number(cell: str) -> bool:
+    return cell.replace(".", "", 1).replace("e-", "", 1).isdigit()
+
+
+def test_one_run_on_two_processes_counts_each_image_once(folder: Path) -> None:
+    for name in MODELS:
+        run = folder / "2" / name
+        assert json.loads((run / "summary.json").read_text())["num_test_images"] == 9
+        assert status(run)["state"] == "finished"
+        assert read_checkpoint(run / "checkpoints" / "last.ckpt")["bundle"]["num_processes"] == 2
+    assert {path.name for path in (folder / "2").iterdir()} == {*MODELS, "random", "stopped"}
+
+
+def test_stopped_and_resumed(folder: Path) -> None:
+    assert_same(folder / "2" / "stopped", folder / "2" / "random")
+
+
+def fit(folder: Path, *launcher: str, strike: str = "", run: str) -> subprocess.CompletedProcess[str]:
+    """One training with a launcher, or with Lightning's own."""
+    command = [*(launcher or [sys.executable]), str(SCRIPT), "fit"]
+    options = ["--resume", run] if strike == "" and not launcher else [*RANDOM, "--run.directory", run]
+    words = [*command, *options]
+    return subprocess.run(
+        words, cwd=folder, env=environment(STRIKE=strike), capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+def test_a_process_that_dies_ends_the_run_with_a_sentence(folder: Path) -> None:
+    dead = fit(folder, strike="kill", run="dead")
+    assert dead.returncode != 0
+    assert "process 0 of 2: another process of this training has ended" in dead.stderr
+    assert "fit --resume dead" in dead.stderr
+    assert status(folder / "dead")["state"] == "failed"
+    again = fit(folder, run="dead")
+    assert again.returncode == 0, again.stderr
+    assert_same(folder / "dead", folder / "2" / "random")
+
+
+def test_torchrun_starts_the_job_again_by_itself(folder: Path) -> None:
+    launcher = [*TORCHRUN, "--nproc-per-node=2", "--max-restarts=1", f"--master-port={free_port()}"]
+    run = fit(folder, *launcher, strike="kill", run="restarted")
+    assert run.returncode == 0, run.stderr
+    assert "restarted has a checkpoint of this job: the run goes on from there" in run.stderr
+    assert_same(folder / "restarted", folder / "2" / "random")
+
+
+@pytest.fixture
+def two_nodes(folder: Path) -> Callable[[str], list[tuple[int, str]]]:
+    """Starts two agents of torchrun, one process each; returns their exit status and what they said."""
+
+    def start(strike: str) -> list[tuple[int, str]]:
+        meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{free_port()}", "--rdzv-id=night"]
+        command = [*TORCHRUN, "--nnodes=2", "--nproc-per-node=1", *meeting, str(SCRIPT), "fit", *RANDOM]
+        command += ["--trainer.devices", "1", "--trainer.num_nodes", "2", "--run.name", "nodes"]
+        env = environment(STRIKE=strike)
+        pipes: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        agents = [subprocess.Popen(command, cwd=folder, env=env, **pipes) for _ in range(2)]
+        said = [agent.communicate(timeout=SECONDS)[1] for agent in agents]
+        return [(agent.returncode, text) for agent, text in zip(agents, said, strict=True)]
+
+    return start
+
+
+def test_a_node_that_dies(folder: Path, two_nodes: Callable[[str], list[tuple[int, str]]]) -> None:
+    """Two agents on one machine stand for two machines. The same command on both goes on."""
+    ended = two_nodes("kill the agent")
+    assert sorted(code for code, _ in ended) == [-9, 1]
+    run = folder / "runs" / "nodes" / "job-night"
+    assert status(run)["state"] == "failed"
+    again = two_nodes("")
+    assert [code for code, _ in again] == [0, 0], again
+    assert_same(run, folder / "2" / "random")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_synchronised_batch_norm_is_that_of_one_process(folder: Path) -> None:
+    for num in (1, 2):
+        options = [*FIXED, *CNN, *PLAIN, "--data.batch_size", str(8 // num), "--run.directory", f"gpu/{num}"]
+        options += ["--trainer.accelerator", "gpu", "--trainer.devices", str(num), "--trainer.sync_batchnorm", "true"]
+        command = [sys.executable, str(SCRIPT), "fit", *options]
+        subprocess.run(command, cwd=folder, env=environment(), timeout=SECONDS, check=True)
+    one, two = (last(folder / "gpu" / str(num))["state_dict"] for num in (1, 2))
+    torch.testing.assert_close(two, one, rtol=1e-2, atol=1e-4)
