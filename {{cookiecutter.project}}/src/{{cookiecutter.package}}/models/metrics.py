@@ -50,7 +50,11 @@ class StageMetrics(nn.Module):
             losses, logits, targets = zip(*self._held, strict=True)
             self._held.clear()
             sizes = [len(batch) for batch in targets]
-            self.loss_sum.update(sum(size * loss for size, loss in zip(sizes, losses, strict=True)))
+            self.loss_sum.update(0.0)
+            for size, loss in zip(sizes, losses, strict=True):
+                # One after the other, however many are held: a sum in another order ends in another last digit, which
+                # a training that was saved in between, and resumed, would show.
+                self.loss_sum.sum_value = self.loss_sum.sum_value + size * loss
             self.num_images.update(sum(sizes))
             self.scores.update(torch.cat(logits), torch.cat(targets))
 
