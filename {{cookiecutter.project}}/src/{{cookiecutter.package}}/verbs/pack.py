@@ -14,8 +14,9 @@ from rich.table import Table
 from ..data import ImageFolderDataModule
 from ..data.packed.description import Description
 from ..data.packed.encoding import Encoding, Stored
+from ..data.packed.parts import PackSettings
 from ..data.packed.stores import FolderStore, Store, open_store
-from ..data.packed.writing import Packed, PackSettings
+from ..data.packed.writing import Packed
 from ..data.packed.writing import pack as write_packed
 from ..errors import UserError
 

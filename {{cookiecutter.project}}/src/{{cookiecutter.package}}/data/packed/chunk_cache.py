@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,8 @@ class ChunkCache:
         self.__dict__.update(state)
         self._forget()
 
-    def open(self, chunk: Chunk) -> int:
-        """A descriptor of the chunk's file, to be closed by the caller.
+    def open(self, chunk: Chunk) -> FileIO:
+        """The chunk's file, unbuffered, to be closed by the caller.
 
         Raises:
             UserError: the store does not have it, does not answer, or what it has is damaged.
@@ -72,12 +73,12 @@ class ChunkCache:
         while True:
             path = self._intact.get(chunk.name) or self._download(chunk, self.patience)
             try:
-                descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                stream = FileIO(path)
             except FileNotFoundError:  # another process has made room for its own
                 self._intact.pop(chunk.name, None)
                 continue
             touch(path)
-            return descriptor
+            return stream
 
     def prefetch(self, chunks: Iterable[Chunk]) -> None:
         """Begin to download chunks that will be needed, in threads; what fails is tried again when it is needed."""
@@ -87,8 +88,9 @@ class ChunkCache:
             self._forget()
         chunks = list(chunks)
         for chunk in chunks:
-            if path := self._intact.get(chunk.name):
-                touch(path)  # before others look for chunks that are not needed any more
+            path = self._intact.get(chunk.name)
+            if path and not touch(path):  # before room is made for others, so that it is not made of these
+                self._intact.pop(chunk.name, None)
         for chunk in chunks:
             if chunk.name not in self._intact and chunk.name not in self._pending:
                 self._pool = self._pool or ThreadPoolExecutor(NUM_DOWNLOADS, "chunks")
@@ -101,12 +103,12 @@ class ChunkCache:
         for name in [name for name, future in self._pending.items() if future.done()]:
             del self._pending[name]
 
-    def _open_in_place(self, path: Path, chunk: Chunk) -> int:
+    def _open_in_place(self, path: Path, chunk: Chunk) -> FileIO:
         try:
             if chunk.name not in self._intact:
                 require_intact(path, chunk)
                 self._intact[chunk.name] = path
-            return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            return FileIO(path)
         except FileNotFoundError as error:
             raise StoreError(f"{str(path)!r} is gone. Run pack again: it writes what is missing.") from error
 
@@ -151,10 +153,13 @@ class ChunkCache:
         return reserved
 
 
-def touch(path: Path) -> None:
-    """Say that it is in use."""
-    with suppress(FileNotFoundError):
+def touch(path: Path) -> bool:
+    """Say that a file is in use; whether it is still there."""
+    try:
         os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def files_in(folder: Path, pattern: str) -> list[tuple[float, int, Path]]:
@@ -186,5 +191,5 @@ def require_intact(path: Path, chunk: Chunk, store: Store | None = None) -> None
         path_size = path.stat().st_size
         raise StoreError(
             f"the chunk {where!r} is damaged: {path_size:,} bytes of another content than the {chunk.num_bytes:,} that "
-            "were packed. Run pack again: it writes anew what is damaged or missing."
+            f"were packed. {'Remove it, and run' if store else 'Run'} pack again: it writes anew what is missing."
         )

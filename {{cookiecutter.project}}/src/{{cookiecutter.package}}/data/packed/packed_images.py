@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .chunk_cache import ChunkCache
 from .description import Chunk
 
 OFFSET_BYTES = 4  # litdata: number of items, N + 1 offsets, then the items; all numbers uint32
+OFFSETS, SIZE = Struct("<II"), Struct("<I")
 ITEM_HEADER_BYTES = 8  # sizes of the image and of its label, which follow
 
 
@@ -75,21 +77,18 @@ class PackedImages:
         self, number: int, rows: list[int], within: list[int], images: NDArray[np.uint8], files: list[bytes]
     ) -> None:
         """Read images of one chunk: decoded ones to where they belong in the batch, files as bytes."""
-        chunk = self.chunks[number]
-        descriptor = self.cache.open(chunk)
-        try:
+        with self.cache.open(self.chunks[number]) as stream:
             for row, item in zip(rows, within, strict=True):
-                offsets = os.pread(descriptor, 2 * OFFSET_BYTES, OFFSET_BYTES * (1 + item))
-                begin = int.from_bytes(offsets[:OFFSET_BYTES], "little")
+                stream.seek(OFFSET_BYTES * (1 + item))
+                begin, end = OFFSETS.unpack(stream.read(OFFSETS.size))
                 if self.is_decoded:
-                    os.preadv(descriptor, [images[row].reshape(-1)], begin + ITEM_HEADER_BYTES)
+                    stream.seek(begin + ITEM_HEADER_BYTES)
+                    stream.readinto(images[row].reshape(-1))  # no copy but the system's
                 else:
-                    end = int.from_bytes(offsets[OFFSET_BYTES:], "little")
-                    content = os.pread(descriptor, end - begin, begin)
-                    num_bytes = int.from_bytes(content[:OFFSET_BYTES], "little")
+                    stream.seek(begin)
+                    content = stream.read(end - begin)
+                    (num_bytes,) = SIZE.unpack_from(content)
                     files[row] = content[ITEM_HEADER_BYTES : ITEM_HEADER_BYTES + num_bytes]
-        finally:
-            os.close(descriptor)
 
     def _decode(self, files: Sequence[bytes], images: NDArray[np.uint8]) -> None:
         """Decode on all cores; in a loader's worker on one, as the other workers have the others."""
