@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import urllib.request
 
 import boto3
-import requests
 from moto.server import ThreadedMotoServer
 
 
@@ -41,7 +41,7 @@ class ObjectServer:
     def forget(self) -> None:
         if self.server is None:
             self.start()
-        requests.post(f"{self.url}/moto-api/reset", timeout=5)
+        urllib.request.urlopen(f"{self.url}/moto-api/reset", data=b"", timeout=5).close()
 
     def names(self) -> set[str]:
         """Of all objects."""
