@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from {{cookiecutter.package}}.data import ImageFacts
 from {{cookiecutter.package}}.data.labelled_images import LabelledImages
 from {{cookiecutter.package}}.models import CNNClassifier
 from {{cookiecutter.package}}.models.settings import to_plain
+
+from .object_server import ObjectServer
 
 COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 20)}
 
@@ -109,3 +111,17 @@ def fit(photos: Path, capsys: pytest.CaptureFixture[str]) -> Fit:
         return Path(capsys.readouterr().out.strip().splitlines()[-1]).absolute()
 
     return run
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    """An S3-compatible server, which the environment points to."""
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    found = ObjectServer()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", found.url)
+    yield found
+    found.forget()
+    found.stop()

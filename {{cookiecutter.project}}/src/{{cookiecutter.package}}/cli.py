@@ -21,6 +21,7 @@ VERBS = {
     "report": "write a run's page again, from its directory",
     "audit": "look at every file of a folder of images before a training does",
     "split": "decide once, in a file, which image of a folder is in which split",
+    "pack": "write a folder of images in chunks, for data sets that one machine does not hold",
     "tune": "search for a better recipe, and say whether there is one",
 }
 # Module in verbs/, and function in it.
@@ -33,6 +34,7 @@ ACTIONS = {
     "report": ("report", "report"),
     "audit": ("audit", "run_audit"),
     "split": ("split", "split"),
+    "pack": ("pack", "pack"),
     "tune": ("tune", "tune"),
 }
 EPILOGUE = """\

@@ -5,10 +5,17 @@ from .digits import DigitsDataModule
 from .facts import ImageFacts
 from .image_folder import ImageFolderDataModule
 from .mnist import FashionMNISTDataModule, MNISTDataModule
+from .streaming import StreamingImageDataModule
 
 DATA_MODULES: dict[str, type[ImageDataModule]] = {
     module.__name__: module
-    for module in (DigitsDataModule, MNISTDataModule, FashionMNISTDataModule, ImageFolderDataModule)
+    for module in (
+        DigitsDataModule,
+        MNISTDataModule,
+        FashionMNISTDataModule,
+        ImageFolderDataModule,
+        StreamingImageDataModule,
+    )
 }
 
 __all__ = [
@@ -19,4 +26,5 @@ __all__ = [
     "ImageFacts",
     "ImageFolderDataModule",
     "MNISTDataModule",
+    "StreamingImageDataModule",
 ]

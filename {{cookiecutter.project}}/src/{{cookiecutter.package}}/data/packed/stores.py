@@ -1,0 +1,250 @@
+"""Where a packed data set is: a folder, or a prefix of an object store that litdata's providers reach."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlparse
+
+from ...errors import UserError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SCHEMES = ("s3", "gs")
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts; each pause is twice the one before
+GONE = {"404", "NoSuchKey", "NoSuchBucket"}
+REFUSED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
+
+
+class StoreError(UserError):
+    """A store cannot give or take a file.
+
+    A loader's worker hands an error on as text, its traceback before it: only the message is kept.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rsplit("StoreError: ", 1)[-1].strip())
+
+
+class MissingError(StoreError):
+    """There is no such file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rsplit("MissingError: ", 1)[-1].strip())
+
+
+class Store(Protocol):
+    """Files by names with forward slashes.
+
+    Attributes:
+        url: of the store, for messages.
+    """
+
+    url: str
+
+    def get(self, name: str, target: Path, patience: float = 0.0) -> None:
+        """Write a file's content to ``target``, trying again for ``patience`` seconds while the store is away."""
+        ...
+
+    def put(self, source: Path, name: str) -> None:
+        """Store a file; another one of that name is replaced in one step."""
+        ...
+
+    def has(self, name: str) -> bool: ...
+
+    def is_empty(self) -> bool: ...
+
+
+class FolderStore:
+    """A folder of this machine, or one that is mounted.
+
+    Args:
+        root: the folder; it is made at the first ``put``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+
+    def get(self, name: str, target: Path, patience: float = 0.0) -> None:
+        try:
+            shutil.copyfile(self.root / name, target)
+        except FileNotFoundError as error:
+            raise MissingError(f"there is no {str(self.root / name)!r}.") from error
+
+    def put(self, source: Path, name: str) -> None:
+        target = self.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            shutil.copyfile(source, temporary)
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(f"{str(target)!r} cannot be written: {error.strerror}.") from error
+
+    def has(self, name: str) -> bool:
+        return (self.root / name).is_file()
+
+    def is_empty(self) -> bool:
+        return not self.root.exists() or not any(self.root.iterdir())
+
+
+class ObjectStore:
+    """A prefix of a bucket. Credentials are those that boto3, or Google's client, finds by itself.
+
+    Args:
+        url: ``s3://bucket/prefix`` or ``gs://bucket/prefix``.
+        endpoint_url: of an S3-compatible server; None: Amazon's, or that of ``AWS_ENDPOINT_URL``.
+    """
+
+    def __init__(self, url: str, endpoint_url: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        self.endpoint_url = endpoint_url
+        self._provider: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_provider": None}  # a client belongs to its process
+
+    @property
+    def provider(self) -> Any:
+        if self._provider is None:
+            self._provider = open_provider(self.url, self.endpoint_url)
+        return self._provider
+
+    def get(self, name: str, target: Path, patience: float = 0.0) -> None:
+        self._try(lambda: self.provider.download_file(f"{self.url}/{name}", str(target)), name, patience)
+
+    def put(self, source: Path, name: str) -> None:
+        self._try(lambda: self.provider.upload_file(str(source), f"{self.url}/{name}"), name, LONGEST_PAUSE)
+
+    def has(self, name: str) -> bool:
+        try:
+            return bool(self._try(lambda: self.provider.exists(f"{self.url}/{name}"), name, LONGEST_PAUSE))
+        except MissingError:
+            return False
+
+    def is_empty(self) -> bool:
+        return bool(self._try(lambda: self.provider.is_empty(self.url), "", LONGEST_PAUSE))
+
+    def _try(self, action: Callable[[], T], name: str, patience: float) -> T:
+        """Do it, again and again while the store does not answer.
+
+        Raises:
+            StoreError: it did not within ``patience`` seconds, or it answered that it will not.
+        """
+        what, pause, deadline = f"{self.url}/{name}", FIRST_PAUSE, time.monotonic() + patience
+        while True:
+            try:
+                return action()
+            except Exception as error:
+                reason = refusal(error, what, self.endpoint_url)
+                if reason is not None:
+                    raise reason from error
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise StoreError(
+                        f"the object store does not answer: {what} ({short(error)}). {patience:.0f} seconds of trying "
+                        "again did not help. Once it is back, a training goes on with: fit --resume last"
+                    ) from error
+                log.warning("%s: no answer (%s); trying again for %.0f s", what, short(error), left)
+                time.sleep(min(pause, left))
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def open_store(url: str, endpoint_url: str | None = None) -> Store:
+    """The store at a path or URL.
+
+    Raises:
+        UserError: the URL names no bucket, or a kind of store that is not known.
+    """
+    parsed = urlparse(url)
+    if "://" not in url:
+        return FolderStore(Path(url))
+    if parsed.scheme not in SCHEMES or not parsed.netloc:
+        known = " or ".join(f"{scheme}://bucket/folder" for scheme in SCHEMES)
+        raise UserError(f"{url!r} is no place for a packed data set. Give a folder, or {known}.")
+    return ObjectStore(url, endpoint_url)
+
+
+def open_provider(url: str, endpoint_url: str | None) -> Any:
+    """Litdata's access to a bucket, which fails within seconds where the store is away: we wait, and say so."""
+    require_litdata()
+    from litdata.streaming import fs_provider
+
+    if url.startswith("gs://"):
+        return fs_provider.GCPFsProvider()
+    from botocore.config import Config
+
+    once = Config(  # type: ignore[no-untyped-call]
+        retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=10, read_timeout=60
+    )
+    options = {"endpoint_url": endpoint_url} if endpoint_url else {}
+    try:
+        provider = fs_provider.S3FsProvider({"config": once, **options})
+        provider.client.client  # noqa: B018, made here, where a wrong address can be told from a silent store
+    except ValueError as error:
+        raise StoreError(f"{endpoint_url or url!r} is no address of an object store: {error}.") from error
+    return provider
+
+
+def require_litdata() -> None:
+    """Raise a UserError where litdata is not installed."""
+    try:
+        import litdata  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "litdata is not installed, which packs data sets and reads them from object stores. Install the extra "
+            "'streaming': uv sync --extra streaming, or pip install -e '.[streaming]'."
+        ) from error
+
+
+def refusal(error: Exception, what: str, endpoint_url: str | None) -> StoreError | None:
+    """What an error says that waiting will not change; None where it may."""
+    if isinstance(error, StoreError):
+        return error
+    origin = error if hasattr(error, "response") else error.__context__  # boto3 wraps what an upload raises
+    answer = getattr(origin, "response", None)
+    code = str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
+    if code in GONE or type(error).__name__ == "NotFound":
+        kind = "bucket" if code == "NoSuchBucket" else "bucket or file"
+        return MissingError(f"there is no such {kind}: {what}{f' at {endpoint_url}' if endpoint_url else ''}.")
+    if code in REFUSED or "Credentials" in type(error).__name__ or type(error).__name__ == "Forbidden":
+        return StoreError(
+            f"the object store refuses {what}: {short(error)}. Credentials come from the environment "
+            "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), from ~/.aws, or from the role of the machine."
+        )
+    is_answered = bool(code) and not code.startswith("5") and code not in {"SlowDown", "InternalError", "429"}
+    wrong_name = type(error).__name__ in {"ParamValidationError", "InvalidRegionError"}
+    return StoreError(f"{what}: {short(error)}.") if is_answered or wrong_name else None
+
+
+def short(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def read_file(store: Store, name: str, patience: float = 0.0) -> bytes:
+    """The content of a small file."""
+    if isinstance(store, FolderStore):
+        try:
+            return (store.root / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MissingError(f"there is no {str(store.root / name)!r}.") from error
+    with TemporaryDirectory() as folder:
+        store.get(name, Path(folder) / "file", patience)
+        return (Path(folder) / "file").read_bytes()
+
+
+def write_file(store: Store, name: str, content: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "file"
+        source.write_bytes(content)
+        store.put(source, name)

@@ -1,0 +1,242 @@
+"""A folder of images becomes chunks: in parallel, and after an interruption only what is missing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ...errors import UserError, some
+from ..image_folder import NUM_REASONS_SHOWN, ImageFolderDataModule
+from ..labelled_images import LabelledImages
+from ..splits import SPLITS, Split, split_hash
+from .chunk_cache import digest_of_file, is_intact
+from .description import (
+    FILE_NAME,
+    Chunk,
+    Description,
+    PackedSplit,
+    labels_to_bytes,
+    names_to_bytes,
+    sha256,
+    to_index,
+)
+from .parts import PackSettings, Part, Record, identity, plan_parts
+from .stores import FolderStore, MissingError, Store, read_file, require_litdata, write_file
+
+log = logging.getLogger(__name__)
+
+MARKER = "packing.json"  # says, from the first moment, what is being packed into a store
+MAX_CHUNK_BYTES = 2**32 - 1  # litdata's offsets are uint32
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What a packing came to.
+
+    Attributes:
+        description: of the data set.
+        num_chunks: in all.
+        num_kept: that were there before.
+        num_bytes: of all chunks.
+    """
+
+    description: Description
+    num_chunks: int
+    num_kept: int
+    num_bytes: int
+
+
+def pack(folder: ImageFolderDataModule, store: Store, settings: PackSettings) -> Packed:
+    """Write the splits of an image folder to a store.
+
+    Raises:
+        UserError: the folder is none, images cannot be read, or the store holds something else or does not answer.
+    """
+    require_litdata()
+    parts = plan_parts(folder, settings)
+    plan = identity(parts, folder, settings)
+    claim(store, plan, overwrite=settings.overwrite)
+    records, num_kept = write_parts(parts, store, settings)
+    unreadable = {name: why for record in records for name, why in record.unreadable.items()}
+    report(unreadable, sum(len(part.files) for part in parts), settings)
+    description = describe(parts, records, folder, settings, store, plan, unreadable)
+    write_file(store, FILE_NAME, description.to_json())
+    num_bytes = sum(record.chunk.num_bytes for record in records if record.chunk)
+    return Packed(description, len(parts), num_kept, num_bytes)
+
+
+def claim(store: Store, plan: str, *, overwrite: bool) -> None:
+    """Make sure that a store is empty, or holds this very data set, whole or in part."""
+    try:
+        found = json.loads(read_file(store, MARKER)).get("plan")
+    except (ValueError, AttributeError):
+        found = "unknown"
+    except MissingError:
+        found = None
+    if found is None and not store.is_empty():
+        raise UserError(f"OUT is {store.url!r}, which holds other files. Give a folder of its own, which pack makes.")
+    if found not in {None, plan} and not overwrite:
+        raise UserError(
+            f"OUT is {store.url!r}, which holds a data set packed from other images, splits or settings. Give another "
+            "OUT, or replace it with --overwrite."
+        )
+    if found != plan:
+        write_file(store, MARKER, json.dumps({"plan": plan}).encode())
+
+
+def write_parts(parts: Sequence[Part], store: Store, settings: PackSettings) -> tuple[list[Record], int]:
+    """Write what is missing, in threads, showing progress; returns a record a part, and how many were there before."""
+    records: list[Record] = []
+    num_kept = 0
+    with packing_progress() as progress, ThreadPoolExecutor(settings.workers or os.cpu_count(), "pack") as pool:
+        task = progress.add_task("packing", total=sum(len(part.files) for part in parts))
+        futures = [pool.submit(settle, part, store, settings) for part in parts]
+        try:
+            for part, future in zip(parts, futures, strict=True):
+                record, was_there = future.result()
+                records.append(record)
+                num_kept += was_there
+                progress.advance(task, len(part.files))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return records, num_kept
+
+
+@contextmanager
+def packing_progress() -> Iterator[Progress]:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, transient=True) as progress:
+        yield progress
+
+
+def settle(part: Part, store: Store, settings: PackSettings) -> tuple[Record, bool]:
+    """The record of a part, and whether its chunk was there already, whole."""
+    key = part.key(settings.encoding)
+    known = known_record(part, store)
+    if known is not None and known.key == key and is_there(known, store):
+        return known, True
+    record = write_part(part, key, store, settings)
+    if not record.unreadable or settings.unreadable == "skip":
+        write_file(store, part.record_name, json.dumps(asdict(record)).encode())
+    return record, False
+
+
+def known_record(part: Part, store: Store) -> Record | None:
+    try:
+        return Record.from_json(read_file(store, part.record_name))
+    except (MissingError, ValueError, TypeError, KeyError):
+        return None
+
+
+def is_there(record: Record, store: Store) -> bool:
+    """Whether the chunk is in the store; that of a folder is compared with its digest."""
+    if record.chunk is None:
+        return True
+    if isinstance(store, FolderStore):
+        path = store.root / record.chunk.name
+        return path.is_file() and is_intact(path, record.chunk)
+    return store.has(record.chunk.name)
+
+
+def write_part(part: Part, key: str, store: Store, settings: PackSettings) -> Record:
+    """Read, encode and write the images of one chunk, in litdata's format."""
+    from litdata.streaming.writer import BinaryWriter
+
+    names: list[str] = []
+    labels: list[int] = []
+    unreadable: dict[str, str] = {}
+    with TemporaryDirectory() as folder:
+        writer = BinaryWriter(folder, chunk_bytes=MAX_CHUNK_BYTES)
+        for (file, label), name in zip(part.files, part.names, strict=True):
+            try:
+                content = settings.encoding.encode(file)
+            except OSError as error:
+                unreadable[name] = str(error)
+                continue
+            writer.add_item(len(names), (content, label))
+            names.append(name)
+            labels.append(label)
+        if not names:
+            return Record(key, None, [], [], unreadable, {})
+        path = Path(writer.write_chunk(on_done=True))
+        chunk = Chunk(part.chunk_name, len(names), path.stat().st_size, digest_of_file(path))
+        if not unreadable or settings.unreadable == "skip":
+            store.put(path, chunk.name)
+    return Record(key, chunk, names, labels, unreadable, writer.get_config())
+
+
+def report(unreadable: dict[str, str], num_images: int, settings: PackSettings) -> None:
+    if not unreadable:
+        return
+    shown = "; ".join(f"{name}: {why}" for name, why in list(unreadable.items())[:NUM_REASONS_SHOWN])
+    more = f"; and {len(unreadable) - NUM_REASONS_SHOWN} more" if len(unreadable) > NUM_REASONS_SHOWN else ""
+    message = f"{len(unreadable)} of {num_images} images cannot be read: {shown}{more}."
+    if settings.unreadable == "error":
+        raise UserError(
+            f"{message} Mend them, or leave them out with --unreadable skip; what is packed so far is kept."
+        )
+    log.warning("%s They are left out.", message)
+
+
+def describe(
+    parts: Sequence[Part],
+    records: Sequence[Record],
+    folder: ImageFolderDataModule,
+    settings: PackSettings,
+    store: Store,
+    plan: str,
+    unreadable: dict[str, str],
+) -> Description:
+    """Write the tables of the splits, and put together what ``dataset.json`` says."""
+    of_split = {split: [r for p, r in zip(parts, records, strict=True) if p.split == split] for split in SPLITS}
+    if empty := [split for split in SPLITS if not any(record.names for record in of_split[split])]:
+        raise UserError(f"no image of {some(empty)} can be read; there is nothing to pack.")
+    facts, encoding = folder.facts, settings.encoding
+    tables: dict[Split, LabelledImages] = {}
+    splits: dict[Split, PackedSplit] = {}
+    for split, found in of_split.items():
+        names = [name for record in found for name in record.names]
+        labels = torch.tensor([label for record in found for label in record.labels])
+        splits[split] = write_tables(split, found, names, labels.tolist(), len(facts.class_names), store)
+        tables[split] = LabelledImages(torch.empty(0), labels, names)
+    return Description(
+        class_names=facts.class_names,
+        num_channels=encoding.num_channels,
+        mean=facts.mean,
+        std=facts.std,
+        fit=encoding.fit,
+        image_size=encoding.image_size,
+        stored=encoding.stored,
+        split_hash=split_hash(tables),
+        splits=splits,
+        plan=plan,
+        unreadable=unreadable,
+    )
+
+
+def write_tables(
+    split: Split, records: Sequence[Record], names: list[str], labels: list[int], num_classes: int, store: Store
+) -> PackedSplit:
+    chunks = [record.chunk for record in records if record.chunk]
+    config = next(record.config for record in records if record.chunk)
+    files = {
+        "index.json": to_index(chunks, config, split),
+        "names.txt": names_to_bytes(names),
+        "labels.npy": labels_to_bytes(labels),
+    }
+    for name, content in files.items():
+        write_file(store, f"{split}/{name}", content)
+    counts = np.bincount(labels, minlength=num_classes).tolist()
+    return PackedSplit(len(names), len(chunks), counts, {name: sha256(content) for name, content in files.items()})
