@@ -30,8 +30,12 @@ HOW = """\
   normalises in the model. What it would deliver with the normalisation is a figure of its own.
 - **Evaluation**: `Trainer.test` and `Trainer.validate` as a whole, their loop over batches alone, and the forward pass
   over the same images.
-- Every program has torch's own number of threads. Keras runs on the CPU in an environment of its own. The ratio of two
-  programs on different devices is not formed.
+- **Streaming**: loader only, photographs packed decoded, on a disk, no workers; the same images from the memory-mapped
+  cache in turns with it. Its memory is that of the process, at every tenth of an epoch.
+- **Two processes**: each with one thread and the recipe's batch. "Apart" is two trainings of one process at the same
+  time, which exchange nothing: the most that two processes could do on this machine.
+- Every program has torch's own number of threads, where nothing else is said. Keras runs on the CPU in an environment
+  of its own. The ratio of two programs on different devices is not formed.
 """
 
 

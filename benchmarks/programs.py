@@ -15,6 +15,7 @@ class Program:
         file: in this folder; those outside ``peers/`` are told where the generated project is.
         arguments: beside ``--data``, ``--seed`` and ``--smoke``, which every program takes.
         needs_keras: runs in the environment that holds Keras, and nothing of the project.
+        needs_gpu: is skipped where there is none.
     """
 
     name: str
@@ -22,11 +23,13 @@ class Program:
     file: str
     arguments: tuple[str, ...] = ()
     needs_keras: bool = False
+    needs_gpu: bool = False
 
 
 MLP = ("--recipe", "mnist_mlp")
 CNN = ("--recipe", "mnist_cnn")
 FASHION = ("--recipe", "fashion_cnn")
+FOLDER = ("--recipe", "folder_cnn")
 
 PROGRAMS = (
     Program("tutorial", "PyTorch tutorial loop, MNIST", "peers/tutorial_mnist.py"),
@@ -53,4 +56,10 @@ PROGRAMS = (
     Program("memory_50k", "ImageFolderDataModule, 50,000 images", "ours/photo_memory.py", ("--num_images", "50000")),
     Program("evaluation_mlp", "evaluation, mnist_mlp", "ours/evaluation_speed.py", MLP),
     Program("evaluation_cnn", "evaluation, mnist_cnn", "ours/evaluation_speed.py", CNN),
+    Program("streaming", "StreamingImageDataModule, and the memory-mapped cache", "scaling/rates.py"),
+    Program("streaming_memory", "StreamingImageDataModule, 50,000 images", "scaling/memory.py"),
+    Program("processes_fashion", "`fit` on two processes, fashion_cnn", "scaling/processes.py", FASHION),
+    Program("processes_folder", "`fit` on two processes, folder_cnn", "scaling/processes.py", FOLDER),
+    Program("ours_resnet50", "`fit`, ResNet-50 at 224 pixels", "ours/resnet50.py", needs_gpu=True),
+    Program("random_tensors", "ResNet-50 on random tensors", "limit/random_tensors.py", needs_gpu=True),
 )

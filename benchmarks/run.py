@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import torch
 from figure import draw
 from keras_environment import NoKerasError, keras_python
 from machine import describe_machine
@@ -73,6 +74,8 @@ def measure(arguments: argparse.Namespace, file: Path) -> bool:
 
 def run_or_skip(program: Program, repeat: int, arguments: argparse.Namespace) -> Record:
     python = Path(sys.executable)
+    if program.needs_gpu and not torch.cuda.is_available():
+        return Record(program.name, repeat, skipped="there is no GPU")
     if program.needs_keras:
         try:
             python = keras_python(ROOT / "build" / "bench" / "keras-venv")

@@ -54,7 +54,7 @@ def at_least(bound: str, number: int, claim: str, ours: Figure, other: Figure | 
 
 
 FIT, PROCESS, EPOCH, ACC = "fit_seconds", "process_seconds", "epoch_seconds", "test_accuracy"
-PEAK = "peak_megabytes"
+PEAK, RATE = "peak_megabytes", "images_per_second"
 UNTIL, FIRST, LATER = "seconds_to_target", "first_epoch_images_per_second", "later_images_per_second"
 
 TARGETS = (
@@ -82,5 +82,35 @@ TARGETS = (
         )
         for model in ("mlp", "cnn")
         for verb, split in (("test", "test"), ("validation", "val"))
+    ),
+    *(
+        at_least(
+            "0.9",
+            7,
+            f"streamed images a second, augmentation {augmentation}, to memory-mapped",
+            ("streaming", f"decoded_0_workers_{augmentation}_{RATE}"),
+            ("streaming", f"mapped_{augmentation}_{RATE}"),
+        )
+        for augmentation in ("none", "standard")
+    ),
+    at_most(
+        "1.1",
+        7,
+        "memory over 50,000 streamed images, to first batch",
+        ("streaming_memory", "largest_megabytes"),
+        ("streaming_memory", "first_batch_megabytes"),
+    ),
+    *(
+        at_least(
+            "1.7",
+            8,
+            f"{name}_cnn, images a second, two processes to one",
+            (f"processes_{name}", f"two_{RATE}"),
+            (f"processes_{name}", f"one_{RATE}"),
+        )
+        for name in ("fashion", "folder")
+    ),
+    at_least(
+        "0.9", 9, "ResNet-50, images a second, to random tensors", ("ours_resnet50", RATE), ("random_tensors", RATE)
     ),
 )

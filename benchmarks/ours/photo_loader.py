@@ -6,32 +6,15 @@ import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from clock import now
 from image_classifier.data import ImageFolderDataModule
 from image_classifier.models.preprocessing import Preprocess
+from photographs import link_photographs
 from torch import Tensor
-
-ALL_FOR_TRAINING = {"train": "train", "val": "val", "test": "val"}  # nothing is carved off
-
-
-def link_photographs(source: Path, root: Path, folders: Mapping[str, str] = ALL_FOR_TRAINING) -> Path:
-    """A folder of links to the JPEG files, which are all that ImageFolder finds there.
-
-    Args:
-        source: folder with a folder for each of its splits.
-        root: the folder to make.
-        folders: for each split of ``root``, the folder of ``source``.
-    """
-    for split, folder in folders.items():
-        for file in sorted((source / folder).glob("*/*.jpg")):
-            link = root / split / file.parent.name / file.name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(file.resolve())
-    return root
 
 
 def rate(data: ImageFolderDataModule, prepare: Callable[[Tensor], Tensor]) -> float:

