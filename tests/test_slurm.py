@@ -16,10 +16,10 @@ from slurm_cluster import Cluster, reason_without
 pytestmark = pytest.mark.skipif(bool(reason_without()), reason=reason_without())
 
 SECONDS = 180
-EPOCHS = 40
+URGENT = "--wrap=hostname"  # a job of one command
+NUM_EPOCHS = 40
 OPTIONS = ["--config", "configs/digits_mlp.yaml", "--config", "configs/tracking/none.yaml", "--report", "false"]
-OPTIONS += ["--trainer.accelerator", "cpu", "--trainer.max_epochs", str(EPOCHS)]
-OPTIONS += ["--trainer.enable_progress_bar", "false"]
+OPTIONS += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
 
 
 @pytest.fixture
@@ -34,10 +34,13 @@ def cluster() -> Iterator[Cluster]:
             started.close()
 
 
-def submit(cluster: Cluster, project: Path, runs: Path) -> str:
+def submit(
+    cluster: Cluster, project: Path, runs: Path, resources: str = "--time=10", num_epochs: int = NUM_EPOCHS
+) -> str:
     """Two nodes, a process each; a CPU node has no GPUs to ask for."""
-    resources = f"sbatch --parsable --gpus-per-node=0 --time=10 --chdir={project} --output={runs}/slurm-%j.out"
-    command = f"{resources} scripts/slurm.sh {' '.join(OPTIONS)} --run.root {runs}"
+    batch = f"sbatch --parsable --gpus-per-node=0 {resources} --chdir={project} --output={runs}/slurm-%j.out"
+    options = f"{' '.join(OPTIONS)} --trainer.max_epochs {num_epochs} --run.root {runs}"
+    command = f"{batch} scripts/slurm.sh {options}"
     nodes = {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHON": sys.executable}
     # n1 and n2 are names of SLURM's alone: on a cluster they lead to the machines.
     return cluster.run(command, **nodes, PYTHONPATH=str(project / "src"))
@@ -61,25 +64,40 @@ def weights(run: Path) -> dict[str, Any]:
     return {name: value.tolist() for name, value in state.items()}
 
 
-def test_a_preempted_job_goes_on(cluster: Cluster, default_bake: Path, tmp_path: Path) -> None:
+def test_a_job_that_makes_way_for_an_urgent_one_goes_on(cluster: Cluster, default_bake: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     whole = submit(cluster, default_bake, tmp_path)
     wait_for_end(cluster, whole, tmp_path / f"slurm-{whole}.out")
     job = submit(cluster, default_bake, tmp_path)
     run, out = tmp_path / "digits_mlp" / f"job-{job}", tmp_path / f"slurm-{job}.out"
     cluster.wait_until(lambda: (run / "checkpoints" / "last.ckpt").is_file(), "first checkpoint", SECONDS)
-    cluster.run(f"scontrol requeue {job}")
+    urgent = cluster.run(f"sbatch --parsable --partition=urgent --nodes=2 --output={tmp_path}/urgent.out {URGENT}")
     cluster.wait_until(lambda: "SIGTERM: stopping after this step" in out.read_text(), "SIGTERM", SECONDS)
     cluster.wait_until(lambda: cluster.state_of(job) == "PENDING", "requeued", SECONDS)
     state = json.loads((run / "status.json").read_text())
     assert state["state"] == "stopped"
-    assert 0 < state["num_epochs"] < EPOCHS
+    assert 0 < state["num_epochs"] < NUM_EPOCHS
+    wait_for_end(cluster, urgent, tmp_path / "urgent.out")
     cluster.run(f"scontrol update JobId={job} StartTime=now")  # SLURM would wait for two minutes
     wait_for_end(cluster, job, out)
     assert f"job-{job} has a checkpoint of this job: the run goes on from there" in out.read_text()
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
     uninterrupted = tmp_path / "digits_mlp" / f"job-{whole}"
     assert weights(run) == weights(uninterrupted)
-    assert len(losses(run)) == EPOCHS
+    assert len(losses(run)) == NUM_EPOCHS
     for row, of_whole in zip(losses(run), losses(uninterrupted), strict=True):
         assert row == pytest.approx(of_whole, rel=1e-6)  # the loss of the epoch in which it stopped: summed otherwise
+
+
+def test_a_job_whose_time_is_up_is_saved_and_queued_again(cluster: Cluster, default_bake: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    job = submit(cluster, default_bake, tmp_path, "--time=1 --signal=TERM@40", num_epochs=100_000)
+    run, out = tmp_path / "digits_mlp" / f"job-{job}", tmp_path / f"slurm-{job}.out"
+    cluster.wait_until(lambda: cluster.state_of(job) == "RUNNING", "started", SECONDS)
+    cluster.wait_until(lambda: cluster.state_of(job) != "RUNNING", "told that its time is up", SECONDS)
+    assert cluster.state_of(job) in {"PENDING", "COMPLETING"}, out.read_text()
+    assert "out of time, and saved: back into the queue" in out.read_text()
+    state = json.loads((run / "status.json").read_text())
+    assert state["state"] == "stopped"
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    cluster.run(f"scancel {job}")
