@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from PIL import Image
 
 from {{cookiecutter.package}}.cli import main
@@ -16,7 +18,9 @@ from {{cookiecutter.package}}.data import ImageFacts
 from {{cookiecutter.package}}.data.labelled_images import LabelledImages
 from {{cookiecutter.package}}.models import CNNClassifier
 from {{cookiecutter.package}}.models.settings import to_plain
+from {{cookiecutter.package}}.verbs import lightning_cli
 
+from .interruption import Interruption
 from .object_server import ObjectServer
 
 COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 20)}
@@ -125,3 +129,20 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
     yield found
     found.forget()
     found.stop()
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Arms one interruption of the next training."""
+
+    def arm(epoch: int, batch: int, strike: Callable[[], None]) -> None:
+        build = lightning_cli.ClassifierCLI.instantiate_trainer
+        callback = Interruption(epoch, batch, strike)
+
+        def with_interruption(self: Any, callbacks: Any = (), **options: Any) -> Trainer:
+            monkeypatch.setattr(lightning_cli.ClassifierCLI, "instantiate_trainer", build)
+            return build(self, [*callbacks, callback], **options)
+
+        monkeypatch.setattr(lightning_cli.ClassifierCLI, "instantiate_trainer", with_interruption)
+
+    return arm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -37,6 +38,7 @@ ACTIONS = {
     "pack": ("pack", "pack"),
     "tune": ("tune", "tune"),
 }
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 EPILOGUE = """\
 A recipe:        {program} fit --config configs/digits_cnn.yaml
 Your images:     {program} fit --config configs/folder_transfer.yaml --data.root photos/
@@ -61,6 +63,11 @@ def main(args: Sequence[str] | None = None) -> None:
             status = run(args)
         except UserError as error:
             fail(str(error))
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            where = f": {error.filename!r} cannot be written" if error.filename else ""
+            fail(f"the disk is full{where}. Make room; a training then goes on: {program_name()} fit --resume last")
         if status:
             sys.exit(status)
 

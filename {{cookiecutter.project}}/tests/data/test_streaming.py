@@ -21,14 +21,11 @@ from {{cookiecutter.package}}.data.splits import SPLITS
 from {{cookiecutter.package}}.errors import UserError
 
 from ..conftest import Fit, whole
+from ..interruption import assert_same, signal_of
 from ..object_server import ObjectServer
-from ..verbs import test_resume as resume
-from ..verbs.test_resume import assert_same, signal_of
 
 SMALL = ["--chunk_megabytes", "0.006"]
 OPTIONS = {"image_size": 16, "batch_size": 8, "shuffle_chunks": 3}
-
-interrupted = resume.interrupt  # a fixture
 
 
 @pytest.fixture
@@ -287,13 +284,13 @@ def test_a_training_resumes_bit_for_bit(
     fit: Fit,
     packed: Path,
     workspace: Path,
-    interrupted: Callable[..., None],
+    interrupt: Callable[..., None],
     moment: tuple[int, int],
     workers: str,
 ) -> None:
     option = ["--data.num_workers", workers]
     expected = stream(fit, packed, *option, directory="whole")
-    interrupted(*moment, signal_of(signal.SIGTERM))
+    interrupt(*moment, signal_of(signal.SIGTERM))
     with pytest.raises(SystemExit):
         stream(fit, packed, *option, directory="part")
     main(["fit", "--resume", "part"])
@@ -301,7 +298,7 @@ def test_a_training_resumes_bit_for_bit(
 
 
 def test_a_store_that_is_away_for_a_while_is_waited_for(
-    fit: Fit, bucket: str, server: ObjectServer, interrupted: Callable[..., None], caplog: pytest.LogCaptureFixture,
+    fit: Fit, bucket: str, server: ObjectServer, interrupt: Callable[..., None], caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     small_cache = ["--data.cache_gb", "0.00005"]
     expected = stream(fit, bucket, *small_cache, directory="whole")
@@ -310,7 +307,7 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(
         server.stop()
         server.start_in(1.5)
 
-    interrupted(1, 0, go_away)
+    interrupt(1, 0, go_away)
     with caplog.at_level(logging.WARNING):
         waited = stream(fit, bucket, *small_cache, directory="waited")
     assert "no answer" in caplog.text
@@ -318,12 +315,12 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(
 
 
 def test_a_store_that_stays_away_ends_the_training_which_then_resumes(
-    fit: Fit, bucket: str, server: ObjectServer, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str],
+    fit: Fit, bucket: str, server: ObjectServer, interrupt: Callable[..., None], capsys: pytest.CaptureFixture[str],
     workspace: Path,
 ) -> None:  # fmt: skip
     options = ["--data.cache_gb", "0.00005", "--data.retry_minutes", "0.01"]
     expected = stream(fit, bucket, *options, directory="whole")
-    interrupted(1, 0, server.stop)
+    interrupt(1, 0, server.stop)
     begin = time.monotonic()
     with pytest.raises(SystemExit) as ended:
         stream(fit, bucket, *options, directory="part")

@@ -2,22 +2,23 @@ import csv
 import json
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.evaluation.outputs import gather_in_order
+from {{cookiecutter.package}}.evaluation.outputs import SplitOutputs, save_outputs
 from {{cookiecutter.package}}.evaluation.record import find_runs, read_run
+from {{cookiecutter.package}}.verbs import conclusion
 
 from ..conftest import Fit
 
 
 def test_a_run_is_read_back(fit: Fit, workspace: Path) -> None:
     run = read_run(fit("--model.optimizer.lr", "0.01", epochs=3))
+    of_wandb = run.directory / "wandb" / "run" / "files" / "config.yaml"
+    of_wandb.parent.mkdir(parents=True)
+    of_wandb.touch()
     assert find_runs(workspace) == [run.directory]
     assert run.class_names == ["blue", "green", "red"]
     assert [epoch["epoch"] for epoch in run.epochs] == [0, 1, 2]
@@ -44,18 +45,24 @@ def test_outputs_agree_with_the_summary_and_the_table(fit: Fit) -> None:
     assert sum(best.values()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_is_said(
+    fit: Fit, workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
+        (directory / "outputs.npz.part").symlink_to("/dev/full")
+        save_outputs(directory, outputs)
+
+    monkeypatch.setattr(conclusion, "save_outputs", save)
+    with pytest.raises(SystemExit) as stop:
+        fit("--run.directory", "run")
+    assert stop.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: the disk is full")
+    assert said.endswith("fit --resume last")
+    assert not (workspace / "run" / "outputs.npz").exists()
+
+
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no run directory: it has no config\.yaml"):
         read_run(tmp_path)
-
-
-@pytest.mark.parametrize("num_rows", [1, 6, 7])
-def test_shares_of_processes_in_the_order_of_the_split(num_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = torch.arange(2 * num_rows).view(num_rows, 2)
-
-    def gather(shares: list[Any], _: torch.Tensor) -> None:
-        shares[:] = [rows[rank :: len(shares)] for rank in range(len(shares))]
-
-    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
-    trainer: Any = SimpleNamespace(world_size=3)
-    assert torch.equal(gather_in_order(rows[::3], trainer), rows)

@@ -35,7 +35,7 @@ class Strike(Callback):
         what = os.environ.get("STRIKE", "")
         if not is_moment or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
             return
-        if what == "stop" and trainer.global_rank == 0:
+        if what == f"stop {trainer.global_rank}":
             os.kill(os.getpid(), signal.SIGTERM)
         if what in {"kill", "kill the agent"} and trainer.global_rank == 1:
             if what == "kill the agent":

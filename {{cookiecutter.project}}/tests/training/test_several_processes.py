@@ -16,7 +16,7 @@ import torch
 from {{cookiecutter.package}}.deployment.checkpoint import read_checkpoint
 
 from ..conftest import COLOURS, write_images
-from ..verbs.test_resume import assert_equal, last, status
+from ..interruption import assert_same, last, status
 
 SCRIPT = Path(__file__).parent / "several_processes.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
@@ -83,8 +83,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         if num == 2:
             tasks.append({"options": [*RANDOM, "--run.directory", "2/random"]})
-            tasks.append({"options": [*RANDOM, "--run.directory", "2/stopped"], "strike": "stop", "ends with": 143})
-            tasks.append({"options": ["--resume", "2/stopped"], "strike": ""})
+            for rank in range(2):
+                run = f"2/stopped {rank}"
+                tasks.append({"options": [*RANDOM, "--run.directory", run], "strike": f"stop {rank}", "ends with": 143})
+                tasks.append({"options": ["--resume", run], "strike": ""})
         jobs.append(run_tasks(folder, num, tasks))
     for job in jobs:
         _, errors = job.communicate(timeout=SECONDS)
@@ -95,17 +97,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(run: Path) -> list[dict[str, float]]:
     with (run / "metrics.csv").open() as stream:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
-
-
-def assert_same(run: Path, whole: Path) -> None:
-    """Bit for bit; but the loss of the epoch in which it stopped is a sum in another order."""
-    one, other = last(run), last(whole)
-    assert_equal(one["state_dict"], other["state_dict"])
-    assert_equal(one["optimizer_states"][0]["state"], other["optimizer_states"][0]["state"])
-    assert one["lr_schedulers"] == other["lr_schedulers"]
-    assert (run / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
-    for row, of_whole in zip(rows(run), rows(whole), strict=True):
-        assert row == pytest.approx(of_whole, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -143,11 +134,13 @@ def test_one_run_on_two_processes_counts_each_image_once(folder: Path) -> None:
         assert json.loads((run / "summary.json").read_text())["num_test_images"] == 9
         assert status(run)["state"] == "finished"
         assert read_checkpoint(run / "checkpoints" / "last.ckpt")["bundle"]["num_processes"] == 2
-    assert {path.name for path in (folder / "2").iterdir()} == {*MODELS, "random", "stopped"}
+    assert {path.name for path in (folder / "2").iterdir()} == {*MODELS, "random", "stopped 0", "stopped 1"}
 
 
-def test_stopped_and_resumed(folder: Path) -> None:
-    assert_same(folder / "2" / "stopped", folder / "2" / "random")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_they_stop_together_whichever_is_told(folder: Path, rank: int) -> None:
+    """Nobody waits for the one that has left, and what goes on is the same training on both."""
+    assert_same(folder / "2" / f"stopped {rank}", folder / "2" / "random")
 
 
 def fit(folder: Path, *launcher: str, strike: str = "", run: str) -> subprocess.CompletedProcess[str]:

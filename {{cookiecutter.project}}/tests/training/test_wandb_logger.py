@@ -20,10 +20,8 @@ from {{cookiecutter.package}}.training import wandb_logger
 from {{cookiecutter.package}}.training.tracking import sync_command
 
 from ..conftest import Fit
-from ..verbs import test_resume
+from ..interruption import signal_of
 from . import wandb_file
-
-interrupt = test_resume.interrupt  # the fixture
 
 OFFLINE = ["--tracking.wandb", "offline", "--tracking.project", "colours"]
 GETS_WORSE = ["--model.optimizer.lr", "1.0", "--model.schedule.name", "constant"]
@@ -123,7 +121,7 @@ def test_a_resumed_run_is_one_run(
     fit: Fit, workspace: Path, interrupt: Callable[..., None], capsys: pytest.CaptureFixture[str], batch: int
 ) -> None:
     """Stopped within an epoch, and at its very end, when W&B was not told of it yet."""
-    interrupt(1, batch, test_resume.signal_of(signal.SIGTERM))
+    interrupt(1, batch, signal_of(signal.SIGTERM))
     with pytest.raises(SystemExit):
         fit(*OFFLINE, "--run.directory", "it's one", epochs=3)
     time.sleep(1.1)  # W&B names folders by the second

@@ -1,100 +1,22 @@
 """A training that ends before its end, and goes on in its own directory: as if it had not, bit for bit."""
 
 import csv
-import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 
 from {{cookiecutter.package}}.cli import main
-from {{cookiecutter.package}}.deployment.checkpoint import read_checkpoint
-from {{cookiecutter.package}}.verbs import lightning_cli
 
 from ..conftest import Fit
+from ..interruption import PowerCutError, assert_same, last, power_cut, signal_of, status
 
 # 5 steps an epoch, each with augmentation and dropout.
 OPTIONS = ["--data.augmentation", "standard", "--model.dropout", "0.5", "--run.directory"]
-
-
-def last(run: Path) -> dict[str, Any]:
-    return read_checkpoint(run / "checkpoints" / "last.ckpt")
-
-
-def status(run: Path) -> dict[str, Any]:
-    return json.loads((run / "status.json").read_text())
-
-
-def table(run: Path) -> str:
-    return (run / "metrics.csv").read_text()
-
-
-def assert_same(run: Path, whole: Path) -> None:
-    """Weights, optimizer, schedule, metrics and predictions."""
-    one, other = last(run), last(whole)
-    assert_equal(one["state_dict"], other["state_dict"])
-    assert_equal(one["optimizer_states"][0]["state"], other["optimizer_states"][0]["state"])
-    assert one["lr_schedulers"] == other["lr_schedulers"]
-    assert one["global_step"] == other["global_step"]
-    best = [read_checkpoint(one / "checkpoints" / "best.ckpt") for one in (run, whole)]
-    assert_equal(best[0]["state_dict"], best[1]["state_dict"])
-    assert table(run) == table(whole)
-    assert (run / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
-
-
-def assert_equal(one: Any, other: Any) -> None:
-    torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
-
-
-class Interruption(Callback):
-    """Ends the process' training with a signal, or with an error as a power cut would, at one moment."""
-
-    def __init__(self, epoch: int, batch: int, strike: Callable[[], None]) -> None:
-        self.moment = (epoch, batch)
-        self.strike = strike
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if (trainer.current_epoch, batch_idx) == self.moment:
-            self.strike()
-
-
-class PowerCutError(Exception):
-    pass
-
-
-def power_cut() -> None:
-    raise PowerCutError
-
-
-def signal_of(number: signal.Signals) -> Callable[[], None]:
-    return lambda: os.kill(os.getpid(), number)
-
-
-@pytest.fixture
-def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Arms one interruption of the next training."""
-
-    def arm(epoch: int, batch: int, strike: Callable[[], None]) -> None:
-        build = lightning_cli.ClassifierCLI.instantiate_trainer
-        callback = Interruption(epoch, batch, strike)
-
-        def with_interruption(self: Any, callbacks: Any = (), **options: Any) -> Trainer:
-            monkeypatch.setattr(lightning_cli.ClassifierCLI, "instantiate_trainer", build)
-            return build(self, [*callbacks, callback], **options)
-
-        monkeypatch.setattr(lightning_cli.ClassifierCLI, "instantiate_trainer", with_interruption)
-
-    return arm
 
 
 SCHEDULES = {
@@ -217,47 +139,6 @@ def test_killed_for_real(photos: Path, workspace: Path) -> None:
     assert status(workspace / "part")["state"] == "running"
     subprocess.run([*command, "--resume", "part"], check=True, capture_output=True)
     assert_same(workspace / "part", workspace / "whole")
-
-
-TOLD_TO_STOP = """
-import os
-import signal
-import sys
-
-from lightning.pytorch import Callback
-from {{cookiecutter.package}}.cli import main
-
-
-class TellOne(Callback):
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        moment = (str(trainer.global_rank), trainer.current_epoch, batch_idx)
-        if moment == (os.environ.get("TOLD"), 1, 1):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-main(sys.argv[1:])
-"""
-
-
-def test_two_processes_stop_together_whichever_is_told(photos: Path, workspace: Path) -> None:
-    """Nobody waits for the one that has left, and what goes on is the same training on both."""
-    (workspace / "told.py").write_text(TOLD_TO_STOP)
-    options = ["--data", "ImageFolderDataModule", "--data.root", str(photos), "--data.image_size", "16"]
-    options += ["--data.batch_size", "4", "--model", "CNNClassifier", "--model.widths", "[8]"]
-    options += ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.max_epochs", "3"]
-    options += ["--trainer.callbacks", "TellOne", "--tracking.wandb", "off", "--report", "false"]
-
-    def run(*words: str, told: str = "") -> int:
-        command = [sys.executable, "told.py", "fit", *words]
-        environment = {**os.environ, "TOLD": told, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, env=environment, capture_output=True, timeout=120).returncode
-
-    assert run(*options, *OPTIONS, "whole") == 0
-    for told in ("0", "1"):
-        assert run(*options, *OPTIONS, f"told {told}", told=told) == 128 + signal.SIGTERM
-        assert status(workspace / f"told {told}")["state"] == "stopped"
-        assert run("--resume", f"told {told}") == 0
-        assert_same(workspace / f"told {told}", workspace / "whole")
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,10 @@ def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
             f"{split}_labels": of_split.labels,
             f"{split}_logits": of_split.logits,
         }
-    np.savez_compressed(directory / FILE_NAME, **arrays)
+    part = directory / f"{FILE_NAME}.part"
+    with part.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+    part.replace(directory / FILE_NAME)
 
 
 def load_outputs(directory: Path, split: str) -> SplitOutputs | None:

@@ -88,8 +88,12 @@ def read_run(directory: Path) -> RunRecord:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """All run directories in a folder, at any depth, in the order of their names."""
-    return sorted(file.parent for file in folder.rglob(CONFIG))
+    """All run directories in a folder, at any depth, in the order of their names.
+
+    The config that W&B keeps, in its own folder within a run, is no other run's.
+    """
+    runs = sorted(file.parent for file in folder.rglob(CONFIG))
+    return [run for run in runs if "wandb" not in run.relative_to(folder).parts[1:]]
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
+from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -34,3 +36,9 @@ def configure_console() -> None:
     logging.getLogger(OBSERVER).setLevel(logging.INFO)
     for message in IRRELEVANT:
         warnings.filterwarnings("ignore", message)
+
+
+def shown(directory: Path) -> str:
+    """A path as one would type it: relative where it is below the working directory."""
+    relative = os.path.relpath(directory)
+    return str(directory.absolute()) if relative.startswith(os.pardir) else relative

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,23 +15,17 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..cli import program_name
-from ..data import ImageDataModule
 from ..deployment.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
-from ..errors import UserError
-from ..evaluation import predictions
-from ..evaluation.outputs import SplitOutputs, predict_split, save_outputs
-from ..evaluation.predictions import write_predictions
+from ..evaluation.outputs import SplitOutputs, predict_split
 from ..evaluation.record import read_run
-from ..evaluation.report.reproduction import program
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
-from ..evaluation.summary import write_summary
 from ..evaluation.wandb_mirror import MIRROR_SECONDS, mirror_run
 from ..models.initial_weights import load_initial_weights
 from ..training.callbacks import build_callbacks
 from ..training.checkpoint_bundle import CheckpointBundle
 from ..training.environment import write_environment
 from ..training.feature_cache import CachedFeatures
-from ..training.fine_tuning import count, count_trainable
+from ..training.fine_tuning import count
 from ..training.gradients import WatchGradients
 from ..training.lost_process import REASON, is_lost_process
 from ..training.metrics_table import MetricsTable
@@ -40,11 +33,13 @@ from ..training.run_directory import RunSettings, create_run_directory, forget_r
 from ..training.run_status import StatusFile
 from ..training.stopping import SaveWhenStopped
 from ..training.tracking import finish_wandb, start_wandb, sync_command
+from .conclusion import facts_of, write_record, write_report_or_warn
+from .console import shown
 from .lightning_cli import ClassifierCLI
 from .resume import LAST_CHECKPOINT, restarted_run, resume_options
+from .resumed_checkpoint import require_same_length, require_same_processes
 
 SIGNALLED = 128  # a shell's exit status of a process that a signal ended is this and the signal's number
-LAID_OUT = {"onecycle", "cosine"}  # schedules that depend on the number of steps
 
 log = logging.getLogger(__name__)
 
@@ -168,17 +163,21 @@ class FitCLI(ClassifierCLI):
         seconds = self.bundle.seconds
         results, test = evaluate_test_split(self.trainer, self.model, self.datamodule)
         val, milliseconds = predict_split(self.trainer, self.model, self.datamodule, "val")
-        facts = self.facts_of_run() | {"seconds": round(seconds, 2), "milliseconds_per_image": round(milliseconds, 4)}
+        facts = {
+            "recipe": self.recipe,
+            "seed": self.config["fit"].seed_everything,
+            **facts_of(self.trainer, self.model, self.datamodule),
+            "seconds": round(seconds, 2),
+            "milliseconds_per_image": round(milliseconds, 4),
+        }
         self.conclude(results, facts, {"val": val, "test": test})
         self.status.end("finished")
 
     @rank_zero_only
     def conclude(self, results: SplitResults, facts: dict[str, Any], outputs: dict[str, SplitOutputs]) -> None:
-        """Write what is known of the run into its directory, and show the results."""
+        """Leave the record and the report in the run directory, tell W&B, and show the results."""
         settings = self.config["fit"]
-        write_predictions(self.directory / predictions.FILE_NAME, outputs["test"], self.model.facts.class_names)
-        save_outputs(self.directory, outputs)
-        write_summary(self.directory, results, facts)
+        write_record(self.directory, results, facts, outputs, self.model.facts.class_names)
         if settings.report and not settings.trainer.fast_dev_run:
             write_report_or_warn(self.directory, self.datamodule)
         if wandb := self.wandb:
@@ -187,42 +186,6 @@ class FitCLI(ClassifierCLI):
         if self.wandb and self.wandb.is_alive and (upload := sync_command(self.directory)):
             print(f"W&B was offline. To upload this run: {upload}")
         print(shown(self.directory))
-
-    def facts_of_run(self) -> dict[str, Any]:
-        """What ``summary.json`` says beside the test results."""
-        checkpointing = self.trainer.checkpoint_callback
-        best = getattr(checkpointing, "best_model_score", None)
-        return {
-            "recipe": self.recipe,
-            "model": type(self.model).__name__,
-            "seed": self.config["fit"].seed_everything,
-            "num_epochs": self.trainer.current_epoch,
-            "num_train_images": len(self.datamodule.split("train")),
-            "num_parameters": count(self.model),
-            "num_trainable_parameters": count_trainable(self.model),
-            "monitor": self.model.monitor,
-            "best": None if best is None else best.item(),
-            "split_hash": self.datamodule.split_hash,
-        }
-
-
-def write_report_or_warn(directory: Path, data: ImageDataModule) -> None:
-    """Write the page; a training that is over must not fail by it."""
-    run = read_run(directory)
-    try:
-        from ..evaluation.report.page import FILE_NAME, write_report  # matplotlib, when all else is done
-
-        write_report(run, directory / FILE_NAME, data)
-        log.info("report: %s", shown(directory / FILE_NAME))
-    except Exception as error:
-        again = f"{program(run.environment)} report {shown(directory)}"
-        log.warning("no report (%s: %s). Once that is mended: %s", type(error).__name__, error, again)
-
-
-def shown(directory: Path) -> str:
-    """A path as one would type it: relative where it is below the working directory."""
-    relative = os.path.relpath(directory)
-    return str(directory.absolute()) if relative.startswith(os.pardir) else relative
 
 
 def recipe_name(options: list[str]) -> str:
@@ -233,29 +196,6 @@ def recipe_name(options: list[str]) -> str:
             following = options[position + 1] if position + 1 < len(options) else ""
             return Path(value or following).stem or "custom"
     return "custom"
-
-
-def require_same_length(checkpoint: Checkpoint, max_epochs: int) -> None:
-    """Refuse to resume a schedule that was laid out for another number of epochs."""
-    trained = checkpoint["bundle"]["config"]
-    schedule = checkpoint["hyper_parameters"]["schedule"]["name"]
-    if schedule in LAID_OUT and trained["trainer"]["max_epochs"] != max_epochs:
-        raise UserError(
-            f"trainer.max_epochs is {max_epochs}, and the checkpoint's {schedule} schedule was laid out for "
-            f"{trained['trainer']['max_epochs']} epochs. Resume with --trainer.max_epochs "
-            f"{trained['trainer']['max_epochs']}."
-        )
-
-
-def require_same_processes(checkpoint: Checkpoint, num_processes: int) -> None:
-    """Refuse to resume with other steps than the checkpoint counts: the place in its epoch, its schedule."""
-    trained = checkpoint["bundle"].get("num_processes", num_processes)
-    if trained != num_processes:
-        raise UserError(
-            f"the checkpoint is of a training on {trained} processes, and this one has {num_processes} "
-            "(trainer.devices x trainer.num_nodes). Resume with as many, or start a new training from its weights with "
-            "--init_from."
-        )
 
 
 @rank_zero_only

@@ -48,7 +48,7 @@ def run_directories(paths: Sequence[Path]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for path in paths:
-        directories = [path] if (path / CONFIG).is_file() else runs_below(path)
+        directories = [path] if (path / CONFIG).is_file() else find_runs(path)
         if not directories:
             raise UserError(
                 f"{str(path)!r} is no run directory, and there is none in it. Give run directories that fit has "
@@ -57,11 +57,6 @@ def run_directories(paths: Sequence[Path]) -> list[Path]:
         for directory in directories:
             found.setdefault(directory.resolve(), directory)
     return list(found.values())
-
-
-def runs_below(folder: Path) -> list[Path]:
-    """All runs in a folder; the config that W&B keeps in its own folder within a run is no other run's."""
-    return [run for run in find_runs(folder) if "wandb" not in run.relative_to(folder).parts[1:]]
 
 
 def short_names(directories: Sequence[Path]) -> dict[Path, str]:
