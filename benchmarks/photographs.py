@@ -31,7 +31,7 @@ def link_photographs(source: Path, root: Path, folders: Mapping[str, str] = ALL_
 
 def copy_photographs(source: Path, root: Path, num_images: int) -> None:
     """``root/<class>/*``, the photographs of ``source/<class>`` in turns, as often as needed."""
-    files = sorted(source.glob("*/*.jpg"))
+    files = sorted(source.glob("*/*.jpg"), key=lambda file: file.name)  # which mixes the classes
     for number in range(num_images):
         file = files[number % len(files)]
         write(root / file.parent.name / f"{number}.jpg", file.read_bytes(), number)

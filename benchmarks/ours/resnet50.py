@@ -15,22 +15,24 @@ from command import fit
 from photographs import copy_photographs
 
 NUM_IMAGES, NUM_IMAGES_OF_SMOKE = 8000, 40
-NUM_EPOCHS, BATCH_SIZE, IMAGE_SIZE = 6, 256, 224
+BATCH_SIZE, BATCH_SIZE_OF_SMOKE = 256, 4
+NUM_EPOCHS, IMAGE_SIZE = 6, 224
 
 
 def main(project: Path, data: Path, seed: int, smoke: bool) -> None:
+    batch_size = BATCH_SIZE_OF_SMOKE if smoke else BATCH_SIZE
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder, "photos")
         copy_photographs(data / "hymenoptera" / "train", photos, NUM_IMAGES_OF_SMOKE if smoke else NUM_IMAGES)
         options = ["--model.backbone", "resnet50", "--model.weights", "none", "--model.head_epochs", "0"]
         options += ["--model.unfreeze", "all", "--data.cache", "disk", "--data.cache_dir", str(Path(folder, "cache"))]
-        options += ["--data.image_size", str(IMAGE_SIZE), "--data.batch_size", str(4 if smoke else BATCH_SIZE)]
+        options += ["--data.image_size", str(IMAGE_SIZE), "--data.batch_size", str(batch_size)]
         options += ["--data.val_fraction", "0.05", "--data.test_fraction", "0.05", "--report", "false"]
         if not smoke:
             options += ["--config", "configs/trainer/gpu.yaml", "--compile", "true"]
             options += ["--trainer.max_epochs", str(NUM_EPOCHS)]
         process = fit(project, "folder_transfer", photos, seed, smoke, "epoch_clock.EpochClock", options)
-    shown = process.summary["num_train_images"] // BATCH_SIZE * BATCH_SIZE  # the last, smaller batch is left out
+    shown = process.summary["num_train_images"] // batch_size * batch_size  # the last, smaller batch is left out
     later = process.clock["epoch_seconds"][1:] or process.clock["epoch_seconds"]  # the first one compiles
     print(
         json.dumps(

@@ -18,7 +18,7 @@ from image_classifier.data import StreamingImageDataModule
 from image_classifier.data.loading import TrainingLoader
 from photographs import write_noise
 
-NUM_IMAGES, NUM_IMAGES_OF_SMOKE = 50_000, 500
+NUM_IMAGES, NUM_IMAGES_OF_SMOKE = 50_000, 2_000
 SIDE, PACKED_SIDE = 96, 64
 
 
@@ -67,5 +67,5 @@ if __name__ == "__main__":
     parser.add_argument("--project", help="not needed: the data set is no recipe's")
     parser.add_argument("--data", help="not needed: the images are generated")
     parser.add_argument("--seed", type=int, default=0, help="not needed: there is one order of noise")
-    parser.add_argument("--smoke", action="store_true", help="500 images")
+    parser.add_argument("--smoke", action="store_true", help="2,000 images")
     main(NUM_IMAGES_OF_SMOKE if parser.parse_args().smoke else NUM_IMAGES)

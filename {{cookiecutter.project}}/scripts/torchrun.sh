@@ -19,6 +19,9 @@ PROCESSES=${PROCESSES:-gpu} # on each machine: as many as it has GPUs, or a numb
 MAIN=${MAIN:-localhost}     # the machine where all meet
 PORT=${PORT:-29400}
 
+# Otherwise processes that are started again look for those before them, at their old addresses (torch 2.15).
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+
 echo "job $JOB: $NODES machine(s), $PROCESSES process(es) each" >&2
 exec ${PYTHON:-python} -m torch.distributed.run \
     --nnodes "$NODES" --nproc-per-node "$PROCESSES" --max-restarts "${RESTARTS:-3}" \

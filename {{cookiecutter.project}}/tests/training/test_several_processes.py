@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ..conftest import COLOURS, write_images
 from ..interruption import assert_same, last, status
 
 SCRIPT = Path(__file__).parent / "several_processes.py"
+TORCHRUN_SCRIPT = Path(__file__).parents[2] / "scripts" / "torchrun.sh"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 SECONDS = 120  # a hang ends the test
 
@@ -40,7 +42,7 @@ MODELS = {
     "untrained": [*CNN, *PLAIN, *FROZEN_STATISTICS, "--model.optimizer.lr", "1e-30"],
 }
 RANDOM = [*FIXED, *CNN, "--model.dropout", "0.5", "--data.augmentation", "standard", "--data.batch_size", "4"]
-RANDOM += ["--trainer.callbacks", "Strike", "--trainer.devices", "2"]
+RANDOM += ["--trainer.callbacks", "several_processes.Strike", "--trainer.devices", "2"]
 
 Task = dict[str, Any]
 
@@ -164,12 +166,23 @@ def test_a_process_that_dies_ends_the_run_with_a_sentence(folder: Path) -> None:
     assert_same(folder / "dead", folder / "2" / "random")
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_torchrun_starts_the_job_again_by_itself(folder: Path) -> None:
-    launcher = [*TORCHRUN, "--nproc-per-node=2", "--max-restarts=1", f"--master-port={free_port()}"]
-    run = fit(folder, *launcher, strike="kill", run="restarted")
+    """By the shipped script."""
+    search_path = os.pathsep.join([str(SCRIPT.parent), os.environ.get("PYTHONPATH", "")])
+    job = {"PYTHON": sys.executable, "JOB": "night", "PORT": str(free_port()), "PROCESSES": "2", "RESTARTS": "1"}
+    run = subprocess.run(
+        ["bash", str(TORCHRUN_SCRIPT), *RANDOM, "--run.name", "restarted"],
+        cwd=folder,
+        env=environment(**job, STRIKE="kill", PYTHONPATH=search_path),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
-    assert "restarted has a checkpoint of this job: the run goes on from there" in run.stderr
-    assert_same(folder / "restarted", folder / "2" / "random")
+    assert "job-night has a checkpoint of this job: the run goes on from there" in run.stderr
+    assert_same(folder / "runs" / "restarted" / "job-night", folder / "2" / "random")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from .best_weights import RestoreBestWeights
 from .checkpoints import LAST, BestAndLast, SaveEvery
 from .exact_resume import ExactResume
 from .fine_tuning import StagedFineTuning
+from .shared_buffers import ShareBuffers
 from .step_size import SayStepSize
 
 
@@ -68,4 +69,4 @@ def build_callbacks(
         callbacks.append(EarlyStopping(monitor, early_stopping.min_delta, early_stopping.patience, mode=MODES[monitor]))
     if averaging.ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=averaging.ema_decay))
-    return callbacks
+    return [*callbacks, ShareBuffers()]

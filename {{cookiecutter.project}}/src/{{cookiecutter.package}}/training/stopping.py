@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import distributed
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -18,10 +19,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class SaveWhenStopped(Callback):
     """Ends a training after the step it is in, on all processes together, with ``last.ckpt`` written.
 
-    Whichever process is told, all hear of it at the end of the step, and raise Lightning's own flag together. Raised
-    on one alone (2.6), that one leaves the step, and the others wait for it in the next. Lightning's handler itself
-    would talk to them from within the signal, across what they are just exchanging; and its OnExceptionCheckpoint
-    writes after any error, in the middle of a step, over a checkpoint that is good.
+    Of several processes, whichever is told, all hear of it a step later and raise Lightning's own flag together.
+    Raised on one alone (2.6), that one leaves the step, and the others wait for it in the next. They ask each other
+    while the step goes on, and without the GPU, so that nothing waits for the answer. Lightning's handler itself would
+    talk to them from within the signal, across what they are just exchanging; and its OnExceptionCheckpoint writes
+    after any error, in the middle of a step, over a checkpoint that is good.
 
     A second Ctrl-C stops at once. A second SIGTERM does not: launchers repeat it, and send SIGKILL when they mean that.
 
@@ -37,6 +39,7 @@ class SaveWhenStopped(Callback):
         self.previous: dict[signal.Signals, Any] = {}
         self.signal = signal.SIGTERM
         self.is_stopping = False
+        self.question: Question | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         def on_signal(signum: int, _: FrameType | None) -> None:
@@ -51,6 +54,10 @@ class SaveWhenStopped(Callback):
             if trainer.world_size == 1:
                 trainer._signal_connector.received_sigterm = True
 
+        if trainer.world_size > 1:
+            self.question = Question()
+            # Lightning's own question (2.6), to rank zero alone, waits at each step for all processes and the GPU.
+            trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
         try:
             self.previous = {number: signal.signal(number, on_signal) for number in SIGNALS}
         except ValueError:  # not in the main thread, where signals do not arrive
@@ -59,18 +66,10 @@ class SaveWhenStopped(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.agree(trainer)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.agree(trainer)
-
-    def agree(self, trainer: Trainer) -> None:
-        if trainer.world_size == 1:
-            return
-        is_told = torch.tensor([int(self.is_stopping)], device=trainer.strategy.root_device)
-        torch.distributed.all_reduce(is_told, torch.distributed.ReduceOp.MAX)
-        if is_told.item():
-            trainer._signal_connector.received_sigterm = True
+        if self.question is not None:
+            if self.question.answer():
+                trainer._signal_connector.received_sigterm = True
+            self.question.ask(self.is_stopping)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if isinstance(exception, SIGTERMException):
@@ -78,8 +77,31 @@ class SaveWhenStopped(Callback):
         self.restore()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.question is not None:
+            self.question.answer()
         self.restore()
 
     def restore(self) -> None:
         while self.previous:
             signal.signal(*self.previous.popitem())
+
+
+class Question:
+    """Asks all processes whether any of them says yes; all have to ask, and to wait for the answer, equally often."""
+
+    def __init__(self) -> None:
+        self.group: Any = distributed.new_group(backend="gloo")  # beside what the strategy exchanges, on the CPU
+        self.is_yes = torch.zeros(1, dtype=torch.int32)
+        self.work: distributed.Work | None = None
+
+    def ask(self, is_yes: bool) -> None:
+        self.is_yes.fill_(int(is_yes))
+        self.work = distributed.all_reduce(self.is_yes, distributed.ReduceOp.MAX, group=self.group, async_op=True)
+
+    def answer(self) -> bool:
+        """To the last question; no, where there was none."""
+        if self.work is None:
+            return False
+        self.work.wait()
+        self.work = None
+        return bool(self.is_yes.item())
