@@ -32,7 +32,7 @@ project: setup  ## Generate a project with the default answers in build/project
 
 test: project  ## Test the template, then a project generated from it
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
-	cd $(PROJECT) && "$(CURDIR)/$(BIN)/python" -m pytest
+	cd $(PROJECT) && "$(CURDIR)/$(BIN)/python" -m pytest --numprocesses auto --dist loadfile
 
 bench: project  ## Measure speed against peers and limits; needs CLASSIFIER_DATA
 	$(BIN)/python benchmarks/run.py
