@@ -48,7 +48,9 @@ def test_every_verb_explains_its_options(verb: str, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
     assert stop.value.code == 0
-    assert f"usage: {Path(sys.argv[0]).stem}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: ")
+    assert verb in shown.splitlines()[0]
 
 
 def test_misspelt_verb(capsys: pytest.CaptureFixture[str]) -> None:

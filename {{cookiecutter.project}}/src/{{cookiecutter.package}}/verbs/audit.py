@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ..data.audit.inspection import inspect_folder
 from ..data.audit.page import write_csv, write_page
 from ..data.audit.quarantine import files_to_move, quarantine, restore
 from ..data.folder_index import index_folder
+from .verb_parser import VerbParser
 
 EXIT_STATUS = {"error": 2, "warning": 1}
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -24,7 +24,7 @@ EPILOGUE = "Exit status: 0 nothing but notes, 1 warnings, 2 errors."
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"{Path(sys.argv[0]).stem} audit", description=__doc__, epilog=EPILOGUE)
+    parser = VerbParser("audit", __doc__, EPILOGUE)
     parser.add_argument("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
     parser.add_argument("--output", type=Path, default=Path("audit"), help="folder of audit.html and audit.csv (audit)")
     aside = parser.add_mutually_exclusive_group()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,12 +19,13 @@ from ..evaluation.comparison.page import write_page
 from ..evaluation.comparison.runs import read_candidates
 from ..evaluation.comparison.splits import require_same_test_images
 from ..evaluation.comparison.table import HEADINGS, cells, interval, percent
+from .verb_parser import VerbParser
 
 log = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"{Path(sys.argv[0]).stem} compare", description=__doc__)
+    parser = VerbParser("compare", __doc__)
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN", help="run directory, or a folder with run directories in it"
     )

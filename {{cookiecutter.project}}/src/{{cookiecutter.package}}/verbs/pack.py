@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ..data.packed.stores import FolderStore, Store, open_store
 from ..data.packed.writing import Packed
 from ..data.packed.writing import pack as write_packed
 from ..errors import UserError
+from .verb_parser import VerbParser
 
 EPILOGUE = """\
 OUT is a folder, or s3://bucket/folder with credentials from the environment. Called again after an interruption, pack
@@ -29,12 +29,7 @@ MAX_CHUNK_MEGABYTES = 1024  # litdata's offsets end at 4 GB, and a chunk is down
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"{Path(sys.argv[0]).stem} pack",
-        description=__doc__,
-        epilog=EPILOGUE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = VerbParser("pack", __doc__, EPILOGUE)
     add = parser.add_argument
     add("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
     add("out", help="where to: a new folder, or s3://bucket/folder")

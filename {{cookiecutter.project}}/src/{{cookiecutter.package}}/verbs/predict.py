@@ -18,6 +18,7 @@ from ..deployment.prediction_table import require_writable, write_csv, write_tab
 from ..deployment.predictor import BATCH_SIZE, Prediction, Predictor
 from ..errors import UserError
 from ..evaluation.predictions import FILE_NAME, TOP_K
+from .verb_parser import VerbParser
 
 STANDARD_OUTPUT = "-"
 MAX_LISTED = 20
@@ -29,13 +30,7 @@ Exit status: 0 every image has a prediction, 1 some cannot be read, 2 wrong argu
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"{Path(sys.argv[0]).stem} predict",
-        usage="%(prog)s --ckpt RUN_OR_FILE [options] PATH ...",
-        description=__doc__,
-        epilog=EPILOGUE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = VerbParser("predict", __doc__, EPILOGUE, usage="%(prog)s --ckpt RUN_OR_FILE [options] PATH ...")
     parser.add_argument("inputs", nargs="+", metavar="PATH", help="image, folder, 'pattern', list.csv or -")
     parser.add_argument(
         "--ckpt", "--ckpt_path", type=Path, required=True, metavar="RUN_OR_FILE", help="run directory or .ckpt file"

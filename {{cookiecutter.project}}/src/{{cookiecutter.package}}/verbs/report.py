@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from json import JSONDecodeError
 from pathlib import Path
@@ -13,12 +12,13 @@ from yaml import YAMLError
 
 from ..errors import UserError
 from ..evaluation.record import CONFIG, RunRecord, read_run
+from .verb_parser import VerbParser
 
 SECTIONS = {"data", "model", "monitor", "run", "trainer"}
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"{Path(sys.argv[0]).stem} report", description=__doc__)
+    parser = VerbParser("report", __doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory that fit has written, finished or not")
     parser.add_argument("--output", type=Path, metavar="FILE", help="page to write (default: RUN/report.html)")
     return parser

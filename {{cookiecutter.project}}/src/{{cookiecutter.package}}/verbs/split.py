@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from ..data.folder_index import FolderIndex, index_folder
 from ..data.manifest import FILE_NAME, ManifestRow, read_manifest, write_manifest
 from ..data.splits import SPLITS, Split, carve, carve_groups
 from ..errors import UserError
+from .verb_parser import VerbParser
 
 EPILOGUE = """\
 Split folders (train, val, test) stay as they are; what is missing is carved from train. `fit` reads ROOT/splits.csv by
@@ -27,12 +27,7 @@ itself, and any other manifest with --data.splits FILE. Commit the file: a numbe
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"{Path(sys.argv[0]).stem} split",
-        description=__doc__,
-        epilog=EPILOGUE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = VerbParser("split", __doc__, EPILOGUE)
     parser.add_argument("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
     parser.add_argument("--val_fraction", type=fraction, default=0.15, help="of the training images (default: 0.15)")
     parser.add_argument("--test_fraction", type=fraction, default=0.15, help="of all images (default: 0.15)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from .search.resolved import Config, look_up, resolve
 from .search.search import Budget, Search
 from .search.study import FILE_NAME, only_user_of, open_study
 from .search.sweep_file import Sweep, read_sweep
+from .verb_parser import VerbParser
 
 NUM_TRIALS = 20
 INTERRUPTED = 130  # as a shell reports Ctrl-C
@@ -26,11 +26,10 @@ and compared on the validation split. Started again with the same study, a searc
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"{Path(sys.argv[0]).stem} tune",
-        description=__doc__,
-        epilog=EPILOGUE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = VerbParser(
+        "tune",
+        __doc__,
+        EPILOGUE,
         allow_abbrev=False,  # what is no option here is one of fit
     )
     parser.add_argument("--sweep", type=Path, required=True, metavar="FILE", help="search space: configs/sweep/*.yaml")
