@@ -30,12 +30,14 @@ def needs_no_data(words: list[str]) -> bool:
 
 
 def fit(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the project's own command, on the source in `project`."""
+    """Run the project's own command, on the source in `project`, from a file as an installer writes it."""
     metadata = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, function = metadata["scripts"][project.name].split(":")
-    call = f"import sys; from {module} import {function}; sys.exit({function}())"
+    command = project.parent / "bin" / project.name
+    command.parent.mkdir(exist_ok=True)
+    command.write_text(f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n")
     return subprocess.run(
-        [sys.executable, "-c", call, "fit", *words],
+        [sys.executable, str(command), "fit", *words],
         cwd=project,
         env={**os.environ, "PYTHONPATH": str(project / "src")},
         capture_output=True,
