@@ -68,6 +68,7 @@ def test_evaluation_has_the_sections_of_fit() -> None:
 @pytest.mark.parametrize("overlay", ["gpu", "ddp", "fsdp"])
 def test_overlay_trains_on_the_gpus_of_this_machine(overlay: str, workspace: Path) -> None:
     configs = [CONFIGS / "digits_cnn.yaml", CONFIGS / "trainer" / f"{overlay}.yaml", CONFIGS / "trainer" / "debug.yaml"]
-    words = [sys.executable, "-m", "{{cookiecutter.package}}", "fit", *(f"--config={config}" for config in configs)]
+    words = [sys.executable, "-m", "{{cookiecutter.package}}", "fit"]
+    words += [f"--config={config}" for config in configs]
     result = subprocess.run(words, cwd=workspace, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr

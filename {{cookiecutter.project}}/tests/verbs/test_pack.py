@@ -96,7 +96,8 @@ def test_a_second_call_writes_what_is_missing_or_damaged(
 
 
 def test_killed_and_called_again(photos: Path, workspace: Path) -> None:
-    command = [sys.executable, "-m", "{{cookiecutter.package}}", "pack", str(photos), "out", "--workers", "1", *SMALL]
+    command = [sys.executable, "-m", "{{cookiecutter.package}}", "pack"]
+    command += [str(photos), "out", "--workers", "1", *SMALL]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while not (workspace / "out/train/parts/1.json").exists():
         time.sleep(0.005)
