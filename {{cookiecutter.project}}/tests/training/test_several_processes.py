@@ -194,10 +194,18 @@ def two_nodes(folder: Path) -> Callable[[str], list[tuple[int, str]]]:
         command = [*TORCHRUN, "--nnodes=2", "--nproc-per-node=1", *meeting, str(SCRIPT), "fit", *RANDOM]
         command += ["--trainer.devices", "1", "--trainer.num_nodes", "2", "--run.name", "nodes"]
         env = environment(STRIKE=strike)
-        pipes: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        agents = [subprocess.Popen(command, cwd=folder, env=env, **pipes) for _ in range(2)]
-        said = [agent.communicate(timeout=SECONDS)[1] for agent in agents]
-        return [(agent.returncode, text) for agent, text in zip(agents, said, strict=True)]
+        files = [folder / f"{strike or 'again'}-{number}.txt" for number in range(2)]
+        agents = []
+        for file in files:
+            with file.open("w") as said:
+                agents.append(subprocess.Popen(command, cwd=folder, env=env, stdout=said, stderr=said))
+        try:
+            return [(agent.wait(SECONDS), file.read_text()) for agent, file in zip(agents, files, strict=True)]
+        except subprocess.TimeoutExpired:
+            pytest.fail("\n".join(file.read_text() for file in files))
+        finally:
+            for agent in agents:
+                agent.kill()
 
     return start
 

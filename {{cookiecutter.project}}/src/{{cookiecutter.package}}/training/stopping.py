@@ -79,6 +79,7 @@ class SaveWhenStopped(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.question is not None:
             self.question.answer()
+            self.question.close()
         self.restore()
 
     def restore(self) -> None:
@@ -105,3 +106,6 @@ class Question:
         self.work.wait()
         self.work = None
         return bool(self.is_yes.item())
+
+    def close(self) -> None:
+        distributed.destroy_process_group(self.group)

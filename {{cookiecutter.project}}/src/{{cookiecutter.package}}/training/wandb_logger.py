@@ -138,14 +138,14 @@ def better(best: Row, row: Row, monitor: Monitor) -> Row:
     return row if sign * row.get(monitor, float("nan")) > sign * best[monitor] else best
 
 
-def failure(task: Callable[[], Any], seconds: float) -> Exception | None:
+def failure(task: Callable[[], Any], seconds: float) -> BaseException | None:
     """What a task raises, or a TimeoutError where it is not done in time; it then waits on, in its thread."""
-    raised: list[Exception] = []
+    raised: list[BaseException] = []
 
     def run() -> None:
         try:
             task()
-        except Exception as error:  # W&B raises many kinds, and a training must end by none of them
+        except (Exception, SystemExit) as error:  # W&B raises many kinds, and a training must end by none of them
             raised.append(error)
 
     thread = threading.Thread(target=run, daemon=True)

@@ -181,7 +181,13 @@ def open_provider(url: str, endpoint_url: str | None) -> Any:
     from litdata.streaming import fs_provider
 
     if url.startswith("gs://"):
-        return fs_provider.GCPFsProvider()
+        try:
+            return fs_provider.GCPFsProvider()
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                "google-cloud-storage is not installed, which reaches gs:// buckets. Install the extra 'google': "
+                "uv sync --extra streaming --extra google, or pip install -e '.[streaming,google]'."
+            ) from error
     from botocore.config import Config
 
     once = Config(  # type: ignore[no-untyped-call]
