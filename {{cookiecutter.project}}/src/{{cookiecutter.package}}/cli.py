@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
 from .errors import UserError, did_you_mean
+from .program import program_name
 
 VERBS = {
     "fit": "train, then test the best checkpoint and write the run's summary",
@@ -95,11 +95,6 @@ def help_text() -> str:
     program = program_name()
     verbs = "\n".join(f"  {verb:10} {purpose}" for verb, purpose in VERBS.items())
     return f"usage: {program} VERB [OPTIONS]\n\n{verbs}\n\n{EPILOGUE.format(program=program)}"
-
-
-def program_name() -> str:
-    name = Path(sys.argv[0]).stem
-    return f"python -m {__package__}" if name == "__main__" else name
 
 
 def fail(message: str) -> NoReturn:

@@ -14,13 +14,13 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ..cli import program_name
 from ..deployment.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from ..evaluation.outputs import SplitOutputs, predict_split
 from ..evaluation.record import read_run
 from ..evaluation.results import SplitResults, evaluate_test_split, print_results
 from ..evaluation.wandb_mirror import MIRROR_SECONDS, mirror_run
 from ..models.initial_weights import load_initial_weights
+from ..program import program_name
 from ..training.callbacks import build_callbacks
 from ..training.checkpoint_bundle import CheckpointBundle
 from ..training.environment import write_environment

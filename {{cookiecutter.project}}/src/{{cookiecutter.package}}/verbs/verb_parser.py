@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..cli import program_name
+from ..program import program_name
 
 
 class VerbParser(argparse.ArgumentParser):
