@@ -22,14 +22,14 @@ class SayStepSize(Callback):
 def step_size(trainer: Trainer, model: ImageClassifier) -> str:
     """Of all processes: the images of a step, its learning rate, the steps of the training."""
     images, given = model.global_batch_size, model.optimizer_settings
-    accumulated = trainer.accumulate_grad_batches
-    each = images // trainer.world_size // accumulated
+    num_processes, accumulated = trainer.world_size, trainer.accumulate_grad_batches
+    factors = [str(images // num_processes // accumulated)]
+    factors += [f"{num_processes} processes"] if num_processes > 1 else []
+    factors += [f"{accumulated} accumulated"] if accumulated > 1 else []
+    product = f" ({' x '.join(factors)})" if len(factors) > 1 else ""
     settings = given.for_batch(images)
     scaled = "" if settings is given else f" ({given.lr:g} for {given.lr_for_batch_size})"
     num_steps = trainer.estimated_stepping_batches
     is_finite = num_steps < float("inf")
     length = f"{num_steps:,} steps in {trainer.max_epochs} epochs" if is_finite else "until it is stopped"
-    return (
-        f"{images:,} images a step ({each} x {trainer.world_size} processes x {accumulated} accumulated), "
-        f"learning rate {settings.lr:g}{scaled}, {length}"
-    )
+    return f"{images:,} images a step{product}, learning rate {settings.lr:g}{scaled}, {length}"
