@@ -64,7 +64,7 @@ def row(wish: Wish, way: Way) -> list[str]:
         f"{stored / 1e12:,.2f} TB",
         f"{stored / CHUNK_BYTES:,.0f}",
         f"{wish.num_images * (LABEL_BYTES + NAME_BYTES) / 1e9:,.2f} GB",
-        f"{packing:,.1f} h",
+        f"{packing:,.1f} h" if packing >= 1 else f"{60 * packing:.0f} min",
         f"{hosts}",
         f"{hours:,.1f} h",
         f"{gigabits:.1f} Gbit/s",
@@ -91,10 +91,10 @@ def main() -> None:
     add("--epochs", type=int, default=30)
     add("--images_per_second", type=float, default=2500, help="that the model of one host takes")
     add("--hours", type=float, default=72, help="in which a training should be done")
-    add("--files_rate", type=float, default=160, help="images a second and core, decoded from files as they are")
-    add("--jpeg_rate", type=float, default=320, help="as --files_rate, of shrunk files")
-    add("--decoded_rate", type=float, default=1075, help="as --files_rate, of decoded images, augmented")
-    add("--pack_rate", type=float, default=92, help="images a second and core that pack writes")
+    add("--files_rate", type=float, default=264, help="images a second and core, decoded from files as they are")
+    add("--jpeg_rate", type=float, default=515, help="as --files_rate, of shrunk files")
+    add("--decoded_rate", type=float, default=1428, help="as --files_rate, of decoded images, augmented")
+    add("--pack_rate", type=float, default=181, help="images a second and core that pack writes")
     add("--pack_cores", type=int, default=32)
     given = parser.parse_args()
     ways = [
