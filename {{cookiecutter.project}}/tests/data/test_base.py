@@ -6,11 +6,12 @@ import pytest
 import torch
 from lightning import seed_everything
 from lightning.pytorch.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator
+from torch.utils.data import DistributedSampler
 
 from {{cookiecutter.package}}.data import DigitsDataModule, ImageFolderDataModule, MNISTDataModule
 from {{cookiecutter.package}}.data.base import ImageDataModule
-from {{cookiecutter.package}}.data.labelled_images import Batch, BatchDataset, LabelledImages
-from {{cookiecutter.package}}.data.loading import EvaluationBatches, TrainingLoader
+from {{cookiecutter.package}}.data.labelled_images import Batch, BatchDataset, LabelledImages, SeededIndices
+from {{cookiecutter.package}}.data.loading import EvaluationBatches, TrainingBatches, TrainingLoader
 from {{cookiecutter.package}}.errors import UserError
 
 from ..conftest import whole
@@ -103,6 +104,16 @@ def test_processes_evaluate_each_image_once_in_equally_many_batches(num_images: 
     assert sorted(index for share in shares for batch in share for index in batch) == list(range(num_images))
     assert len({len(share) for share in shares}) == 1
     assert all(1 <= len(batch) <= 4 for share in shares for batch in share)
+
+
+def test_processes_train_on_different_images_and_draw_different_augmentation() -> None:
+    """Were the seeds alike, two processes would turn and shift their images in the same way."""
+    dataset: Any = range(8)
+    samplers = [DistributedSampler(dataset, num_replicas=2, rank=rank, seed=3) for rank in range(2)]
+    batches = [[*TrainingBatches(sampler, batch_size=2, drop_last=True)] for sampler in samplers]
+    assert sorted(index for share in batches for batch in share for index in batch) == list(range(8))
+    seeds = [batch.seed for share in batches for batch in share if isinstance(batch, SeededIndices)]
+    assert len(set(seeds)) == 4
 
 
 def test_more_processes_than_images() -> None:
