@@ -109,7 +109,7 @@ def test_processes_evaluate_each_image_once_in_equally_many_batches(num_images: 
 def test_processes_train_on_different_images_and_draw_different_augmentation() -> None:
     """Were the seeds alike, two processes would turn and shift their images in the same way."""
     dataset: Any = range(8)
-    samplers = [DistributedSampler(dataset, num_replicas=2, rank=rank, seed=3) for rank in range(2)]
+    samplers = [DistributedSampler[Any](dataset, num_replicas=2, rank=rank, seed=3) for rank in range(2)]
     batches = [[*TrainingBatches(sampler, batch_size=2, drop_last=True)] for sampler in samplers]
     assert sorted(index for share in batches for batch in share for index in batch) == list(range(8))
     seeds = [batch.seed for share in batches for batch in share if isinstance(batch, SeededIndices)]
