@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from PIL import Image
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import ImageFacts
+from {{cookiecutter.package}}.data.content import digest_of
 from {{cookiecutter.package}}.data.labelled_images import LabelledImages
+from {{cookiecutter.package}}.data.splits import draw
 from {{cookiecutter.package}}.models import CNNClassifier
 from {{cookiecutter.package}}.models.settings import to_plain
 from {{cookiecutter.package}}.verbs import lightning_cli
@@ -28,14 +31,39 @@ COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 20)}
 Fit = Callable[..., Path]
 
 
-def write_images(folder: Path, count: int, colour: tuple[int, int, int], seed: int = 0) -> None:
-    """Write noisy images of one colour, of several sizes: JPEG, and every third a PNG."""
+def write_images(
+    folder: Path, count: int, colour: tuple[int, int, int], seed: int = 0, splits: Sequence[str | None] = ()
+) -> None:
+    """Write noisy images of one colour, of several sizes: JPEG, and every third a PNG.
+
+    Args:
+        folder: is made where it is missing.
+        count: of images.
+        colour: red, green and blue, 0 to 255.
+        seed: of sizes and noise.
+        splits: the split that each image is carved into by default; None, or none at all: as it comes.
+    """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        height, width = rng.integers(20, 40, size=2)
-        pixels = np.clip(rng.normal(colour, 25, size=(height, width, 3)), 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"image {number}.{'png' if number % 3 == 0 else 'jpg'}")
+        wanted = splits[number] if number < len(splits) else None
+        ending, kind = ("png", "PNG") if number % 3 == 0 else ("jpg", "JPEG")
+        content = b""
+        while not content or wanted not in {None, carved_split(content)}:
+            height, width = rng.integers(20, 40, size=2)
+            pixels = np.clip(rng.normal(colour, 25, size=(height, width, 3)), 0, 255).astype(np.uint8)
+            stream = BytesIO()
+            Image.fromarray(pixels).save(stream, kind)
+            content = stream.getvalue()
+        (folder / f"image {number}.{ending}").write_bytes(content)
+
+
+def carved_split(content: bytes, fraction: float = 0.15, seed: int = 0) -> str:
+    """The split into which a file of that content is carved."""
+    for split in ("test", "val"):
+        if draw(f"{seed} {split} {digest_of(content)}") < fraction:
+            return split
+    return "train"
 
 
 def write_idx(file: Path, array: np.ndarray) -> None:
@@ -62,9 +90,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def photos(workspace: Path) -> Path:
-    """``photos/<class>/*`` with 20 images a class."""
+    """``photos/<class>/*`` with 20 images a class, of which 43 are carved into train, 8 into val and 9 into test."""
     for seed, (name, colour) in enumerate(COLOURS.items()):
-        write_images(workspace / "photos" / name, 20, colour, seed)
+        num_val = 2 if name == "red" else 3
+        splits = ["test"] * 3 + ["val"] * num_val + ["train"] * (17 - num_val)
+        write_images(workspace / "photos" / name, 20, colour, seed, splits)
     return workspace / "photos"
 
 

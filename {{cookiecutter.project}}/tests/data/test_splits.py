@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from {{cookiecutter.package}}.data.labelled_images import LabelledImages
-from {{cookiecutter.package}}.data.splits import apportion, carve, split_hash
+from {{cookiecutter.package}}.data.content import content_hash, digest_of
+from {{cookiecutter.package}}.data.splits import apportion, carve, carve_by_content
 from {{cookiecutter.package}}.errors import UserError
 
 LABELS = [0] * 60 + [1] * 30 + [2] * 10
@@ -50,11 +50,60 @@ def test_too_small_a_part_is_refused() -> None:
         carve([0, 1] * 5, 0.1, seed=0, name="test", class_names=NAMES)
 
 
-def test_hash_changes_with_an_image_its_label_and_its_split() -> None:
-    def images(names: list[str], labels: list[int]) -> LabelledImages:
-        return LabelledImages(torch.zeros(len(names), 1, 2, 2, dtype=torch.uint8), torch.tensor(labels), names)
+DIGESTS = [digest_of(str(number).encode()) for number in range(1000)]
 
-    base = split_hash({"train": images(["x", "y"], [0, 1]), "val": images(["z"], [0])})
-    assert split_hash({"val": images(["z"], [0]), "train": images(["y", "x"], [1, 0])}) == base
-    assert split_hash({"train": images(["x", "y"], [1, 1]), "val": images(["z"], [0])}) != base
-    assert split_hash({"train": images(["x", "z"], [0, 1]), "val": images(["y"], [0])}) != base
+
+def carved(num: int, labels: list[int], seed: int = 0, name: str = "test", fraction: float = 0.2) -> set[int]:
+    kept, found = carve_by_content(DIGESTS[:num], labels, fraction, seed, name=name, class_names=NAMES)
+    assert sorted(kept + found) == list(range(num))
+    return set(found)
+
+
+def test_new_images_move_no_old_one() -> None:
+    labels = [number % 3 for number in range(1000)]
+    many = carved(1000, labels)
+    assert carved(400, labels[:400]) == {position for position in many if position < 400}
+    assert [sum(labels[position] == label for position in many) for label in range(3)] == [67, 78, 72]
+
+
+def test_content_and_not_the_order_decides() -> None:
+    labels = [number % 3 for number in range(300)]
+    order = np.random.default_rng(0).permutation(300)
+    _, found = carve_by_content(
+        [DIGESTS[i] for i in order], [labels[i] for i in order], 0.2, 0, name="test", class_names=NAMES
+    )
+    assert {int(order[position]) for position in found} == carved(300, labels)
+
+
+def test_seed_and_name_draw_other_images() -> None:
+    labels = [0, 1] * 200
+    assert len({frozenset(carved(400, labels, seed, name)) for seed in (0, 1) for name in ("val", "test")}) == 4
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.999])
+def test_each_class_is_in_both_parts(fraction: float) -> None:
+    labels = [0, 0, 1, 1, 2, 2]
+    for seed in range(20):
+        found = carved(6, labels, seed, fraction=fraction)
+        assert {labels[position] for position in found} == {0, 1, 2} == {labels[p] for p in set(range(6)) - found}
+
+
+def test_copies_go_the_same_way() -> None:
+    digests = [digest for digest in DIGESTS[:50] for _ in range(2)]
+    _, found = carve_by_content(digests, [0, 0, 1, 1] * 25, 0.3, 0, name="val", class_names=NAMES)
+    assert {position ^ 1 for position in found} == set(found)
+
+
+def test_a_class_of_copies_cannot_be_split() -> None:
+    with pytest.raises(UserError, match=r"all images of class 'b' are copies of one.*val/ folder"):
+        carve_by_content([*DIGESTS[:4], "ab" * 16, "ab" * 16], [0] * 4 + [1, 1], 0.5, 0, name="val", class_names=NAMES)
+
+
+def test_hash_changes_with_an_image_its_label_and_its_split() -> None:
+    def images(digests: list[int], labels: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.tensor(digests), torch.tensor(labels)
+
+    base = content_hash({"train": images([5, 6], [0, 1]), "val": images([7], [0])})
+    assert content_hash({"val": images([7], [0]), "train": images([6, 5], [1, 0])}) == base
+    assert content_hash({"train": images([5, 6], [1, 1]), "val": images([7], [0])}) != base
+    assert content_hash({"train": images([5, 7], [0, 1]), "val": images([6], [0])}) != base

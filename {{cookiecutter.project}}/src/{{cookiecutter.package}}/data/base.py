@@ -9,14 +9,16 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
+from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from ..errors import UserError
 from .augmentation import AugmentationName, build_augmentation
+from .content import content_hash, pixel_digests
 from .facts import ImageFacts
 from .labelled_images import Batch, BatchDataset, LabelledImages, keep_batch
 from .loading import EvaluationBatches, TrainingBatches, TrainingLoader, training_seed
-from .splits import Split, split_hash
+from .splits import SPLITS, Split
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class ImageDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.split_seed = split_seed
         self._loaded: dict[Split, LabelledImages] = {}
+        self._digests: dict[Split, Tensor | None] = {}
 
     @property
     @abstractmethod
@@ -72,10 +75,25 @@ class ImageDataModule(LightningDataModule):
             log.info("%s: %s images", split, f"{len(self._loaded[split]):,}")
         return self._loaded[split]
 
+    def digests(self, split: Split) -> Tensor | None:
+        """Digests of what the images of a split hold: int64 (N,), in the split's order; None where nobody knows."""
+        if split not in self._digests:
+            self._digests[split] = self.load_digests(split)
+        return self._digests[split]
+
+    def load_digests(self, split: Split) -> Tensor | None:
+        """The digests of one split: of the pixels, unless a data set has something cheaper, such as files."""
+        return pixel_digests(self.split(split).images)
+
     @cached_property
     def split_hash(self) -> str:
-        """Identity of all three splits; decodes those not yet decoded."""
-        return split_hash({split: self.split(split) for split in ("train", "val", "test")})
+        """Identity of all three splits, by content; decodes those not yet decoded."""
+        columns: dict[str, tuple[Tensor, Tensor]] = {}
+        for split in SPLITS:
+            digests = self.digests(split)
+            assert digests is not None, "a data set without digests has a split_hash of its own"
+            columns[split] = digests, self.split(split).labels
+        return content_hash(columns)
 
     def setup(self, stage: str) -> None:
         """Decode what the stage reads, so that a bad image ends a run before its first epoch."""

@@ -1,14 +1,16 @@
-"""The index of an image cache: which file is in which row."""
+"""Tables of a cache: a CSV file of known columns, with a digest of itself at its end."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from .content import digest_of
 
 
 @dataclass(frozen=True)
@@ -32,52 +34,66 @@ class Entry:
     crc32: int
 
 
-COLUMNS = [field.name for field in fields(Entry)]
+@dataclass(frozen=True)
+class KnownFile:
+    """A file whose content has been read.
+
+    Attributes:
+        path: absolute.
+        size: in bytes, when it was read.
+        mtime_ns: its time of change, when it was read.
+        digest: of its content.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: str
 
 
-class CacheIndex:
-    """A CSV file with a row for each entry, and a digest of them all at its end."""
+Row = TypeVar("Row", Entry, KnownFile)
 
-    def __init__(self, file: Path) -> None:
+
+class CacheIndex(Generic[Row]):
+    """A CSV file with a row for each path, and a digest of all rows at its end.
+
+    Args:
+        file: the CSV file.
+        row_type: a dataclass; its fields, text or whole numbers, are the columns.
+    """
+
+    def __init__(self, file: Path, row_type: type[Row]) -> None:
         self.file = file
+        self.row_type: type[Row] = row_type
 
-    def read(self) -> dict[str, Entry]:
-        """Entries by path; none where there is no file.
+    def read(self) -> dict[str, Row]:
+        """Rows by path; none where there is no file.
 
         Raises:
             ValueError: the file is not as it was written.
         """
         if not self.file.exists():
             return {}
-        text, _, digest = self.file.read_text(encoding="utf-8").rpartition("#")
-        if digest_of(text.encode()) != digest:
+        text, _, digest = self.file.read_text(encoding="utf-8", errors="surrogateescape").rpartition("#")
+        if digest_of(text.encode(errors="surrogateescape")) != digest:
             raise ValueError("its index has changed")
-        rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
-        return {
-            path: Entry(path, int(size), int(mtime_ns), content, int(row), int(crc32))
-            for path, size, mtime_ns, content, row, crc32 in rows
-        }
+        convert = [int if field.type == "int" else str for field in fields(self.row_type)]
+        lines = list(csv.reader(io.StringIO(text, newline="")))[1:]
+        rows: Iterator[list[Any]] = (
+            [as_type(cell) for as_type, cell in zip(convert, line, strict=True)] for line in lines
+        )
+        return {str(cells[0]): self.row_type(*cells) for cells in rows}
 
-    def write(self, entries: Iterable[Entry]) -> None:
+    def write(self, rows: Iterable[Row]) -> None:
         """Replace the file in one step: a reader finds the old index or the new one."""
         temporary = self.file.with_suffix(".tmp")
-        with temporary.open("w+", newline="", encoding="utf-8") as stream:
+        with temporary.open("w+", newline="", encoding="utf-8", errors="surrogateescape") as stream:
             writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(astuple(entry) for entry in entries)
+            writer.writerow(field.name for field in fields(self.row_type))
+            writer.writerows(astuple(row) for row in rows)
             stream.seek(0)
-            digest = digest_of(stream.read().encode())
+            digest = digest_of(stream.read().encode(errors="surrogateescape"))
             stream.write(f"#{digest}")
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(self.file)
-
-
-def digest_of(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def stat_of(file: Path) -> tuple[int, int]:
-    """Size in bytes and time of change in nanoseconds."""
-    stat = file.stat()
-    return stat.st_size, stat.st_mtime_ns

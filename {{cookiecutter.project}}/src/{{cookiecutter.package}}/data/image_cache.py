@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from ..errors import UserError
-from .cache_index import CacheIndex, Entry, digest_of, stat_of
+from .cache_index import CacheIndex, Entry
+from .content import digest_of, stat_of
 from .decoding import Decoding
 from .image_stores import MappedImages
 
@@ -43,10 +44,17 @@ class ImageCache:
         self.folder = folder / f"{decoding.image_size}px-{decoding.num_channels}ch-{decoding.fit}"
         self.decoding = decoding
         self.images = self.folder / "images.bin"
-        self.index = CacheIndex(self.folder / "index.csv")
+        self.index = CacheIndex(self.folder / "index.csv", Entry)
 
-    def open(self, files: Sequence[Path], description: str) -> tuple[MappedImages, dict[Path, str]]:
+    def open(
+        self, files: Sequence[Path], digests: Mapping[Path, str], description: str
+    ) -> tuple[MappedImages, dict[Path, str]]:
         """Decode the files that are new or changed, showing progress.
+
+        Args:
+            files: image files.
+            digests: of each file's content.
+            description: of the progress.
 
         Returns:
             the images of the files that can be read, in their order, and for each other file the reason.
@@ -57,7 +65,7 @@ class ImageCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
             entries = self._verified_entries()
-            unknown = [file for file in files if not is_current(entries.get(str(file.absolute())), file)]
+            unknown = [file for file in files if not is_current(entries.get(str(file.absolute())), digests[file])]
             failures = self._add(unknown, entries, description) if unknown else {}
         rows = [entries[str(file.absolute())].row for file in files if file not in failures]
         return MappedImages(self.images, self.decoding, np.array(rows, dtype=np.int64)), failures
@@ -142,6 +150,6 @@ class ImageCache:
             )
 
 
-def is_current(entry: Entry | None, file: Path) -> bool:
-    """Whether the file is as it was when it was decoded, as far as its size and time of change tell."""
-    return entry is not None and (entry.size, entry.mtime_ns) == stat_of(file)
+def is_current(entry: Entry | None, digest: str) -> bool:
+    """Whether the file holds what was decoded."""
+    return entry is not None and entry.digest == digest

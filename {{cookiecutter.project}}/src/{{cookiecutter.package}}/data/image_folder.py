@@ -14,15 +14,18 @@ from torch.utils.data import DistributedSampler
 from ..errors import UserError
 from .augmentation import AugmentationName
 from .base import ImageDataModule, require_fraction, require_positive
+from .content import short_digests
 from .decoding import Decoding
 from .facts import Fit, ImageFacts
+from .file_digests import FILE_NAME as DIGESTS
+from .file_digests import FileDigests
 from .folder_index import FolderIndex, index_folder
 from .image_cache import ImageCache
 from .image_stores import Images, UndecodedImages, decode_into_memory
 from .labelled_images import Batch, BatchDataset, LabelledImages
 from .loading import WeightedSampler, training_seed
 from .manifest import FILE_NAME, assign, read_manifest
-from .splits import Split, carve
+from .splits import Split, carve_by_content
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +46,10 @@ class ImageFolderDataModule(ImageDataModule):
         num_workers: loader processes.
         augmentation: of training images only.
         mirror: whether a mirrored image keeps its class: not so for text, road signs or left and right hands.
-        val_fraction: share of the training images carved off where there is no ``val`` folder.
-        test_fraction: share of the training images carved off, first, where there is no ``test`` folder.
-        split_seed: seed of the carved splits.
+        val_fraction: share of the training images, approximately, carved off where there is no ``val`` folder.
+        test_fraction: share of the training images, approximately, carved off, first, where there is no ``test``
+            folder.
+        split_seed: which split a carved image is in follows from its content and this seed: new images move no old one.
         splits: a manifest that ``split`` has written, which says where each image is; None takes ``root/splits.csv``
             where there is one, and else the folders and fractions.
         imbalance: ``loss_weights`` counts an image in the training loss as much as its class is rare, ``sampler`` shows
@@ -134,7 +138,7 @@ class ImageFolderDataModule(ImageDataModule):
     def prepare_data(self) -> None:
         """Decode what is new into the cache, on one process."""
         if self.cache in {"auto", "disk"}:
-            ImageCache(self.cache_dir, self.decoding).open(self._all_files(), "decoding")
+            ImageCache(self.cache_dir, self.decoding).open(self._all_files(), self.file_digests, "decoding")
 
     def load_split(self, split: Split) -> LabelledImages:
         files = [file for file, _ in self.split_files[split]]
@@ -144,6 +148,15 @@ class ImageFolderDataModule(ImageDataModule):
         kept = [(file, label) for file, label in self.split_files[split] if file not in failures]
         names = [file.relative_to(self.root).as_posix() for file, _ in kept]
         return LabelledImages(images, torch.tensor([label for _, label in kept]), names)
+
+    def load_digests(self, split: Split) -> Tensor:
+        return short_digests(self.file_digests[self.root / name] for name in self.split(split).names)
+
+    @cached_property
+    def file_digests(self) -> dict[Path, str]:
+        """Digest of the content of each file, remembered beside the decoded images where they are kept."""
+        is_remembered = self.cache in {"auto", "disk"} or (self.cache_dir / DIGESTS).is_file()
+        return FileDigests(self.cache_dir if is_remembered else None).of([file for file, _ in self.index.all_files()])
 
     @property
     def decoding(self) -> Decoding:
@@ -155,7 +168,7 @@ class ImageFolderDataModule(ImageDataModule):
             return UndecodedImages(files, self.decoding), {}
         if self.cache == "memory":
             return decode_into_memory(files, self.decoding, description)
-        mapped, failures = ImageCache(self.cache_dir, self.decoding).open(files, description)
+        mapped, failures = ImageCache(self.cache_dir, self.decoding).open(files, self.file_digests, description)
         in_memory = self.cache == "auto" and self._num_bytes() <= self.memory_budget_gb * 1e9
         return (mapped.load() if in_memory else mapped), failures
 
@@ -169,8 +182,9 @@ class ImageFolderDataModule(ImageDataModule):
     def _carve(
         self, files: list[tuple[Path, int]], split: Split, fraction: float
     ) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
-        kept, carved = carve(
-            [label for _, label in files], fraction, self.split_seed, name=split, class_names=self.index.class_names
+        digests, labels = [self.file_digests[file] for file, _ in files], [label for _, label in files]
+        kept, carved = carve_by_content(
+            digests, labels, fraction, self.split_seed, name=split, class_names=self.index.class_names
         )
         log.info("no %s folder: carved %d of %d training images, stratified", split, len(carved), len(files))
         return [files[i] for i in kept], [files[i] for i in carved]

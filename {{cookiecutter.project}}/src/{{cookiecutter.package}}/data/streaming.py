@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..errors import UserError
@@ -20,7 +21,7 @@ from .labelled_images import Batch, LabelledImages
 from .loading import TrainingLoader, training_seed
 from .packed.chunk_cache import ChunkCache
 from .packed.chunk_order import ChunkedBatches, ChunkOrder, StreamedDataset
-from .packed.description import FILE_NAME, Chunk, Description, Names, from_index, labels_from_bytes, sha256
+from .packed.description import DIGESTS, FILE_NAME, Chunk, Description, Names, array_from_bytes, from_index, sha256
 from .packed.packed_images import PackedImages
 from .packed.stores import FolderStore, MissingError, Store, StoreError, open_store, read_file
 from .splits import Split
@@ -179,8 +180,14 @@ class StreamingImageDataModule(ImageDataModule):
             is_decoded=self.description.stored == "decoded",
             read_ahead=split != "train",
         )
-        labels = torch.from_numpy(labels_from_bytes(self._table(split, "labels.npy")))
+        labels = torch.from_numpy(array_from_bytes(self._table(split, "labels.npy")))
         return LabelledImages(images, labels, Names(partial(self._table, split, "names.txt")))
+
+    def load_digests(self, split: Split) -> Tensor | None:
+        """Of the files that were packed; None for a packing of an older version."""
+        if DIGESTS not in self.description.splits[split].sha256:
+            return None
+        return torch.from_numpy(array_from_bytes(self._table(split, DIGESTS)))
 
     def chunks(self, split: Split) -> list[Chunk]:
         return from_index(self._table(split, "index.json"), split)

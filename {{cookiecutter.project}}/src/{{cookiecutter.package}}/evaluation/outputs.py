@@ -30,11 +30,13 @@ class SplitOutputs:
         names: N names of images, as the data set has them.
         labels: int64 (N,), the true classes.
         logits: float32 (N, K).
+        digests: int64 (N,), of what the images hold; None where nobody knows.
     """
 
     names: list[str]
     labels: NDArray[np.int64]
     logits: NDArray[np.float32]
+    digests: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,7 +69,9 @@ def outputs_of(data: ImageDataModule, split: Split, parts: Sequence[Tensor], tra
     images = data.split(split)
     logits = gather_in_order(torch.cat([part.float().cpu() for part in parts]), trainer)
     num = len(logits)  # fewer than the split has where the trainer limits batches
-    return SplitOutputs(list(images.names[:num]), images.labels[:num].numpy(), logits.numpy())
+    digests = data.digests(split)
+    known = None if digests is None else digests[:num].numpy()
+    return SplitOutputs(list(images.names[:num]), images.labels[:num].numpy(), logits.numpy(), known)
 
 
 def predict_split(
@@ -87,7 +91,7 @@ def predict_split(
 
 
 def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
-    """Write ``outputs.npz``: for each split, arrays ``<split>_names``, ``<split>_labels`` and ``<split>_logits``."""
+    """Write ``outputs.npz``: for each split, ``<split>_names``, ``_labels``, ``_logits`` and ``_digests``."""
     arrays: dict[str, Any] = {}
     for split, of_split in outputs.items():
         arrays |= {
@@ -95,6 +99,8 @@ def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
             f"{split}_labels": of_split.labels,
             f"{split}_logits": of_split.logits,
         }
+        if of_split.digests is not None:
+            arrays[f"{split}_digests"] = of_split.digests
     part = directory / f"{FILE_NAME}.part"
     with part.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
@@ -109,4 +115,5 @@ def load_outputs(directory: Path, split: str) -> SplitOutputs | None:
     with np.load(file, allow_pickle=False) as arrays:
         if f"{split}_logits" not in arrays:
             return None
-        return SplitOutputs(arrays[f"{split}_names"].tolist(), arrays[f"{split}_labels"], arrays[f"{split}_logits"])
+        names, digests = arrays[f"{split}_names"].tolist(), arrays.get(f"{split}_digests")
+        return SplitOutputs(names, arrays[f"{split}_labels"], arrays[f"{split}_logits"], digests)

@@ -81,10 +81,20 @@ def read_run(directory: Path) -> RunRecord:
     Raises:
         UserError: it is none.
     """
+    return RunRecord(directory, read_config(directory))
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The resolved config of a run directory.
+
+    Raises:
+        UserError: it is none.
+    """
     file = directory / CONFIG
     if not file.is_file():
         raise UserError(f"{str(directory)!r} is no run directory: it has no {CONFIG}. Give one that fit has written.")
-    return RunRecord(directory, yaml.safe_load(file.read_text(encoding="utf-8")))
+    config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return config
 
 
 def find_runs(folder: Path) -> list[Path]:

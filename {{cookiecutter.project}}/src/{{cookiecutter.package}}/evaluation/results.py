@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..data import ImageDataModule
+from ..data.splits import Split
 from ..models import ImageClassifier
 from .outputs import SplitOutputs, outputs_of
 
@@ -80,7 +81,7 @@ def evaluate_test_split(
     outputs = outputs_of(data, "test", model.test_logits, trainer)
     results = collect_results(model, metrics)
     expected = len(data.split("test"))
-    if trainer.limit_test_batches == 1.0 and results.num_images != expected:
+    if not is_limited(trainer.limit_test_batches) and results.num_images != expected:
         raise RuntimeError(f"tested on {results.num_images} images, and the test split has {expected}")
     return results, outputs
 
@@ -107,8 +108,8 @@ def collect_results(model: ImageClassifier, metrics: Mapping[str, float]) -> Spl
 
 
 @rank_zero_only
-def print_results(results: SplitResults, title: str) -> None:
-    """Show a table: the classes, the worst first, and the whole below."""
+def print_results(results: SplitResults, title: str, notes: Sequence[str] = ()) -> None:
+    """Show a table: the classes, the worst first, and the whole below; then what must be known beside it."""
     table = Table(title=escape(title), caption=f"accuracy {results.acc:.2%} on {results.num_images:,} test images")
     for heading in ("class", "images", "precision", "recall", "F1"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
@@ -118,4 +119,33 @@ def print_results(results: SplitResults, title: str) -> None:
         table.add_row(escape(result.name), f"{result.num_images:,}", *shares)
     table.add_section()
     table.add_row("macro average", f"{results.num_images:,}", "", f"{results.balanced_acc:.3f}", f"{results.f1:.3f}")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for note in notes:
+        console.print(escape(note), style="yellow", soft_wrap=True)
+
+
+def is_limited(limit: float | int) -> bool:
+    """Whether a split is used in part only: the share 1.0 is all of it, the number 1 is one batch."""
+    return isinstance(limit, int) or limit < 1.0
+
+
+def limit_notes(trainer: Trainer, data: ImageDataModule, splits: Sequence[Split]) -> list[str]:
+    """A sentence for each split of which the trainer uses a part only."""
+    limits = {
+        "train": trainer.limit_train_batches,
+        "val": trainer.limit_val_batches,
+        "test": trainer.limit_test_batches,
+    }
+    verbs = {
+        "train": "An epoch trains on at most {limit} the {num} training images",
+        "val": "Validation uses at most {limit} the {num} validation images",
+        "test": "The test uses at most {limit} the {num} test images",
+    }
+    notes = []
+    for split in splits:
+        if is_limited(limit := limits[split]):
+            part = f"{limit:.3g} of" if isinstance(limit, float) else f"{limit} batches of"
+            text = verbs[split].format(limit=part, num=f"{len(data.split(split)):,}")
+            notes.append(f"{text} (trainer.limit_{split}_batches).")
+    return notes

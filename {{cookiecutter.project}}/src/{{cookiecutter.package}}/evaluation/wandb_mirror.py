@@ -33,6 +33,8 @@ def mirror_run(record: RunRecord, run: Any, data: ImageDataModule) -> None:
         data: the data set of the run, in memory.
     """
     run.summary.update({name: value for name, value in record.summary.items() if not isinstance(value, list | dict)})
+    if notes := record.summary.get("notes"):
+        run.summary["notes"] = " ".join(notes)
     run.log(media(record, data))
     split = split_artifact(data)
     # Offline, W&B refuses to say that a run uses an artifact; then the run is what the artifact comes from.

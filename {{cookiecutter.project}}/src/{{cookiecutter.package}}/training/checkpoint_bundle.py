@@ -6,8 +6,10 @@ import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from ..data import ImageDataModule
+from ..evaluation.seen_images import TRAINED_ON, trained_on
 from ..models.settings import to_plain
 from .environment import git_commit, versions
 from .metrics_table import MetricsTable, Row
@@ -16,7 +18,7 @@ FORMAT = 1
 
 
 class CheckpointBundle(Callback):
-    """Adds ``bundle``, of plain JSON types, to every checkpoint.
+    """Adds ``bundle``, of plain JSON types, and ``trained_on``, digests of images, to every checkpoint.
 
     Beside the hyperparameters (facts of the data, preprocessing, model arguments) it holds the name of the model's
     class, the resolved config, the hash of the splits, the metrics of the moment and of all epochs before, the W&B
@@ -27,11 +29,18 @@ class CheckpointBundle(Callback):
         table: has the metrics of the epochs.
         wandb_id: of the W&B run that a resumed training continues; None where there is none.
         resumed: the bundle of the checkpoint from which the training goes on; empty for a new one.
+        earlier: digests of the images that shaped the weights a training begins with; None for random ones.
     """
 
     def __init__(
-        self, config: dict[str, Any], table: MetricsTable, wandb_id: str | None, resumed: dict[str, Any]
+        self,
+        config: dict[str, Any],
+        table: MetricsTable,
+        wandb_id: str | None,
+        resumed: dict[str, Any],
+        earlier: Tensor | None,
     ) -> None:
+        self.earlier = earlier
         self.seconds_before = resumed.get("seconds", 0.0)
         self.start: float | None = None
         self.config = config
@@ -50,6 +59,7 @@ class CheckpointBundle(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint[TRAINED_ON] = trained_on(data, self.earlier) if isinstance(data, ImageDataModule) else {}
         metrics = {n: value.item() for n, value in trainer.callback_metrics.items() if not n.startswith("lr/")}
         checkpoint["bundle"] = {
             "format": FORMAT,

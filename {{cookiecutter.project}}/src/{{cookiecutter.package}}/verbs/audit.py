@@ -14,6 +14,7 @@ from ..data.audit.findings import Finding, audit
 from ..data.audit.inspection import inspect_folder
 from ..data.audit.page import write_csv, write_page
 from ..data.audit.quarantine import files_to_move, quarantine, restore
+from ..data.file_digests import FileDigests
 from ..data.folder_index import index_folder
 from .verb_parser import VerbParser
 
@@ -26,6 +27,12 @@ EPILOGUE = "Exit status: 0 nothing but notes, 1 warnings, 2 errors."
 def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("audit", __doc__, EPILOGUE)
     parser.add_argument("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
+    parser.add_argument(
+        "--cache_dir",
+        type=Path,
+        default=Path("data/cache"),
+        help="cache of trainings, compared with the files (data/cache)",
+    )
     parser.add_argument("--output", type=Path, default=Path("audit"), help="folder of audit.html and audit.csv (audit)")
     aside = parser.add_mutually_exclusive_group()
     aside.add_argument(
@@ -50,7 +57,8 @@ def run_audit(options: Sequence[str]) -> int:
         print(f"{len(restore(arguments.restore, root))} files are back in {root}")
         return 0
     files = inspect_folder(index_folder(root))
-    findings = audit(files)
+    stale = set(FileDigests(arguments.cache_dir).stale({file.path: file.digest for file in files if file.digest}))
+    findings = audit(files, [file for file in files if file.path in stale])
     print_findings(findings, root, f"{root}: {len(files):,} files")
     arguments.output.mkdir(parents=True, exist_ok=True)
     write_csv(arguments.output / "audit.csv", findings, root)

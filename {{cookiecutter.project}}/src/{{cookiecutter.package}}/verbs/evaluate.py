@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,23 @@ from typing import Any
 import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..data import ImageDataModule, ImageFacts
+from ..data.splits import Split
 from ..deployment.checkpoint import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
 from ..errors import UserError
-from ..evaluation.results import evaluate_test_split, print_results
+from ..evaluation.results import evaluate_test_split, limit_notes, print_results
 from ..models import ImageClassifier
+from ..training.image_checks import RefuseTrainedImages
 from .lightning_cli import ClassifierCLI
 
 NO_CHECKPOINT: Checkpoint = {
     "bundle": {"model": "MLPClassifier", "config": {"data": {"class_path": "DigitsDataModule"}}}
 }
+log = logging.getLogger(__name__)
+
 SKIPPED = {"model", "dataloaders", "datamodule", "ckpt_path", "weights_only", "verbose"}
 
 
@@ -53,15 +59,27 @@ class EvaluationCLI(ClassifierCLI):
         self.compile_where_asked()
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
-        return super().instantiate_trainer(callbacks, logger=False, enable_checkpointing=False, **kwargs)
+        self.images = RefuseTrainedImages(
+            self.checkpoint, self.datamodule, is_allowed=self.settings.allow_trained_images
+        )
+        return super().instantiate_trainer(
+            [self.images, *callbacks], logger=False, enable_checkpointing=False, **kwargs
+        )
 
     def validate(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
         metrics = self.trainer.validate(model, datamodule=datamodule, verbose=False)[0]
         rank_zero_only(print)(json.dumps(metrics, indent=2))
+        for note in self.notes("val"):
+            log.warning(note)
 
     def test(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
         results, _ = evaluate_test_split(self.trainer, model, datamodule)
-        print_results(results, f"{self.settings.ckpt}: test split")
+        print_results(results, f"{self.settings.ckpt}: test split", self.notes("test"))
+
+    def notes(self, split: Split) -> list[str]:
+        """What a reader must know beside the numbers."""
+        seen = [self.images.seen.sentence] if self.images.seen else []
+        return [*seen, *limit_notes(self.trainer, self.datamodule, (split,))]
 
 
 def evaluate(verb: str, options: Sequence[str]) -> None:
@@ -77,7 +95,10 @@ def evaluate(verb: str, options: Sequence[str]) -> None:
         EvaluationCLI(verb, NO_CHECKPOINT, ["--help"])  # prints and exits
     if path is None:
         raise UserError(f"{verb} needs a checkpoint: --ckpt with a run directory or a .ckpt file of one.")
-    EvaluationCLI(verb, read_checkpoint(find_checkpoint(Path(path), "best")), list(options))
+    try:
+        EvaluationCLI(verb, read_checkpoint(find_checkpoint(Path(path), "best")), list(options))
+    except MisconfigurationException as error:
+        raise UserError(f"the trainer cannot go on: {error}") from error
 
 
 def require_same_facts(trained: ImageFacts, given: ImageFacts) -> None:

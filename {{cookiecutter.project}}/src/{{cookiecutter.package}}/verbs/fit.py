@@ -11,13 +11,17 @@ from typing import Any
 import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import Tensor
 
+from ..data import ImageFacts
 from ..deployment.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from ..errors import UserError
 from ..evaluation.outputs import SplitOutputs, predict_split
-from ..evaluation.record import read_run
-from ..evaluation.results import SplitResults, evaluate_test_split, print_results
+from ..evaluation.record import read_config, read_run
+from ..evaluation.results import SplitResults, evaluate_test_split, limit_notes, print_results
+from ..evaluation.seen_images import TRAINED_ON, all_digests, require_same_images
 from ..evaluation.wandb_mirror import MIRROR_SECONDS, mirror_run
 from ..models.initial_weights import load_initial_weights
 from ..program import program_name
@@ -27,6 +31,7 @@ from ..training.environment import write_environment
 from ..training.feature_cache import CachedFeatures
 from ..training.fine_tuning import count
 from ..training.gradients import WatchGradients
+from ..training.image_checks import CountTestCopies
 from ..training.lost_process import REASON, is_lost_process
 from ..training.metrics_table import MetricsTable
 from ..training.run_directory import RunSettings, create_run_directory, forget_run_directory
@@ -35,9 +40,10 @@ from ..training.stopping import SaveWhenStopped
 from ..training.tracking import finish_wandb, start_wandb, sync_command
 from .conclusion import facts_of, write_record, write_report_or_warn
 from .console import shown
+from .evaluate import require_same_facts
 from .lightning_cli import ClassifierCLI
 from .resume import LAST_CHECKPOINT, restarted_run, resume_options
-from .resumed_checkpoint import require_same_length, require_same_processes
+from .resumed_checkpoint import require_same_length, require_same_processes, require_same_settings
 
 SIGNALLED = 128  # a shell's exit status of a process that a signal ended is this and the signal's number
 
@@ -62,7 +68,9 @@ class FitCLI(ClassifierCLI):
         if self.resumed_directory is None:
             self.go_on_with_job(RunSettings(**vars(settings.run)))
         self.resumed = self.read_resumed(settings.ckpt_path, settings.trainer.max_epochs)
+        self.require_same_run()
         initial = self.read_initial(settings)
+        self.earlier = self.earlier_images(initial)
         super().instantiate_classes()
         if initial is not None:
             load_initial_weights(self.model, initial, settings.init_from)
@@ -84,6 +92,19 @@ class FitCLI(ClassifierCLI):
         require_same_length(checkpoint, max_epochs)
         return checkpoint
 
+    def require_same_run(self) -> None:
+        """Refuse to resume a run with options that make another one of it."""
+        if self.resumed_directory is not None:
+            require_same_settings(self.resolved_config, read_config(self.resumed_directory))
+        elif self.resumed is not None:
+            require_same_settings(self.resolved_config, self.resumed["bundle"]["config"])
+
+    def earlier_images(self, initial: Checkpoint | None) -> Tensor | None:
+        """Digests of the images that shaped the weights this training began with; None where they were random."""
+        if self.resumed is not None:
+            return self.resumed.get(TRAINED_ON, {}).get("earlier")
+        return None if initial is None else all_digests(initial)
+
     def read_initial(self, settings: Any) -> Checkpoint | None:
         """The checkpoint whose weights the training starts from, if any; a backbone then needs no others."""
         if settings.init_from is None or self.resumed is not None:
@@ -96,6 +117,10 @@ class FitCLI(ClassifierCLI):
         return checkpoint
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
+        if self.resumed:
+            require_same_facts(ImageFacts(**self.resumed["hyper_parameters"]["facts"]), self.datamodule.facts)
+            self.datamodule.prepare_data()
+            require_same_images(self.resumed, self.datamodule)
         config, settings = self.resolved_config, self.config_init["fit"]
         config["run"]["name"] = self.recipe
         self.directory = create_run_directory(settings.run, self.recipe, self.resumed_directory)
@@ -113,10 +138,11 @@ class FitCLI(ClassifierCLI):
             settings.checkpoint_every_minutes,
             self.directory,
         )
-        self.bundle = CheckpointBundle(config, table, self.wandb.version if self.wandb else None, bundle)
+        self.bundle = CheckpointBundle(config, table, self.wandb.version if self.wandb else None, bundle, self.earlier)
+        self.copies = CountTestCopies(self.datamodule, self.earlier, is_allowed=settings.allow_trained_images)
         self.stopper = SaveWhenStopped(self.directory / "checkpoints" / "last.ckpt")
         features = CachedFeatures(settings.cache_features, settings.feature_views)
-        own += [self.bundle, self.stopper, features, self.status]
+        own += [self.copies, self.bundle, self.stopper, features, self.status]
         if self.wandb and settings.tracking.watch_gradients:
             own.append(WatchGradients(self.wandb))
         trainer = super().instantiate_trainer(
@@ -138,6 +164,9 @@ class FitCLI(ClassifierCLI):
         log.info("%s: %s parameters", type(self.model).__name__, f"{count(self.model):,}")
         try:
             self.train_and_test(ckpt_path, **kwargs)
+        except MisconfigurationException as error:
+            self.status.fail(error)
+            raise UserError(f"the trainer cannot go on: {error}") from error
         except SIGTERMException as stopped:
             self.status.end("stopped", f"told to, by {self.stopper.signal.name}")
             log.info("stopped and saved. To go on: %s fit --resume %s", program_name(), shown(self.directory))
@@ -169,9 +198,18 @@ class FitCLI(ClassifierCLI):
             **facts_of(self.trainer, self.model, self.datamodule),
             "seconds": round(seconds, 2),
             "milliseconds_per_image": round(milliseconds, 4),
+            "notes": self.notes(),
         }
+        if seen := self.copies.seen:
+            facts["num_test_images_trained_on"] = seen.num_trained
+            facts["num_test_images_validated_on"] = seen.num_validated
         self.conclude(results, facts, {"val": val, "test": test})
         self.status.end("finished")
+
+    def notes(self) -> list[str]:
+        """What a reader must know beside the numbers: contaminated test images, splits that were used in part."""
+        seen = [self.copies.seen.sentence] if self.copies.seen else []
+        return [*seen, *limit_notes(self.trainer, self.datamodule, ("train", "val", "test"))]
 
     @rank_zero_only
     def conclude(self, results: SplitResults, facts: dict[str, Any], outputs: dict[str, SplitOutputs]) -> None:
@@ -182,7 +220,7 @@ class FitCLI(ClassifierCLI):
             write_report_or_warn(self.directory, self.datamodule)
         if wandb := self.wandb:
             wandb.attempt(lambda: mirror_run(read_run(self.directory), wandb.run, self.datamodule), MIRROR_SECONDS)
-        print_results(results, f"{self.recipe}: test split, best weights")
+        print_results(results, f"{self.recipe}: test split, best weights", facts["notes"])
         if self.wandb and self.wandb.is_alive and (upload := sync_command(self.directory)):
             print(f"W&B was offline. To upload this run: {upload}")
         print(shown(self.directory))

@@ -77,6 +77,11 @@ class ClassifierCLI(LightningCLI):
         parser.add_argument(
             "--checkpoint_every_minutes", type=float | None, help="Save within an epoch as well; None: after each one."
         )
+        parser.add_argument(
+            "--allow_trained_images",
+            action="store_true",
+            help="Evaluate on images that the model was trained on too, and mark the result.",
+        )
         parser.add_argument("--report", type=bool, default=True, help="Write report.html at the end of fit.")
         parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
         parser.add_class_arguments(AveragingSettings, "averaging")
@@ -133,6 +138,7 @@ class ClassifierCLI(LightningCLI):
             trainer = super().instantiate_trainer(callbacks=[*callbacks, *bar, *own], **kwargs)
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise UserError(f"the trainer cannot be set up: {error}") from error
+        require_some_batches(trainer)
         if isinstance(trainer.accelerator, CUDAAccelerator):
             torch.set_float32_matmul_precision("high")  # TensorFloat-32: float32's range, 10 bits of mantissa
         return trainer
@@ -145,6 +151,16 @@ class ClassifierCLI(LightningCLI):
         for section in CLASSES:
             config[section]["class_path"] = bare_name(config[section]["class_path"])
         return config
+
+
+def require_some_batches(trainer: Trainer) -> None:
+    """Refuse limits that leave no batch: without validation there is no best epoch, without a test no result."""
+    for split in ("train", "val", "test", "predict"):
+        if getattr(trainer, f"limit_{split}_batches") == 0:
+            raise UserError(
+                f"trainer.limit_{split}_batches is 0; it must be a number of batches, 1 or more, or a share above 0 "
+                "and up to 1.0. For a quick run of everything, use --config configs/trainer/debug.yaml."
+            )
 
 
 def require_compiler() -> None:

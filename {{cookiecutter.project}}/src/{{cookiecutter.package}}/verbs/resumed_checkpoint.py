@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..deployment.checkpoint import Checkpoint
 from ..errors import UserError
+from ..evaluation.comparison.settings import flatten
 
 LAID_OUT = {"onecycle", "cosine"}  # schedules that depend on the number of steps
+
+# What a training consists of. Where its files are, and how fast they are read, may change.
+FIXED = ("data", "model", "seed_everything", "monitor", "averaging", "cache_features", "feature_views")
+FIXED_TRAINER = {"trainer.accumulate_grad_batches", "trainer.limit_train_batches", "trainer.overfit_batches"}
+FREE = {"data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.memory_budget_gb"}
+FREE |= {"data.cache_gb", "data.retry_minutes", "data.endpoint_url"}  # when streaming
+
+
+def require_same_settings(config: dict[str, Any], trained: dict[str, Any]) -> None:
+    """Refuse to resume with other data, splits, model or steps; the content of ``data.root`` is compared elsewhere.
+
+    Args:
+        config: the resolved config of this training.
+        trained: that of the run that goes on.
+
+    Raises:
+        UserError: it names the first option that differs.
+    """
+    given, before = dict(flatten(config)), dict(flatten(trained))
+    for name in given.keys() & before.keys() - FREE:
+        if given[name] != before[name] and (name.split(".")[0] in FIXED or name in FIXED_TRAINER):
+            raise UserError(
+                f"{name} is {given[name]}, and the run has {before[name]}: a run that goes on keeps its data, its "
+                "splits and its model. Leave the option out, or start a new run (from the weights of this one with "
+                "--init_from)."
+            )
 
 
 def require_same_length(checkpoint: Checkpoint, max_epochs: int) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..data.cache_index import digest_of
+from ..data.content import digest_of
 from ..data.folder_index import FolderIndex, index_folder
 from ..data.manifest import FILE_NAME, ManifestRow, read_manifest, write_manifest
 from ..data.splits import SPLITS, Split, carve, carve_groups

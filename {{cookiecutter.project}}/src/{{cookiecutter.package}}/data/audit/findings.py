@@ -48,9 +48,20 @@ class Finding:
 Check = Callable[[Sequence[InspectedFile]], Iterable[Finding]]
 
 
-def audit(files: Sequence[InspectedFile]) -> list[Finding]:
-    """All findings, the gravest first."""
+def audit(files: Sequence[InspectedFile], stale: Sequence[InspectedFile] = ()) -> list[Finding]:
+    """All findings, the gravest first.
+
+    Args:
+        files: of the folder.
+        stale: those of which the cache had remembered other content, though their size and time of change are the same.
+    """
     found = [finding for check in CHECKS for finding in check(files)]
+    if stale:
+        message = (
+            f"{number_of(stale, 'file')} changed since the last training, with the same size and time of change. "
+            "The next training decodes them again; earlier results are of the old content."
+        )
+        found.append(Finding("warning", "stale cache", message, tuple(stale)))
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
 

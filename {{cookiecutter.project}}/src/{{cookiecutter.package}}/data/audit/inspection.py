@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from ..cache_index import digest_of
+from ..content import digest_of
 from ..decoding import UNDECODABLE, error_text
 from ..folder_index import FolderIndex, files_below, image_extensions
 from ..splits import Split

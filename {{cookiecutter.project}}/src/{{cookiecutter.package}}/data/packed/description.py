@@ -17,6 +17,7 @@ from ..facts import Fit
 from ..splits import Split
 
 FILE_NAME = "dataset.json"
+DIGESTS = "digests.npy"  # table of a split; packings of older versions have none
 FORMAT = 1
 
 
@@ -45,7 +46,7 @@ class PackedSplit:
         num_images: in all.
         num_chunks: files.
         counts: images of each class.
-        sha256: of its files ``index.json``, ``names.txt`` and ``labels.npy``.
+        sha256: of its files ``index.json``, ``names.txt``, ``labels.npy`` and ``digests.npy``.
     """
 
     num_images: int
@@ -121,15 +122,16 @@ def from_index(content: bytes, split: Split) -> list[Chunk]:
     ]
 
 
-def labels_to_bytes(labels: Sequence[int]) -> bytes:
+def array_to_bytes(array: NDArray[Any]) -> bytes:
     stream = io.BytesIO()
-    np.save(stream, np.asarray(labels, dtype=np.int32))
+    np.save(stream, array)
     return stream.getvalue()
 
 
-def labels_from_bytes(content: bytes) -> NDArray[np.int64]:
-    labels: NDArray[np.int64] = np.load(io.BytesIO(content)).astype(np.int64)
-    return labels
+def array_from_bytes(content: bytes) -> NDArray[np.int64]:
+    """Whole numbers, as int64."""
+    array: NDArray[np.int64] = np.load(io.BytesIO(content), allow_pickle=False).astype(np.int64)
+    return array
 
 
 class Names(Sequence[str]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import Literal
 
 from PIL import Image, ImageOps
@@ -44,13 +43,12 @@ class Encoding:
     def decoding(self) -> Decoding:
         return Decoding(self.image_size or TRIAL_SIZE, self.num_channels, self.fit)
 
-    def encode(self, file: Path) -> bytes:
-        """The bytes to store.
+    def encode(self, content: bytes) -> bytes:
+        """The bytes to store of a file with that content.
 
         Raises:
-            OSError: the file cannot be read or decoded.
+            OSError: it cannot be decoded.
         """
-        content = file.read_bytes()
         if self.stored == "jpeg":
             return self._to_jpeg(content)
         pixels = self.decoding.decode(BytesIO(content))

@@ -79,6 +79,7 @@ class Record:
         labels: of the images in it.
         unreadable: of files left out, the reason.
         config: of litdata's writer.
+        digests: of the content of the files that the images were.
     """
 
     key: str
@@ -87,9 +88,11 @@ class Record:
     labels: list[int]
     unreadable: dict[str, str]
     config: dict[str, Any]
+    digests: list[str]
 
     @classmethod
     def from_json(cls, content: bytes) -> Record:
+        """Raises ValueError, TypeError or KeyError where it is none, or of an older version."""
         fields = json.loads(content)
         return cls(**fields | {"chunk": Chunk(**fields["chunk"]) if fields["chunk"] else None})
 

@@ -17,16 +17,17 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...errors import UserError, some
+from ..content import content_hash, digest_of, short_digests
 from ..image_folder import NUM_REASONS_SHOWN, ImageFolderDataModule
-from ..labelled_images import LabelledImages
-from ..splits import SPLITS, Split, split_hash
+from ..splits import SPLITS, Split
 from .chunk_cache import digest_of_file, is_intact
 from .description import (
+    DIGESTS,
     FILE_NAME,
     Chunk,
     Description,
     PackedSplit,
-    labels_to_bytes,
+    array_to_bytes,
     names_to_bytes,
     sha256,
     to_index,
@@ -156,25 +157,28 @@ def write_part(part: Part, key: str, store: Store, settings: PackSettings) -> Re
 
     names: list[str] = []
     labels: list[int] = []
+    digests: list[str] = []
     unreadable: dict[str, str] = {}
     with TemporaryDirectory() as folder:
         writer = BinaryWriter(folder, chunk_bytes=MAX_CHUNK_BYTES)
         for (file, label), name in zip(part.files, part.names, strict=True):
             try:
-                content = settings.encoding.encode(file)
+                content = file.read_bytes()
+                stored = settings.encoding.encode(content)
             except OSError as error:
                 unreadable[name] = str(error)
                 continue
-            writer.add_item(len(names), (content, label))
+            writer.add_item(len(names), (stored, label))
             names.append(name)
             labels.append(label)
+            digests.append(digest_of(content))
         if not names:
-            return Record(key, None, [], [], unreadable, {})
+            return Record(key, None, [], [], unreadable, {}, [])
         path = Path(writer.write_chunk(on_done=True))
         chunk = Chunk(part.chunk_name, len(names), path.stat().st_size, digest_of_file(path))
         if not unreadable or settings.unreadable == "skip":
             store.put(path, chunk.name)
-    return Record(key, chunk, names, labels, unreadable, writer.get_config())
+    return Record(key, chunk, names, labels, unreadable, writer.get_config(), digests)
 
 
 def report(unreadable: dict[str, str], num_images: int, settings: PackSettings) -> None:
@@ -204,13 +208,14 @@ def describe(
     if empty := [split for split in SPLITS if not any(record.names for record in of_split[split])]:
         raise UserError(f"no image of {some(empty)} can be read; there is nothing to pack.")
     facts, encoding = folder.facts, settings.encoding
-    tables: dict[Split, LabelledImages] = {}
+    tables: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     splits: dict[Split, PackedSplit] = {}
     for split, found in of_split.items():
         names = [name for record in found for name in record.names]
         labels = torch.tensor([label for record in found for label in record.labels])
-        splits[split] = write_tables(split, found, names, labels.tolist(), len(facts.class_names), store)
-        tables[split] = LabelledImages(torch.empty(0), labels, names)
+        digests = short_digests(digest for record in found for digest in record.digests)
+        splits[split] = write_tables(split, found, names, labels, digests, len(facts.class_names), store)
+        tables[split] = digests, labels
     return Description(
         class_names=facts.class_names,
         num_channels=encoding.num_channels,
@@ -219,7 +224,7 @@ def describe(
         fit=encoding.fit,
         image_size=encoding.image_size,
         stored=encoding.stored,
-        split_hash=split_hash(tables),
+        split_hash=content_hash(tables),
         splits=splits,
         plan=plan,
         unreadable=unreadable,
@@ -227,16 +232,23 @@ def describe(
 
 
 def write_tables(
-    split: Split, records: Sequence[Record], names: list[str], labels: list[int], num_classes: int, store: Store
+    split: Split,
+    records: Sequence[Record],
+    names: list[str],
+    labels: torch.Tensor,
+    digests: torch.Tensor,
+    num_classes: int,
+    store: Store,
 ) -> PackedSplit:
     chunks = [record.chunk for record in records if record.chunk]
     config = next(record.config for record in records if record.chunk)
     files = {
         "index.json": to_index(chunks, config, split),
         "names.txt": names_to_bytes(names),
-        "labels.npy": labels_to_bytes(labels),
+        "labels.npy": array_to_bytes(labels.numpy().astype(np.int32)),
+        DIGESTS: array_to_bytes(digests.numpy()),
     }
     for name, content in files.items():
         write_file(store, f"{split}/{name}", content)
-    counts = np.bincount(labels, minlength=num_classes).tolist()
+    counts = np.bincount(labels.numpy(), minlength=num_classes).tolist()
     return PackedSplit(len(names), len(chunks), counts, {name: sha256(content) for name, content in files.items()})

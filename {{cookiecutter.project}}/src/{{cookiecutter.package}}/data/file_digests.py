@@ -1,0 +1,121 @@
+"""Digests of image files, each computed once for as long as the file stays as it is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from filelock import FileLock
+
+from .cache_index import CacheIndex, KnownFile
+from .content import digest_of, stat_of
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "digests.csv"
+NUM_CHECKED = 32  # known files that are read again at each start
+
+
+class FileDigests:
+    """Digests by file, remembered in ``folder/digests.csv``.
+
+    A file is known by its path, size and time of change. All three can stay the same where the content does not, as
+    after ``cp -p``. So a random sample is read again each time, and everything if one of the sample has changed.
+
+    Args:
+        folder: where digests are remembered; None remembers none.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def of(self, files: Sequence[Path]) -> dict[Path, str]:
+        """Digest of each file's content; of a file that cannot be read, a digest of its path."""
+        if self.folder is None:
+            return {file: known.digest for file, known in read_all(files).items()}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / f"{FILE_NAME}.lock"):
+            return {file: known.digest for file, known in self._update(files).items()}
+
+    def stale(self, digests: dict[Path, str]) -> list[Path]:
+        """Files whose remembered digest is another one, though size and time of change are as remembered.
+
+        What is remembered of them is forgotten, so that the next training decodes them anew.
+
+        Args:
+            digests: of all files, just computed from their content.
+        """
+        if self.folder is None or not (self.folder / FILE_NAME).is_file():
+            return []
+        with FileLock(self.folder / f"{FILE_NAME}.lock"):
+            remembered = self._remembered()
+            found = [
+                file
+                for file, digest in digests.items()
+                if is_known(known := remembered.get(str(file.absolute())), file) and known and known.digest != digest
+            ]
+            if found:
+                for file in found:
+                    del remembered[str(file.absolute())]
+                self._index.write(remembered.values())
+        return found
+
+    @property
+    def _index(self) -> CacheIndex[KnownFile]:
+        assert self.folder is not None
+        return CacheIndex(self.folder / FILE_NAME, KnownFile)
+
+    def _remembered(self) -> dict[str, KnownFile]:
+        try:
+            return self._index.read()
+        except (OSError, ValueError, TypeError):  # damaged: everything is read again
+            return {}
+
+    def _update(self, files: Sequence[Path]) -> dict[Path, KnownFile]:
+        remembered = self._remembered()
+        current = {
+            file: known for file in files if (known := remembered.get(str(file.absolute()))) and is_known(known, file)
+        }
+        checked = random.sample(list(current), min(NUM_CHECKED, len(current)))
+        changed = [file for file, known in read_all(checked).items() if known.digest != current[file].digest]
+        if changed:
+            log.warning(
+                "%s has other content than before, with the same size and time of change: all %s known files are "
+                "read again",
+                changed[0],
+                f"{len(current):,}",
+            )
+            current = {}
+        found = current | read_all([file for file in files if file not in current])
+        if len(current) < len(found):
+            remembered |= {known.path: known for known in found.values() if known.size >= 0}
+            self._index.write(remembered.values())
+        return found
+
+
+def is_known(known: KnownFile | None, file: Path) -> bool:
+    """Whether size and time of change are as they were when the file was read."""
+    try:
+        return known is not None and (known.size, known.mtime_ns) == stat_of(file)
+    except OSError:
+        return False
+
+
+def read_all(files: Sequence[Path]) -> dict[Path, KnownFile]:
+    """Read files in threads."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(files, pool.map(read, files), strict=True))
+
+
+def read(file: Path) -> KnownFile:
+    """What a file holds; size -1 where it cannot be read."""
+    path = str(file.absolute())
+    try:
+        size, mtime_ns = stat_of(file)
+        return KnownFile(path, size, mtime_ns, digest_of(file.read_bytes()))
+    except OSError:
+        return KnownFile(path, -1, 0, digest_of(f"unreadable {path}".encode(errors="surrogateescape")))

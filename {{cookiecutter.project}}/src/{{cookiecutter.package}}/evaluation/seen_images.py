@@ -1,0 +1,124 @@
+"""Test images that a model has seen before: counted by content, whatever their files are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data import ImageDataModule
+from ..data.splits import Split
+from ..errors import UserError
+
+TRAINED_ON = "trained_on"  # key of a checkpoint
+ALLOW = "--allow_trained_images"
+
+
+@dataclass(frozen=True)
+class SeenImages:
+    """Of the images of one split, those that a model knows.
+
+    Attributes:
+        split: which one.
+        num_images: in the split.
+        num_trained: that the model, or the one whose weights it began with, was trained on.
+        num_validated: others, by which its best epoch was chosen.
+    """
+
+    split: Split
+    num_images: int
+    num_trained: int = 0
+    num_validated: int = 0
+
+    def __bool__(self) -> bool:
+        return self.num_trained + self.num_validated > 0
+
+    @property
+    def sentence(self) -> str:
+        """What a reader of the number must know."""
+        parts = []
+        if self.num_trained:
+            parts.append(f"{self.num_trained:,} {were(self.num_trained)} trained on")
+        if self.num_validated:
+            parts.append(f"{self.num_validated:,} {were(self.num_validated)} used to choose the best epoch")
+        name = {"test": "test", "val": "validation", "train": "training"}[self.split]
+        return f"Of the {self.num_images:,} {name} images {' and '.join(parts)}: the result is too good."
+
+
+def were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def trained_on(data: ImageDataModule, earlier: Tensor | None) -> dict[str, Tensor]:
+    """What a checkpoint says of the images that shaped it: digests, int64 (N,); empty where nobody knows them.
+
+    Args:
+        data: of the training.
+        earlier: digests of the images that shaped the weights it began with.
+    """
+    train, val = data.digests("train"), data.digests("val")
+    if train is None or val is None:
+        return {}
+    return {"train": train, "val": val, "earlier": torch.empty(0, dtype=torch.int64) if earlier is None else earlier}
+
+
+def all_digests(checkpoint: Mapping[str, Any]) -> Tensor | None:
+    """All images that shaped the weights of a checkpoint; None where it does not say."""
+    known = checkpoint.get(TRAINED_ON)
+    return torch.unique(torch.cat(list(known.values()))) if known else None
+
+
+def seen_by(checkpoint: Mapping[str, Any], data: ImageDataModule, split: Split) -> SeenImages | None:
+    """The images of a split that a checkpoint was trained on; None where it does not say, or the data set does not.
+
+    Images that chose the best epoch count for the test split only: they are what the validation split is.
+    """
+    known, digests = checkpoint.get(TRAINED_ON), data.digests(split)
+    if not known or digests is None:
+        return None
+    return count_seen(split, digests, torch.cat([known["train"], known["earlier"]]), known["val"])
+
+
+def seen_within(data: ImageDataModule, earlier: Tensor | None) -> SeenImages | None:
+    """Test images that are copies of images for training or validation, or among ``earlier`` ones."""
+    train, val, test = (data.digests(split) for split in ("train", "val", "test"))
+    if train is None or val is None or test is None:
+        return None
+    return count_seen("test", test, train if earlier is None else torch.cat([train, earlier]), val)
+
+
+def count_seen(split: Split, digests: Tensor, train: Tensor, val: Tensor) -> SeenImages:
+    is_trained = torch.isin(digests, train)
+    is_validated = torch.isin(digests, val) & ~is_trained & (split == "test")
+    return SeenImages(split, len(digests), int(is_trained.sum()), int(is_validated.sum()))
+
+
+def require_unseen(seen: SeenImages, advice: str) -> None:
+    """Raise a UserError where any image was seen before."""
+    if seen:
+        raise UserError(f"{seen.sentence} {advice} {ALLOW} goes on all the same, and marks the result.")
+
+
+def require_same_images(checkpoint: Mapping[str, Any], data: ImageDataModule) -> None:
+    """Refuse to resume a training with other images, or with images in other splits.
+
+    Raises:
+        UserError: it says how many are new and how many are gone.
+    """
+    known = checkpoint.get(TRAINED_ON) or {}
+    splits: tuple[tuple[Split, str], ...] = (("train", "training"), ("val", "validation"))
+    for split, name in splits:
+        digests = data.digests(split)
+        if split not in known or digests is None:
+            continue
+        num_new = int((~torch.isin(digests, known[split])).sum())
+        num_gone = int((~torch.isin(known[split], digests)).sum())
+        if num_new or num_gone or len(digests) != len(known[split]):
+            raise UserError(
+                f"the {name} images are no longer those that the run was trained with: {num_new:,} are new, "
+                f"{num_gone:,} are gone. Restore the data (--data.root where it has moved), or start a new run from "
+                "the weights of this one with --init_from."
+            )
