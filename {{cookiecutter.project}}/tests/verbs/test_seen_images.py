@@ -20,7 +20,8 @@ from {{cookiecutter.package}}.cli import main
 from ..interruption import PowerCutError, power_cut
 
 MEMORISE = ["--model", "MLPClassifier", "--model.hidden_sizes", "[64]", "--model.dropout", "0"]
-MEMORISE += ["--data.batch_size", "32", "--model.optimizer.lr", "0.01", "--data.augmentation", "none", "--trainer.max_epochs", "40"]
+MEMORISE += ["--data.batch_size", "32", "--model.optimizer.lr", "0.01", "--data.augmentation", "none"]
+MEMORISE += ["--trainer.max_epochs", "40"]
 QUICK = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
 CHANCE = 0.7  # above all that luck gives on some 45 images
 KNOWN = 0.8
