@@ -8,6 +8,7 @@ import pytest
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.evaluation.comparison.baselines import measure_baselines
 from {{cookiecutter.package}}.evaluation.comparison.runs import read_candidates
+from {{cookiecutter.package}}.evaluation.comparison.splits import by_test_images
 
 from ..conftest import Fit
 
@@ -128,18 +129,45 @@ def test_other_training_images_may_be_compared(fit: Fit) -> None:
     assert page.tags.count("svg") == 2
 
 
-def test_other_test_images_are_refused_or_allowed(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_set_of_test_images_is_compared_by_itself(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in ("0", "1"):
-        fit("--data.split_seed", seed, "--run.directory", f"runs/split {seed}")
-    assert status("runs") == 2
-    error = capsys.readouterr().err
-    assert "'split 0' was tested on 9 images, 'split 1' on 9, and" in error
-    assert "--allow_different_splits" in error
-    assert not Path("compare.html").exists()
+        fit("--data.split_seed", seed, "--run.directory", f"runs/split {seed}", epochs=1)
+    fit("--seed_everything", "1", "--run.directory", "runs/split 0 again", epochs=1)
+    assert status("runs") == 0
+    shown = capsys.readouterr().out
+    assert "tested on 2 different sets of images. Each set is compared by itself" in shown
+    assert shown.count("test images") >= 2
+    assert Page().text.count("ImageFolderDataModule") == 2
     assert status("runs", "--allow_different_splits") == 0
     assert "McNemar" not in Page().text
-    assert "tested on different images" in Page().text
-    assert "the order below is no ranking" in " ".join(capsys.readouterr().out.split())
+    assert "cannot be compared" in Page().text
+
+
+def test_other_images_of_the_same_names_are_another_test(fit: Fit, photos: Path) -> None:
+    for folder in sorted(photos.iterdir()):
+        for split in ("train", "test"):
+            shutil.copytree(folder, photos / split / folder.name)
+        shutil.rmtree(folder)
+    fit("--run.directory", "runs/one", epochs=1)
+    for file in (photos / "test").rglob("*.*"):
+        shutil.copy(photos / "train" / file.parent.name / ("image 0.png" if file.suffix == ".png" else "image 1.jpg"), file)
+    fit("--run.directory", "runs/other", epochs=1)
+    runs, _ = read_candidates([Path("runs")])
+    assert {name for name, _ in runs[0].images} == {name for name, _ in runs[1].images}
+    assert len(by_test_images(runs)) == 2
+
+
+def test_a_run_tested_on_its_training_images_is_marked(fit: Fit, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in sorted(photos.iterdir()):
+        shutil.copytree(folder, photos / "test" / folder.name)
+        shutil.move(folder, photos / "train" / folder.name)
+    run = fit(*LEARNING, epochs=4)
+    assert status(str(run)) == 0
+    shown = capsys.readouterr().out
+    assert "100.0 % *" in shown
+    assert "were trained on" in shown
+    assert "were trained on" in Page().text
+
 
 
 def test_an_unfinished_run_is_left_out(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ from ..evaluation.comparison.candidate import Candidate
 from ..evaluation.comparison.comparison import Comparison, compare_runs
 from ..evaluation.comparison.page import write_page
 from ..evaluation.comparison.runs import read_candidates
-from ..evaluation.comparison.splits import require_same_test_images
+from ..evaluation.comparison.splits import by_test_images
 from ..evaluation.comparison.table import HEADINGS, cells, interval, percent
 from .verb_parser import VerbParser
 
@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow_different_splits",
         action="store_true",
-        help="also show runs that were tested on different images, without any test of significance",
+        help="show runs that were tested on different images in one table, without any test of significance",
     )
     return parser
 
@@ -55,11 +55,15 @@ def compare(options: Sequence[str]) -> None:
     runs, unfinished = read_candidates(arguments.runs)
     for directory in unfinished:
         log.warning("%s: left out, it has no test result", directory)
-    if not arguments.allow_different_splits:
-        require_same_test_images(runs)
-    comparison = compare_runs(runs, unfinished, arguments.baselines)
-    print_comparison(comparison)
-    write_page(arguments.output, comparison)
+    groups = [runs] if arguments.allow_different_splits else by_test_images(runs)
+    comparisons = [compare_runs(group, arguments.baselines) for group in groups]
+    if len(groups) > 1:
+        print(f"The runs were tested on {len(groups)} different sets of images. Each set is compared by itself.")
+    for comparison in comparisons:
+        if len(groups) > 1:
+            print(f"\n{comparison.test_set}")
+        print_comparison(comparison)
+    write_page(arguments.output, comparisons, unfinished)
     print(arguments.output)
 
 
@@ -72,8 +76,8 @@ def require_writable(output: Path) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    if not comparison.has_same_test_images:
-        console.print(escape(comparison.warnings[0]), style="bold yellow")
+    for warning in comparison.warnings:
+        console.print(escape(warning), style="bold yellow")
     console.print(table_of(comparison.candidates))
     num = len(comparison.best.images)
     for group in comparison.groups:

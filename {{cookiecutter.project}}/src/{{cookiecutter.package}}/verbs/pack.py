@@ -72,6 +72,7 @@ def pack(options: Sequence[str]) -> None:
         test_fraction=arguments.test_fraction,
         split_seed=arguments.split_seed,
         splits=arguments.splits,
+        cache="none",
     )
     packed = write_packed(folder, store, settings)
     print_packed(packed, arguments.out)

@@ -17,4 +17,4 @@ def candidate(
     record = None if config is None else RunRecord(Path(name), config)
     if record is not None:
         record.__dict__["summary"] = {"recipe": "recipe", "seed": record.config["seed_everything"]}
-    return Candidate(name, "CNN", images, np.array(is_correct), 0.5, seconds, 0.1, record=record)
+    return Candidate(name, "CNN", images, images, np.array(is_correct), 0.5, seconds, 0.1, record=record)

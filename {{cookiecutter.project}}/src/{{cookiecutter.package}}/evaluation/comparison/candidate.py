@@ -13,6 +13,8 @@ from ..intervals import accuracy_interval
 from ..outputs import SplitOutputs
 from ..record import EpochMetrics, RunRecord
 
+MARK = "*"  # beside a number that needs a note
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -21,7 +23,8 @@ class Candidate:
     Attributes:
         name: distinguishes it from the others.
         model: class of its model, or the kind of baseline.
-        images: name and true class of each of its N test images, sorted.
+        images: name and true class of each of its N test images.
+        keys: by which an image is the same for all candidates: content and class, or name and class; sorted.
         is_correct: (N,) whether it classifies them right, in that order.
         f1: macro-F1.
         seconds: of training.
@@ -32,11 +35,14 @@ class Candidate:
         num_epochs: that were trained.
         best_epoch: whose weights were tested, counted from 1.
         record: of the run; None for a baseline.
+        outputs: of the run on its test images, in their order; None for a baseline.
+        notes: what a reader must know beside its numbers.
     """
 
     name: str
     model: str
     images: list[tuple[str, str]]
+    keys: list[tuple[str, str]]
     is_correct: NDArray[np.bool_]
     f1: float
     seconds: float
@@ -47,6 +53,8 @@ class Candidate:
     num_epochs: int | None = None
     best_epoch: int | None = None
     record: RunRecord | None = None
+    outputs: SplitOutputs | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -58,13 +66,22 @@ class Candidate:
         return accuracy_interval(self.is_correct)
 
 
-def candidate_of(record: RunRecord, outputs: SplitOutputs, name: str) -> Candidate:
-    """A run with a summary, and its outputs of the test split."""
-    summary, outputs = record.summary, in_order_of_names(outputs)
+def candidate_of(record: RunRecord, outputs: SplitOutputs, name: str, *, by_content: bool) -> Candidate:
+    """A run with a summary.
+
+    Args:
+        record: of the run.
+        outputs: of its test split.
+        name: to show.
+        by_content: whether images are known by their digests, and not by their names.
+    """
+    summary, outputs = record.summary, in_one_order(outputs, by_content=by_content)
+    classes = [record.class_names[label] for label in outputs.labels]
     return Candidate(
         name=name,
         model=summary["model"],
-        images=list(zip(outputs.names, [record.class_names[label] for label in outputs.labels], strict=True)),
+        images=list(zip(outputs.names, classes, strict=True)),
+        keys=list(zip(image_keys(outputs, by_content=by_content), classes, strict=True)),
         is_correct=outputs.is_correct,
         f1=summary["test/f1"],
         seconds=summary["seconds"],
@@ -75,13 +92,25 @@ def candidate_of(record: RunRecord, outputs: SplitOutputs, name: str) -> Candida
         num_epochs=summary["num_epochs"],
         best_epoch=best_epoch(record.epochs, summary["monitor"]),
         record=record,
+        outputs=outputs,
+        notes=tuple(summary.get("notes", ())),
     )
 
 
-def in_order_of_names(outputs: SplitOutputs) -> SplitOutputs:
+def image_keys(outputs: SplitOutputs, *, by_content: bool) -> list[str]:
+    """One an image: hexadecimal digits of its digest, or its name."""
+    if not by_content:
+        return outputs.names
+    assert outputs.digests is not None
+    return [f"{digest & 0xFFFFFFFFFFFFFFFF:016x}" for digest in outputs.digests.tolist()]
+
+
+def in_one_order(outputs: SplitOutputs, *, by_content: bool) -> SplitOutputs:
     """The same outputs in the one order in which all candidates have them."""
-    order = sorted(range(len(outputs)), key=lambda position: outputs.names[position])
-    return SplitOutputs([outputs.names[i] for i in order], outputs.labels[order], outputs.logits[order])
+    keys = image_keys(outputs, by_content=by_content)
+    order = sorted(range(len(outputs)), key=lambda position: (keys[position], outputs.labels[position]))
+    digests = None if outputs.digests is None else outputs.digests[order]
+    return SplitOutputs([outputs.names[i] for i in order], outputs.labels[order], outputs.logits[order], digests)
 
 
 def best_epoch(epochs: list[EpochMetrics], monitor: str) -> int | None:

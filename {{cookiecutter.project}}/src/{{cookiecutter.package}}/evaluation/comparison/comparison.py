@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from .baselines import MAX_SIDE, MAX_TRAIN_IMAGES, measure_baselines
-from .candidate import Candidate, best_first
+from .candidate import MARK, Candidate, best_first
 from .disagreements import Disagreement, disagreements
 from .paired import PairedTest, against_each, all_pairs
 from .seeds import SeedGroup, seed_groups
@@ -53,13 +52,19 @@ class Comparison:
         """The best run."""
         return self.runs[0]
 
+    @property
+    def test_set(self) -> str:
+        """Data set and number of test images of the runs."""
+        sections = [run.record.config["data"] for run in self.runs if run.record is not None]
+        places = (" ".join([data["class_path"], str(data.get("init_args", {}).get("root", ""))]) for data in sections)
+        return f"{', '.join(dict.fromkeys(place.strip() for place in places))}: {len(self.best.images):,} test images"
 
-def compare_runs(runs: list[Candidate], unfinished: Sequence[Path], with_baselines: bool) -> Comparison:
+
+def compare_runs(runs: list[Candidate], with_baselines: bool) -> Comparison:
     """Compare.
 
     Args:
         runs: at least one, in the order given: baselines are fitted on the data of the first.
-        unfinished: run directories without a test result.
         with_baselines: whether baselines take part.
     """
     candidates = best_first([*runs, *(measure_baselines(runs[0]) if with_baselines else [])])
@@ -75,18 +80,18 @@ def compare_runs(runs: list[Candidate], unfinished: Sequence[Path], with_baselin
         matrix=all_pairs(candidates) if has_matrix else [],
         disagreements=disagreements(*ranked[:2]) if is_same and len(ranked) > 1 else [],
         settings=differing_settings(ranked),
-        warnings=warnings_about(is_same, unfinished),
+        warnings=warnings_about(ranked, is_same),
         notes=notes_about(runs, candidates, is_same),
     )
 
 
-def warnings_about(is_same: bool, unfinished: Sequence[Path]) -> list[str]:
+def warnings_about(runs: Sequence[Candidate], is_same: bool) -> list[str]:
     different = (
-        "These runs were tested on different images. An accuracy on easy images says nothing about one on hard images: "
-        "the order below is no ranking, and there are no tests of significance."
+        "These runs were tested on different images, so their accuracies cannot be compared: the order below is no "
+        "ranking, and there are no tests of significance."
     )
-    left_out = [f"{directory}: left out, it has no test result." for directory in unfinished]
-    return left_out if is_same else [different, *left_out]
+    marked = [f"{MARK} {run.name}: {note}" for run in runs for note in run.notes]
+    return marked if is_same else [different, *marked]
 
 
 def notes_about(runs: list[Candidate], candidates: Sequence[Candidate], is_same: bool) -> list[str]:

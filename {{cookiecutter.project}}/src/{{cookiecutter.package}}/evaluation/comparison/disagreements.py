@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .candidate import Candidate, in_order_of_names
+from .candidate import Candidate
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,9 @@ def disagreements(first: Candidate, second: Candidate) -> list[Disagreement]:
 
 def opinions_of(candidate: Candidate) -> list[Opinion]:
     """One an image, in the order of ``candidate.images``."""
-    record = candidate.record
+    record, outputs = candidate.record, candidate.outputs
     assert record is not None
-    stored = record.outputs("test")
-    assert stored is not None
-    outputs, class_names = in_order_of_names(stored), record.class_names
+    assert outputs is not None
+    class_names = record.class_names
     answers = zip(outputs.predicted, outputs.probabilities.max(axis=1), outputs.is_correct, strict=True)
     return [Opinion(class_names[label], float(share), bool(is_correct)) for label, share, is_correct in answers]

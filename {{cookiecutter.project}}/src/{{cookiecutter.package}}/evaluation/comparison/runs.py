@@ -27,8 +27,9 @@ def read_candidates(paths: Sequence[Path]) -> tuple[list[Candidate], list[Path]]
     outputs = [record.outputs("test") if record.summary else None for record in records]
     unfinished = [record.directory for record, tested in zip(records, outputs, strict=True) if tested is None]
     names = short_names([directory for directory in directories if directory not in unfinished])
+    by_content = all(tested.digests is not None for tested in outputs if tested is not None)  # not so in older runs
     candidates = [
-        candidate_of(record, tested, names[record.directory])
+        candidate_of(record, tested, names[record.directory], by_content=by_content)
         for record, tested in zip(records, outputs, strict=True)
         if tested is not None
     ]

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...errors import UserError
 from .candidate import Candidate
 
 NUM_DIGITS = 8  # of a hash that are shown
 
 
 def have_same_test_images(candidates: Sequence[Candidate]) -> bool:
-    return all(candidate.images == candidates[0].images for candidate in candidates)
+    return all(candidate.keys == candidates[0].keys for candidate in candidates)
 
 
-def require_same_test_images(candidates: Sequence[Candidate]) -> None:
-    """Raise a UserError, with the first two runs that were tested on different images."""
-    first = candidates[0]
-    for other in candidates:
-        if other.images != first.images:
-            num_shared = len(set(first.images) & set(other.images))
-            raise UserError(
-                f"{first.name!r} was tested on {len(first.images):,} images, {other.name!r} on {len(other.images):,}, "
-                f"and {num_shared:,} of these are the same with the same class: their numbers cannot be compared. "
-                "Compare runs with one test split, which the verb split writes down for good, or show them side by "
-                "side, without any test of significance, with --allow_different_splits."
-            )
+def by_test_images(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Groups of runs with the same test images, in the order in which they begin."""
+    groups: dict[tuple[tuple[str, str], ...], list[Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault(tuple(candidate.keys), []).append(candidate)
+    return list(groups.values())
 
 
 def describe_training_splits(candidates: Sequence[Candidate]) -> str | None:

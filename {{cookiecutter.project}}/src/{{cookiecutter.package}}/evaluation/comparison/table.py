@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .candidate import Candidate
+from .candidate import MARK, Candidate
 
 Cell = tuple[str, str]
 
@@ -24,7 +24,7 @@ def cells(candidate: Candidate) -> list[Cell]:
     best = NOTHING if candidate.best_epoch is None else f"{candidate.best_epoch} of {candidate.num_epochs}"
     return [
         (candidate.name, candidate.model),
-        (percent(candidate.accuracy, num), interval(lower, upper, num)),
+        (percent(candidate.accuracy, num) + (f" {MARK}" if candidate.notes else ""), interval(lower, upper, num)),
         (f"{candidate.f1:.3f}", ""),
         (duration(candidate.seconds), f"{two_digits(candidate.milliseconds_per_image)} ms"),
         (count(candidate.num_trained), count(candidate.num_parameters)),
