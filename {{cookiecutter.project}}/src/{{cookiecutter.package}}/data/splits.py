@@ -103,7 +103,7 @@ def apportion(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:
         step = np.sign(missing)
         can_change = (shares + step >= 1) & (shares + step < sizes)
         wanting = np.where(can_change, (exact - shares) * step, -np.inf)
-        shares[wanting.argmax()] += step
+        shares[np.argmax(wanting)] += step
     return shares
 
 
