@@ -36,6 +36,7 @@ from ..training.tracking import finish_wandb, start_wandb, sync_command
 from .conclusion import facts_of, write_record, write_report_or_warn
 from .console import shown
 from .lightning_cli import ClassifierCLI
+from .recipes import find_recipes
 from .resume import LAST_CHECKPOINT, restarted_run, resume_options
 from .resumed_checkpoint import require_same_length, require_same_processes
 
@@ -48,7 +49,7 @@ class FitCLI(ClassifierCLI):
     """``fit``: the whole way from a config to a tested checkpoint in a run directory."""
 
     def __init__(self, options: list[str]) -> None:
-        options, self.resumed_directory = resume_options(options)
+        options, self.resumed_directory = resume_options(find_recipes(options))
         self.recipe = recipe_name(options)
         super().__init__(["fit", *options])
 
