@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..data import ImageFolderDataModule
@@ -116,7 +115,7 @@ def require_apart(root: Path, store: Store) -> None:
 
 def print_packed(packed: Packed, out: str) -> None:
     description: Description = packed.description
-    table = Table(title=escape(out))
+    table = Table()
     for heading in ("split", "images", "chunks"):
         table.add_column(heading, justify="left" if heading == "split" else "right")
     for split, found in description.splits.items():
