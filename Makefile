@@ -1,7 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip install --python .venv
-BAKE := $(BIN)/cookiecutter . --no-input --default-config --output-dir
+# Cookiecutter keeps answers in the home folder, over those of the user, and leaves files in the temporary one.
+BAKE := mkdir -p build/home && HOME="$(CURDIR)/build/home" TMPDIR="$(CURDIR)/build/home" \
+	$(BIN)/cookiecutter . --no-input --default-config --output-dir
 PROJECT := build/project/image-classifier
 DEMO := build/demo/image-classifier
 
