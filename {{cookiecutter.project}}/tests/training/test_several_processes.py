@@ -185,6 +185,22 @@ def test_torchrun_starts_the_job_again_by_itself(folder: Path) -> None:
     assert_same(folder / "runs" / "restarted" / "job-night", folder / "2" / "random")
 
 
+def test_the_script_for_torchrun_says_that_there_is_no_gpu(tmp_path: Path) -> None:
+    run = subprocess.run(
+        ["bash", str(TORCHRUN_SCRIPT), *RANDOM],
+        cwd=tmp_path,
+        env=environment(PYTHON=sys.executable, CUDA_VISIBLE_DEVICES=""),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: PROCESSES is 'gpu', and torch finds no GPU on this machine.")
+    assert f"PROCESSES=2 {TORCHRUN_SCRIPT} ... --trainer.accelerator cpu" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 @pytest.fixture
 def two_nodes(folder: Path) -> Callable[[str], list[tuple[int, str]]]:
     """Starts two agents of torchrun, one process each; returns their exit status and what they said."""
