@@ -280,6 +280,7 @@ def stream(fit: Fit, root: object, *options: str, directory: str, epochs: int = 
 
 
 @pytest.mark.parametrize(("moment", "workers"), [((1, 1), "0"), ((1, 3), "1")])
+@pytest.mark.usefixtures("forkserver")
 def test_a_training_resumes_bit_for_bit(
     fit: Fit,
     packed: Path,

@@ -18,9 +18,9 @@ from .decoding import Decoding
 from .facts import Fit, ImageFacts
 from .labelled_images import Batch, LabelledImages
 from .loading import TrainingLoader, training_seed
-from .packed.chunk_cache import ChunkCache
+from .packed.chunk_cache import ChunkCache, read_table
 from .packed.chunk_order import ChunkedBatches, ChunkOrder, StreamedDataset
-from .packed.description import FILE_NAME, Chunk, Description, Names, from_index, labels_from_bytes, sha256
+from .packed.description import FILE_NAME, Chunk, Description, Names, from_index, labels_from_bytes
 from .packed.packed_images import PackedImages
 from .packed.stores import FolderStore, MissingError, Store, StoreError, open_store, read_file
 from .splits import Split
@@ -179,32 +179,16 @@ class StreamingImageDataModule(ImageDataModule):
             is_decoded=self.description.stored == "decoded",
             read_ahead=split != "train",
         )
-        labels = torch.from_numpy(labels_from_bytes(self._table(split, "labels.npy")))
-        return LabelledImages(images, labels, Names(partial(self._table, split, "names.txt")))
+        labels = torch.from_numpy(labels_from_bytes(self._table(split, "labels.npy")()))
+        return LabelledImages(images, labels, Names(self._table(split, "names.txt")))
 
     def chunks(self, split: Split) -> list[Chunk]:
-        return from_index(self._table(split, "index.json"), split)
+        return from_index(self._table(split, "index.json")(), split)
 
-    def _table(self, split: Split, name: str) -> bytes:
-        """A file of a split, verified; one of an object store is kept in the cache."""
+    def _table(self, split: Split, name: str) -> partial[bytes]:
+        """What reads a file of a split; it holds no data module, and so can be sent to another process."""
         expected = self.description.splits[split].sha256[name]
-        kept = self.cache_dir / split / f"{expected[:16]}-{name}"
-        if (
-            not isinstance(self.store, FolderStore)
-            and kept.is_file()
-            and sha256(content := kept.read_bytes()) == expected
-        ):
-            return content
-        content = read_file(self.store, f"{split}/{name}", 60 * self.retry_minutes)
-        if sha256(content) != expected:
-            raise UserError(
-                f"'{self.store.url}/{split}/{name}' is damaged, or of another packing. Run pack again: it writes anew "
-                "what is damaged or missing."
-            )
-        if not isinstance(self.store, FolderStore):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(content)
-        return content
+        return partial(read_table, self.store, self.cache_dir, f"{split}/{name}", expected, 60 * self.retry_minutes)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)

@@ -15,8 +15,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from .description import Chunk
-from .stores import FolderStore, Store, StoreError
+from ...errors import UserError
+from .description import Chunk, sha256
+from .stores import FolderStore, Store, StoreError, read_file
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +152,35 @@ class ChunkCache:
             with reserved.open("wb") as empty:
                 empty.truncate(chunk.num_bytes)  # takes no room itself
         return reserved
+
+
+def read_table(store: Store, folder: Path, name: str, expected: str, patience: float) -> bytes:
+    """Read a table of a packed data set; one of an object store is kept in ``folder``.
+
+    Args:
+        store: of the data set.
+        folder: of downloaded files.
+        name: of the file in the store.
+        expected: SHA-256 of the content.
+        patience: seconds for which a store that does not answer is asked again.
+
+    Raises:
+        UserError: the content has another SHA-256.
+    """
+    path = folder / Path(name).with_name(f"{expected[:16]}-{Path(name).name}")
+    is_local = isinstance(store, FolderStore)
+    if not is_local and path.is_file() and sha256(content := path.read_bytes()) == expected:
+        return content
+    content = read_file(store, name, patience)
+    if sha256(content) != expected:
+        raise UserError(
+            f"'{store.url}/{name}' is damaged, or of another packing. Run pack again: it writes what is damaged or "
+            "missing."
+        )
+    if not is_local:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return content
 
 
 def touch(path: Path) -> bool:
