@@ -28,12 +28,13 @@ from {{cookiecutter.package}}.data.packed.description import Chunk
 from {{cookiecutter.package}}.data.packed.packed_images import PackedImages
 from {{cookiecutter.package}}.data.packed.stores import FolderStore
 
-START_METHODS = ["fork", "forkserver", "spawn"]  # the defaults of Linux until Python 3.13, of 3.14, of macOS and Windows
+# The defaults of Linux until Python 3.13, of Linux from 3.14, and of macOS and Windows.
+START_METHODS = ["fork", "forkserver", "spawn"]
 NUM_IMAGES = 50_000
 DECODING = Decoding(image_size=16, num_channels=3, fit="crop")
 
 
-def digits(photos: Path, num_workers: int) -> ImageDataModule:
+def digits(_: Path, num_workers: int) -> ImageDataModule:
     return DigitsDataModule(batch_size=400, augmentation="light", num_workers=num_workers)
 
 

@@ -114,7 +114,7 @@ def run(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def hold_elsewhere(run: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+def hold_elsewhere() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
     """Starts a process that holds the lock."""
     holders = []
 

@@ -225,9 +225,9 @@ def test_a_node_that_dies(folder: Path, two_nodes: Callable[[str], list[tuple[in
 def test_sync_batchnorm_is_switched_off_on_cpus(photos: Path, workspace: Path) -> None:
     """The overlay for GPUs, with processes on the CPU: said once, and the same training as without it."""
     command = [sys.executable, "-m", "{{cookiecutter.package}}", "fit", "--config", str(DDP)]
-    options = [*FIXED, *CNN, "--data.root", str(photos), "--data.batch_size", "4", "--trainer.devices", "2", "--trainer.max_epochs", "1"]
+    options = ["--data.root", str(photos), "--data.batch_size", "4", "--trainer.devices", "2"]
     run = subprocess.run(
-        [*command, *options, "--run.directory", "cpus"],
+        [*command, *FIXED, *CNN, *options, "--trainer.max_epochs", "1", "--run.directory", "cpus"],
         cwd=workspace,
         env=environment(),
         capture_output=True,

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def gather_in_order(share: Tensor, trainer: Trainer) -> Tensor:
-    """All rows of a split from the shares of all processes, of which number r has the rows r, r + W, r + 2 W, ..."""
+    """Gather the rows of a split from W processes: process r has rows r, r + W, r + 2 W, ..."""
     if trainer.world_size == 1:
         return share
     shares: list[Any] = [None] * trainer.world_size

@@ -149,9 +149,7 @@ def claim(directory: Path) -> Path:
 
 
 def share(directory: Path) -> Path:
-    """As ``claim``, but the directory may hold this job's run: rank zero may have begun it, or the job may be
-    started again.
-    """
+    """As ``claim``, but the run of this job may be in the directory: of rank zero, or of an earlier start."""
     if directory.exists() and not (directory / FIRST_FILE).is_file():
         return claim(directory)
     directory.mkdir(parents=True, exist_ok=True)
