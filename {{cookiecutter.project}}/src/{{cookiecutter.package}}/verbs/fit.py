@@ -29,7 +29,7 @@ from ..training.fine_tuning import count
 from ..training.gradients import WatchGradients
 from ..training.lost_process import REASON, is_lost_process
 from ..training.metrics_table import MetricsTable
-from ..training.run_directory import RunSettings, create_run_directory, forget_run_directory
+from ..training.run_directory import RunSettings, create_run_directory, release_run_directory
 from ..training.run_status import StatusFile
 from ..training.stopping import SaveWhenStopped
 from ..training.tracking import finish_wandb, start_wandb, sync_command
@@ -102,8 +102,8 @@ class FitCLI(ClassifierCLI):
         self.directory = create_run_directory(settings.run, self.recipe, self.resumed_directory)
         if self.resumed_directory is None:
             save_config(config, self.directory)
-        write_environment(self.directory)
         self.status = StatusFile(self.directory)
+        write_environment(self.directory)
         bundle = self.resumed["bundle"] if self.resumed else {}
         table = MetricsTable(self.directory, bundle.get("history", []))
         self.wandb = start_wandb(settings.tracking, self.directory, self.recipe, config, bundle)
@@ -223,4 +223,4 @@ def closing_training() -> Iterator[None]:
         raise
     finally:
         finish_wandb()
-        forget_run_directory()
+        release_run_directory()
