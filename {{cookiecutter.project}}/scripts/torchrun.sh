@@ -19,6 +19,12 @@ PROCESSES=${PROCESSES:-gpu} # on each machine: as many as it has GPUs, or a numb
 MAIN=${MAIN:-localhost}     # the machine where all meet
 PORT=${PORT:-29400}
 
+if [ "$PROCESSES" = gpu ] && [ "$(${PYTHON:-python} -c 'import torch; print(torch.cuda.device_count())')" = 0 ]; then
+    echo "error: PROCESSES is 'gpu', and torch finds no GPU on this machine. For processes on the CPU, give their" \
+        "number: PROCESSES=2 $0 ... --trainer.accelerator cpu" >&2
+    exit 2
+fi
+
 # Otherwise processes that are started again look for those before them, at their old addresses (torch 2.15).
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -145,6 +146,16 @@ def fit(photos: Path, capsys: pytest.CaptureFixture[str]) -> Fit:
         return Path(capsys.readouterr().out.strip().splitlines()[-1]).absolute()
 
     return run
+
+
+@pytest.fixture
+def forkserver() -> Iterator[None]:
+    """Loaders start their workers as Python 3.14 does on Linux; the server imports torch once for all of them."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_forkserver_preload(["{{cookiecutter.package}}.data"])
+    multiprocessing.set_start_method("forkserver", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
 
 
 @pytest.fixture

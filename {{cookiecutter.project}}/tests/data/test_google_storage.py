@@ -31,7 +31,7 @@ def test_packed_and_trained_on(photos: Path, bucket: str, fit: Fit, capsys: pyte
     main(["pack", str(photos), bucket, "--chunk_megabytes", "0.006"])
     capsys.readouterr()
     main(["pack", str(photos), bucket, "--chunk_megabytes", "0.006"])
-    assert "of them were there already" in capsys.readouterr().out
+    assert "of them existed before" in capsys.readouterr().out
     fit("--data", "StreamingImageDataModule", "--data.root", bucket, epochs=1)
     assert len(StreamingImageDataModule(bucket, image_size=16).split("test")) == 9
 

@@ -21,8 +21,9 @@ from ..interruption import assert_same, last, status
 
 SCRIPT = Path(__file__).parent / "several_processes.py"
 TORCHRUN_SCRIPT = Path(__file__).parents[2] / "scripts" / "torchrun.sh"
+DDP = Path(__file__).parents[2] / "configs" / "trainer" / "ddp.yaml"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
-SECONDS = 120  # a hang ends the test
+SECONDS = 600  # a hang ends the test; a loaded machine does not
 
 # 43 images for training: 5 steps of 8.
 FIXED = ["--data", "ImageFolderDataModule", "--data.root", "photos", "--data.image_size", "16"]
@@ -185,6 +186,22 @@ def test_torchrun_starts_the_job_again_by_itself(folder: Path) -> None:
     assert_same(folder / "runs" / "restarted" / "job-night", folder / "2" / "random")
 
 
+def test_the_script_for_torchrun_says_that_there_is_no_gpu(tmp_path: Path) -> None:
+    run = subprocess.run(
+        ["bash", str(TORCHRUN_SCRIPT), *RANDOM],
+        cwd=tmp_path,
+        env=environment(PYTHON=sys.executable, CUDA_VISIBLE_DEVICES=""),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: PROCESSES is 'gpu', and torch finds no GPU on this machine.")
+    assert f"PROCESSES=2 {TORCHRUN_SCRIPT} ... --trainer.accelerator cpu" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 @pytest.fixture
 def two_nodes(folder: Path) -> Callable[[str], list[tuple[int, str]]]:
     """Starts two agents of torchrun, one process each; returns their exit status and what they said."""
@@ -219,6 +236,25 @@ def test_a_node_that_dies(folder: Path, two_nodes: Callable[[str], list[tuple[in
     again = two_nodes("")
     assert [code for code, _ in again] == [0, 0], again
     assert_same(run, folder / "2" / "random")
+
+
+def test_sync_batchnorm_is_switched_off_on_cpus(photos: Path, workspace: Path) -> None:
+    """The overlay for GPUs, with processes on the CPU: said once, and the same training as without it."""
+    command = [sys.executable, "-m", "{{cookiecutter.package}}", "fit", "--config", str(DDP)]
+    options = ["--data.root", str(photos), "--data.batch_size", "4", "--trainer.devices", "2"]
+    run = subprocess.run(
+        [*command, *FIXED, *CNN, *options, "--trainer.max_epochs", "1", "--run.directory", "cpus"],
+        cwd=workspace,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("trainer.sync_batchnorm is switched off, as it needs GPUs") == 1
+    assert read_checkpoint(workspace / "cpus" / "checkpoints" / "last.ckpt")["bundle"]["num_processes"] == 2
+    assert "sync_batchnorm: false" in (workspace / "cpus" / "config.yaml").read_text()
 
 
 @pytest.mark.gpu

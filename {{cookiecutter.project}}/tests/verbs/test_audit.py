@@ -148,3 +148,12 @@ def test_real_photographs() -> None:
     assert status(str(DATA / "hymenoptera")) == 1
     placeholders = [row for row in rows() if "imageNotFound" in row["path"]]
     assert "warning" in {row["severity"] for row in placeholders}
+
+
+def test_paths_are_not_wrapped(messy: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = messy / "train" / "bee" / f"{200 * 'b'}.jpg"
+    broken.write_text("no image")
+    assert status(str(messy), "--output", str(workspace / (200 * "a"))) == 2
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert broken.relative_to(messy).as_posix() in lines
+    assert lines[-1] == str(workspace / (200 * "a") / "audit.html")

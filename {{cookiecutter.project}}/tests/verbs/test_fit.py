@@ -16,6 +16,7 @@ from {{cookiecutter.package}}.verbs.lightning_cli import COMPILERS
 from ..conftest import Fit
 
 RECORD = {
+    ".lock",
     "checkpoints",
     "config.yaml",
     "environment.json",

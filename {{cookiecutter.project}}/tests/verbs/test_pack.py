@@ -89,7 +89,7 @@ def test_a_second_call_writes_what_is_missing_or_damaged(
     capsys.readouterr()
     pack(photos, "out", *SMALL)
     after = chunks(workspace / "out")
-    assert f"{len(before) - 2} of them were there already" in capsys.readouterr().out
+    assert f"{len(before) - 2} of them existed before" in capsys.readouterr().out
     assert {name: content for name, (_, content) in after.items()} == {name: old for name, (_, old) in before.items()}
     written = {name for name in after if after[name][0] != before[name][0]}
     assert written == {"train/chunk-0-2.bin", "val/chunk-0-0.bin"}
@@ -164,7 +164,7 @@ def test_out_holds_something_else(photos: Path, workspace: Path, capsys: pytest.
         (["--workers", "0"], "--workers is 0; it must be 1 or more"),
         (["--image_size", "-4"], "--image_size is -4; it must be 1 or more"),
         (["--decoded"], "--decoded needs --image_size"),
-        (["--quality", "80"], "--quality is 80; it is of the JPEGs that --image_size makes"),
+        (["--quality", "80"], "--quality is 80; it must be from 1 to 95, with --image_size and without --decoded"),
         (["--image_size", "8", "--quality", "101"], "--quality is 101"),
     ],
 )
@@ -174,8 +174,8 @@ def test_wrong_options(photos: Path, capsys: pytest.CaptureFixture[str], options
 
 def test_no_such_folder_and_no_such_scheme(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "'nowhere', which is not a folder" in error_of(capsys, "nowhere", "out")
-    assert "'ftp://host/x' is no place for a packed data set" in error_of(capsys, photos, "ftp://host/x")
-    assert "'s3://' is no place for a packed data set" in error_of(capsys, photos, "s3://")
+    assert "'ftp://host/x' cannot be a packed data set" in error_of(capsys, photos, "ftp://host/x")
+    assert "'s3://' cannot be a packed data set" in error_of(capsys, photos, "s3://")
 
 
 def test_without_litdata(photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_to_a_bucket(photos: Path, workspace: Path, server: ObjectServer, capsys
     server.client.delete_object(Bucket="photos", Key="all/val/chunk-0-0.bin")
     capsys.readouterr()
     pack(photos, "s3://photos/all", *SMALL)
-    assert f"{len(chunks(workspace / 'out')) - 1} of them were there already" in capsys.readouterr().out
+    assert f"{len(chunks(workspace / 'out')) - 1} of them existed before" in capsys.readouterr().out
     for name, content in folder.items():
         assert server.client.get_object(Bucket="photos", Key=name)["Body"].read() == content
 

@@ -1,6 +1,7 @@
 """A training that ends before its end, and goes on in its own directory: as if it had not, bit for bit."""
 
 import csv
+import platform
 import signal
 import subprocess
 import sys
@@ -126,19 +127,34 @@ def test_a_run_that_was_moved(fit: Fit, workspace: Path, interrupt: Callable[...
 
 
 def test_killed_for_real(photos: Path, workspace: Path) -> None:
+    """Until then no other process may train in the run's directory; from then on, any may."""
     command = [sys.executable, "-m", "{{cookiecutter.package}}", "fit"]
     options = ["--data", "ImageFolderDataModule", "--data.root", str(photos), "--data.image_size", "16"]
     options += ["--data.batch_size", "8", "--model", "CNNClassifier", "--model.widths", "[8]"]
     options += ["--trainer.accelerator", "cpu", "--tracking.wandb", "off", "--trainer.max_epochs", "40"]
     subprocess.run([*command, *options, *OPTIONS, "whole"], check=True, capture_output=True)
-    process = subprocess.Popen([*command, *options, *OPTIONS, "part"], stdout=subprocess.DEVNULL)
-    while not (workspace / "part" / "checkpoints" / "last.ckpt").exists():
+    process = subprocess.Popen([*command, *options, *OPTIONS, "runs/part"], stdout=subprocess.DEVNULL)
+    while not (workspace / "runs" / "part" / "checkpoints" / "last.ckpt").exists():
         time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    before = contents(workspace / "runs" / "part")
+    second = subprocess.run([*command, "--resume", "last"], check=False, capture_output=True, text=True)
+    assert second.returncode == 2
+    since = status(workspace / "runs" / "part")["started"][:16].replace("T", " ")
+    assert (
+        f"another process trains in 'runs/part': process {process.pid} on {platform.node()}, since {since} UTC. Wait "
+        f"until it ends; or stop it, which saves first: kill {process.pid}. Then run this command again."
+    ) in second.stderr
+    assert contents(workspace / "runs" / "part") == before
     process.kill()
     process.wait()
-    assert status(workspace / "part")["state"] == "running"
-    subprocess.run([*command, "--resume", "part"], check=True, capture_output=True)
-    assert_same(workspace / "part", workspace / "whole")
+    assert status(workspace / "runs" / "part")["state"] == "running"
+    subprocess.run([*command, "--resume", "runs/part"], check=True, capture_output=True)
+    assert_same(workspace / "runs" / "part", workspace / "whole")
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

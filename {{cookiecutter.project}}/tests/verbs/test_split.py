@@ -132,3 +132,12 @@ def test_mistakes_are_explained(
 @pytest.mark.usefixtures("workspace")
 def test_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert "'nowhere', which is not a folder" in mistake(["split", "nowhere"], capsys)
+
+
+def test_the_path_is_the_last_line_however_long(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = photos.rename(photos.with_name(200 * "p"))
+    main(["split", str(root)])
+    assert capsys.readouterr().out.splitlines()[-1] == str(root / "splits.csv")
+    main(["split", str(root), "--folds", "2", "--output", str(root / "s.csv")])
+    paths = [line for line in capsys.readouterr().out.splitlines() if line.startswith(str(root))]
+    assert paths == [str(root / f"s-{number}-of-2.csv") for number in (1, 2)]

@@ -117,7 +117,7 @@ def test_a_trial_is_worth_its_best_epoch_and_sees_no_test_image(finished: Path) 
     for trial in trials(finished):
         run = finished / STUDY / f"trial-000{trial.number}"
         names = {path.name for path in run.iterdir()}
-        assert names == {"config.yaml", "environment.json", "metrics.csv", "status.json"}
+        assert names == {".lock", "config.yaml", "environment.json", "metrics.csv", "status.json"}
         assert "test/" not in (run / "metrics.csv").read_text()
         assert trial.value == pytest.approx(min(losses(run)))
 

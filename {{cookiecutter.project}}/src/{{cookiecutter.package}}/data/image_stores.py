@@ -40,7 +40,7 @@ class MappedImages:
     def __init__(self, file: Path, decoding: Decoding, rows: NDArray[np.int64]) -> None:
         self.file = file
         self.decoding = decoding
-        self.rows = rows
+        self.rows = torch.from_numpy(rows)  # a tensor, which the workers of a loader share
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,7 +48,7 @@ class MappedImages:
     def __getitem__(self, index: Tensor, /) -> Tensor:
         num_rows = self.file.stat().st_size // self.decoding.num_bytes
         mapped = np.memmap(self.file, mode="r", shape=(num_rows, *self.decoding.shape))
-        return torch.from_numpy(np.asarray(mapped[self.rows[index.numpy()]])).permute(0, 3, 1, 2)
+        return torch.from_numpy(np.asarray(mapped[self.rows[index].numpy()])).permute(0, 3, 1, 2)
 
     def load(self) -> Tensor:
         """All images, in memory: uint8 (N, C, H, W), channels last in memory format."""
@@ -59,7 +59,9 @@ class MappedImages:
 
 
 class UndecodedImages:
-    """Files, decoded again whenever they are asked for.
+    """Files, decoded each time they are read.
+
+    The paths are one tensor of bytes, which the workers of a loader share: each worker would copy a list of them.
 
     Args:
         files: N image files.
@@ -67,15 +69,21 @@ class UndecodedImages:
     """
 
     def __init__(self, files: Sequence[Path], decoding: Decoding) -> None:
-        self.files = files
+        paths = [os.fsencode(file) for file in files]
+        self.paths = torch.frombuffer(bytearray(b"".join(paths)), dtype=torch.uint8)
+        self.ends = torch.tensor([len(path) for path in paths]).cumsum(0)
         self.decoding = decoding
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.ends)
 
     def __getitem__(self, index: Tensor, /) -> Tensor:
-        images = np.stack([self._decode(self.files[position]) for position in index.tolist()])
+        images = np.stack([self._decode(self.file(position)) for position in index.tolist()])
         return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+    def file(self, position: int) -> Path:
+        begin = int(self.ends[position - 1]) if position else 0
+        return Path(os.fsdecode(self.paths[begin : int(self.ends[position])].numpy().tobytes()))
 
     def _decode(self, file: Path) -> NDArray[np.uint8]:
         try:

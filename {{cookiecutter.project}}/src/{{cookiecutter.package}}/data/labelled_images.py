@@ -65,6 +65,10 @@ class BatchDataset(Dataset[Batch]):
         self.augmentation = augmentation
         self.features: LabelledImages | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a loader's worker receives: tensors, which processes share, and no names, which no batch needs."""
+        return self.__dict__ | {"split": LabelledImages(self.split.images, self.split.labels, ())}
+
     def __len__(self) -> int:
         return len(self.split)
 

@@ -1,7 +1,7 @@
-"""What a training shows next is a function of seed, epoch and batch: it can stop anywhere, and go on as if it had not.
+"""Batches as a function of seed, epoch and batch number, so that a training can stop anywhere and resume exactly.
 
-Nothing is drawn from a generator that a resumed process would not have: the order of the images follows from the epoch,
-and each batch brings the seed of its augmentation with it, into whatever process loads it.
+No random number depends on the state of a generator, which a resumed process would not have: the order of the images
+is a function of the epoch, and each batch carries the seed of its augmentation, for the process that loads it.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from .labelled_images import Batch, SeededIndices, keep_batch
 
 
 def training_seed() -> int:
-    """The seed of ``--seed_everything``, from where Lightning keeps it."""
+    """The seed of ``--seed_everything``, which Lightning keeps in the environment."""
     return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
 def mixed_seed(*numbers: int) -> int:
-    """One seed of 32 bits from several numbers, unlike that of any neighbouring numbers (O'Neill's seed sequence)."""
+    """A 32-bit seed from several numbers; neighbouring numbers give unrelated seeds (O'Neill's seed sequence)."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 class WeightedSampler(DistributedSampler[Batch]):
-    """Draws as many images as there are, each with its weight, anew in each epoch; processes share them out.
+    """Draws N of N images with replacement by their weights, differently in each epoch, and divides them by process.
 
     Args:
         weights: (N,), one an image.
-        num_replicas: processes.
+        num_replicas: number of processes.
         rank: of this process.
         seed: the same for all processes.
     """
@@ -51,10 +51,10 @@ class WeightedSampler(DistributedSampler[Batch]):
 
 
 class TrainingBatches(BatchSampler):
-    """The batches of an epoch, each with its seed, from any one on.
+    """The batches of an epoch, each with its seed; an epoch can start at any batch.
 
     Attributes:
-        start: number of the first batch that the next epoch shows; after it, epochs are whole again.
+        start: number of the first batch of the next epoch; later epochs start at 0.
     """
 
     def __init__(self, sampler: DistributedSampler[Any], batch_size: int, drop_last: bool) -> None:
@@ -72,15 +72,15 @@ class TrainingBatches(BatchSampler):
 
 
 class EvaluationBatches(Sampler[list[int]]):
-    """Each image once, over all processes: of W, number r takes the images r, r + W, r + 2 W, ...
+    """Each image once over all processes: of W processes, process r has the images r, r + W, r + 2 W, ...
 
-    All processes have equally many batches, as they wait for each other at each of them. Lightning's own sampler pads
+    All processes have the same number of batches, as they wait for each other at each batch. Lightning's sampler pads
     the shares to one length instead, and counts some images twice.
 
     Args:
-        num_images: of the split.
-        batch_size: at most.
-        num_replicas: processes.
+        num_images: number of images of the split.
+        batch_size: maximum size of a batch.
+        num_replicas: number of processes.
         rank: of this process.
 
     Raises:
@@ -105,11 +105,11 @@ class EvaluationBatches(Sampler[list[int]]):
 
 
 class TrainingLoader(DataLoader[Batch]):
-    """A ``DataLoader`` that says where in its epoch it is, and begins there when Lightning resumes within an epoch.
+    """A ``DataLoader`` that saves its position in the epoch, and continues there when Lightning resumes.
 
     Args:
-        dataset: takes a whole batch of indices.
-        batches: which images, in which order.
+        dataset: loads a whole batch of indices.
+        batches: the indices of each batch.
         options: of ``DataLoader``.
     """
 

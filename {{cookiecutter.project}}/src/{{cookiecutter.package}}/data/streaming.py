@@ -1,4 +1,4 @@
-"""A data set that ``pack`` has written, read from a disk or an object store while a training goes on."""
+"""A data set that ``pack`` has written, read from a disk or an object store during training."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from .decoding import Decoding
 from .facts import Fit, ImageFacts
 from .labelled_images import Batch, LabelledImages
 from .loading import TrainingLoader, training_seed
-from .packed.chunk_cache import ChunkCache
+from .packed.chunk_cache import ChunkCache, read_table
 from .packed.chunk_order import ChunkedBatches, ChunkOrder, StreamedDataset
-from .packed.description import DIGESTS, FILE_NAME, Chunk, Description, Names, array_from_bytes, from_index, sha256
+from .packed.description import DIGESTS, FILE_NAME, Chunk, Description, Names, array_from_bytes, from_index
 from .packed.packed_images import PackedImages
 from .packed.stores import FolderStore, MissingError, Store, StoreError, open_store, read_file
 from .splits import Split
 
 log = logging.getLogger(__name__)
 
-FIRST_CONTACT_SECONDS = 10.0  # a wrong address shows at once; a store that has answered before is waited for longer
+FIRST_CONTACT_SECONDS = 10.0  # for the first request, so that a wrong address is reported soon
 DEFAULT_IMAGE_SIZE = 224
 
 
 class StreamingImageDataModule(ImageDataModule):
-    """A packed data set of any size: of an object store, a bounded share of it is on this machine's disk.
+    """A packed data set of any size. Chunks of an object store are cached on disk, up to ``cache_gb``.
 
-    An epoch shows each image exactly once over all processes, in an order that follows from seed and epoch, so that a
-    training resumes at the very image.
+    An epoch shows each image exactly once over all processes. The order is a function of seed and epoch, so that a
+    training resumes at the same image.
 
     Args:
-        root: where ``pack`` has written: a folder, or a URL such as ``s3://bucket/photos``.
-        image_size: side of the square images, in pixels; None takes that of the packing, or else 224.
-        fit: how images are made square (``crop``, ``pad``, ``squash``); None takes that of the packing.
-        num_channels: 3 (RGB) or 1 (grey); None takes that of the packing.
-        batch_size: images a training step and process; evaluation takes four times as many at once.
+        root: the data set that ``pack`` has written: a folder, or a URL such as ``s3://bucket/photos``.
+        image_size: side of the square images, in pixels; None takes that of the packed data set, or 224 if it has none.
+        fit: how images are made square (``crop``, ``pad``, ``squash``); None takes that of the packed data set.
+        num_channels: 3 (RGB) or 1 (grey); None takes that of the packed data set.
+        batch_size: images of a training step, in each process; evaluation uses batches of four times this size.
         num_workers: loader processes; 0 decodes in threads, between training steps.
         augmentation: of training images only.
-        mirror: whether a mirrored image keeps its class: not so for text, road signs or left and right hands.
-        imbalance: ``loss_weights`` counts an image in the training loss as much as its class is rare.
-        shuffle_chunks: chunks whose images are shuffled together; the chunks of train are shuffled anyway.
+        mirror: whether a mirrored image keeps its class; false for text, road signs or left and right hands.
+        imbalance: ``loss_weights`` weights images in the training loss inversely to the size of their class.
+        shuffle_chunks: number of chunks whose images are shuffled together; the order of the chunks is shuffled too.
         cache_dir: folder for downloaded chunks.
-        cache_gb: what it may hold, in gigabytes, for all processes of the machine.
-        retry_minutes: for which a store that does not answer is waited for before the training ends.
-        endpoint_url: of an S3-compatible server; None: Amazon's, or that of the environment's ``AWS_ENDPOINT_URL``.
+        cache_gb: maximum size of that folder, in gigabytes, for all processes of the machine.
+        retry_minutes: how long requests to a store that does not answer are repeated before the training ends.
+        endpoint_url: of an S3-compatible server; None takes ``AWS_ENDPOINT_URL`` of the environment, or Amazon's.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class StreamingImageDataModule(ImageDataModule):
             require_positive("image_size", image_size)
         if not cache_gb > 0 or retry_minutes < 0:
             raise UserError(
-                f"data.cache_gb is {cache_gb} and data.retry_minutes is {retry_minutes}; the first must be above 0, "
-                "the second 0 or more."
+                f"data.cache_gb is {cache_gb} and data.retry_minutes is {retry_minutes}; cache_gb must be above 0, and "
+                "retry_minutes 0 or more."
             )
         self.root = root
         self.image_size = image_size
@@ -99,17 +99,17 @@ class StreamingImageDataModule(ImageDataModule):
 
     @cached_property
     def description(self) -> Description:
-        """What ``pack`` has written of the data set.
+        """The content of ``dataset.json``.
 
         Raises:
-            UserError: there is none, or it was packed decoded in another way than asked for.
+            UserError: there is no such file, or the images were packed decoded with other settings than given.
         """
         try:
             content = read_file(self.store, FILE_NAME, FIRST_CONTACT_SECONDS)
             description = Description.from_json(content)
         except MissingError as error:
             raise UserError(
-                f"data.root is {self.root!r}, where no packed data set is: {self._why_missing()}"
+                f"data.root is {self.root!r}, which is not a packed data set: {self._why_missing()}"
             ) from error
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"data.root is {self.root!r}, whose {FILE_NAME} cannot be read: {error}.") from error
@@ -126,8 +126,8 @@ class StreamingImageDataModule(ImageDataModule):
         if isinstance(self.store, FolderStore) and not self.store.root.exists():
             return "there is no such folder."
         if is_empty:
-            return "nothing is there."
-        return f"it has no {FILE_NAME}. Write one from a folder of images: pack ROOT OUT, to its end."
+            return "it is empty or does not exist."
+        return f"it has no {FILE_NAME}. Pack a folder of images with pack ROOT OUT, and let it finish."
 
     def _require_possible(self, description: Description) -> None:
         asked = {"image_size": self.image_size, "fit": self.fit, "num_channels": self.num_channels}
@@ -140,7 +140,11 @@ class StreamingImageDataModule(ImageDataModule):
                 )
         too_large = description.image_size is not None and (self.image_size or 0) > description.image_size
         if description.stored == "jpeg" and too_large:
-            log.warning("data.image_size is %d, and images were packed at %d", self.image_size, description.image_size)
+            log.warning(
+                "data.image_size is %d, and images packed at %d pixels are enlarged",
+                self.image_size,
+                description.image_size,
+            )
 
     @property
     def decoding(self) -> Decoding:
@@ -172,7 +176,7 @@ class StreamingImageDataModule(ImageDataModule):
         return ChunkCache(self.store, self.cache_dir, int(self.cache_gb * 1e9), 60 * self.retry_minutes)
 
     def load_split(self, split: Split) -> LabelledImages:
-        """Tables of a split; its images are read when they are asked for."""
+        """Read the tables of a split; its images are read with each batch."""
         images = PackedImages(
             self.chunks(split),
             self.cache,
@@ -180,38 +184,22 @@ class StreamingImageDataModule(ImageDataModule):
             is_decoded=self.description.stored == "decoded",
             read_ahead=split != "train",
         )
-        labels = torch.from_numpy(array_from_bytes(self._table(split, "labels.npy")))
-        return LabelledImages(images, labels, Names(partial(self._table, split, "names.txt")))
+        labels = torch.from_numpy(array_from_bytes(self._table(split, "labels.npy")()))
+        return LabelledImages(images, labels, Names(self._table(split, "names.txt")))
 
     def load_digests(self, split: Split) -> Tensor | None:
         """Of the files that were packed; None for a packing of an older version."""
         if DIGESTS not in self.description.splits[split].sha256:
             return None
-        return torch.from_numpy(array_from_bytes(self._table(split, DIGESTS)))
+        return torch.from_numpy(array_from_bytes(self._table(split, DIGESTS)()))
 
     def chunks(self, split: Split) -> list[Chunk]:
-        return from_index(self._table(split, "index.json"), split)
+        return from_index(self._table(split, "index.json")(), split)
 
-    def _table(self, split: Split, name: str) -> bytes:
-        """A file of a split, verified; one of an object store is kept in the cache."""
+    def _table(self, split: Split, name: str) -> partial[bytes]:
+        """Returns a function that reads a file of a split. It holds no data module, so that it can be pickled."""
         expected = self.description.splits[split].sha256[name]
-        kept = self.cache_dir / split / f"{expected[:16]}-{name}"
-        if (
-            not isinstance(self.store, FolderStore)
-            and kept.is_file()
-            and sha256(content := kept.read_bytes()) == expected
-        ):
-            return content
-        content = read_file(self.store, f"{split}/{name}", 60 * self.retry_minutes)
-        if sha256(content) != expected:
-            raise UserError(
-                f"'{self.store.url}/{split}/{name}' is damaged, or of another packing. Run pack again: it writes anew "
-                "what is damaged or missing."
-            )
-        if not isinstance(self.store, FolderStore):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(content)
-        return content
+        return partial(read_table, self.store, self.cache_dir, f"{split}/{name}", expected, 60 * self.retry_minutes)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
@@ -223,7 +211,7 @@ class StreamingImageDataModule(ImageDataModule):
         return TrainingLoader(dataset, ChunkedBatches(order, self.batch_size), **self._loader_options)
 
     def _require_room(self, chunks: list[Chunk]) -> None:
-        """Refuse a cache that does not hold the chunks that are shuffled together, and the next ones."""
+        """Refuse a cache that is too small for the chunks that are shuffled together and the next ones."""
         if isinstance(self.store, FolderStore):
             return
         num_processes = self._share[0] // getattr(self.trainer, "num_nodes", 1)
@@ -231,7 +219,7 @@ class StreamingImageDataModule(ImageDataModule):
         needed = min(2 * num_processes * sum(sizes[: self.shuffle_chunks]), sum(sizes))
         if self.cache_gb * 1e9 < needed:
             raise UserError(
-                f"data.cache_gb is {self.cache_gb}, and {self.shuffle_chunks} chunks shuffled together need "
-                f"{needed / 1e9:.3g} on a machine, with those to come next. Give more, or a smaller "
-                "--data.shuffle_chunks."
+                f"data.cache_gb is {self.cache_gb}; shuffling {self.shuffle_chunks} chunks together, with the next "
+                f"ones in the cache, needs {needed / 1e9:.3g} on each machine. Give a larger --data.cache_gb or a "
+                "smaller --data.shuffle_chunks."
             )

@@ -1,4 +1,4 @@
-"""A training ends with its best weights, not its last ones."""
+"""Restore the best weights when a training ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 class RestoreBestWeights(Callback):
     """Loads the best checkpoint into the model when fit ends, as Keras' ``restore_best_weights`` does.
 
-    ``last.ckpt`` is already written by then, and keeps the last weights, from which a training goes on.
+    ``last.ckpt`` has been written before, and keeps the last weights, which a resumed training needs.
     """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

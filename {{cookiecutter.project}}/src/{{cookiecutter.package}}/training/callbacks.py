@@ -1,4 +1,4 @@
-"""The callbacks of every training, all watching the same metric."""
+"""The callbacks of every training; all of them use the same metric."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class EarlyStoppingSettings:
 
     Attributes:
         patience: epochs without improvement of the monitored metric; None never stops early.
-        min_delta: a smaller change is no improvement.
+        min_delta: the least change that counts as an improvement.
     """
 
     patience: int | None = None
@@ -33,10 +33,10 @@ class EarlyStoppingSettings:
 
 @dataclass(frozen=True)
 class AveragingSettings:
-    """Whether validation, checkpoints and test use averaged weights: smoother ones than those of the last step.
+    """Whether validation, checkpoints and test use weights averaged over steps.
 
     Attributes:
-        ema_decay: of the exponential moving average over steps, such as 0.999; None averages nothing.
+        ema_decay: decay of the exponential moving average, such as 0.999; None does not average.
     """
 
     ema_decay: float | None = None

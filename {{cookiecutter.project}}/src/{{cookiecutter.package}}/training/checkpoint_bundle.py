@@ -1,4 +1,4 @@
-"""Makes every checkpoint complete: what it needs to predict, and to say where it comes from."""
+"""Adds to every checkpoint what is needed to predict with it, and its origin."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ FORMAT = 1
 class CheckpointBundle(Callback):
     """Adds ``bundle``, of plain JSON types, and ``trained_on``, digests of images, to every checkpoint.
 
-    Beside the hyperparameters (facts of the data, preprocessing, model arguments) it holds the name of the model's
-    class, the resolved config, the hash of the splits, the metrics of the moment and of all epochs before, the W&B
-    run's id, the number of processes, versions and the git commit.
+    The hyperparameters have the facts of the data, the preprocessing and the model's arguments. The bundle has the name
+    of the model's class, the resolved config, the hash of the splits, the current metrics and those of all earlier
+    epochs, the id of the W&B run, the number of processes, versions and the git commit.
 
     Args:
-        config: the resolved one.
-        table: has the metrics of the epochs.
-        wandb_id: of the W&B run that a resumed training continues; None where there is none.
-        resumed: the bundle of the checkpoint from which the training goes on; empty for a new one.
+        config: the resolved config.
+        table: the metrics of the epochs.
+        wandb_id: id of the W&B run, which a resumed training continues; None without W&B.
+        resumed: the bundle of the checkpoint to resume from; empty for a new training.
         earlier: digests of the images that shaped the weights a training begins with; None for random ones.
     """
 
@@ -50,7 +50,7 @@ class CheckpointBundle(Callback):
 
     @property
     def seconds(self) -> float:
-        """Of training, in this process and those it goes on from."""
+        """Seconds of training, including those before it was resumed."""
         return self.seconds_before + (0.0 if self.start is None else time.perf_counter() - self.start)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -75,7 +75,7 @@ class CheckpointBundle(Callback):
         }
 
     def history(self, trainer: Trainer, metrics: dict[str, float]) -> list[Row]:
-        """The rows of ``metrics.csv`` as they will be when all that has been measured by now is in it."""
+        """The rows of ``metrics.csv``, including what has been measured and is not yet written."""
         epoch = trainer.current_epoch
         progress: Any = trainer.fit_loop.epoch_progress.current
         if progress.completed == progress.processed == progress.started:  # the epoch's row is in the table

@@ -1,4 +1,4 @@
-"""When checkpoints are written beside those of a training that is told to stop."""
+"""When checkpoints are written: the best and the last epoch, and every so many minutes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SECONDS = 60  # of a minute
 
 
 class BestAndLast(ModelCheckpoint):
-    """Writes ``best.ckpt`` and, after every epoch, ``last.ckpt`` (Lightning's own only after a best one).
+    """Writes ``best.ckpt`` and, after every epoch, ``last.ckpt`` (Lightning writes it only after a best epoch).
 
-    It goes on with its best score where the run's folder was moved or copied.
+    It keeps its best score when a run's folder was moved or copied.
 
     Args:
         folder: of the checkpoints.
-        monitor: the metric that says which is best.
+        monitor: the metric that decides which epoch is best.
     """
 
     def __init__(self, folder: Path, monitor: Monitor) -> None:
@@ -34,7 +34,7 @@ class BestAndLast(ModelCheckpoint):
             mode=MODES[monitor],
             auto_insert_metric_name=False,
             enable_version_counter=False,
-            save_on_train_epoch_end=True,  # when all of the epoch has been measured: from there it resumes exactly
+            save_on_train_epoch_end=True,  # when all metrics of the epoch are known, so that it resumes exactly
         )
         self.last = folder / LAST
 
@@ -55,12 +55,12 @@ class BestAndLast(ModelCheckpoint):
 
 
 class SaveEvery(Callback):
-    """Writes ``last.ckpt`` within an epoch too, for epochs that last longer than one would like to lose.
+    """Writes ``last.ckpt`` within an epoch as well, for long epochs.
 
-    Lightning's ModelCheckpoint, with its ``train_time_interval``, would keep a best file of its own besides.
+    Lightning's ModelCheckpoint with ``train_time_interval`` would also write a best file of its own.
 
     Args:
-        minutes: between two checkpoints, at least.
+        minutes: at least, between two checkpoints.
         file: the checkpoint to write.
 
     Raises:

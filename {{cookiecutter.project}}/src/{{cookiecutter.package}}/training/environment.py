@@ -1,4 +1,4 @@
-"""Where a run took place: packages, Python, hardware, git commit."""
+"""The environment of a run: packages, Python, hardware, git commit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
 @rank_zero_only
 def write_environment(directory: Path) -> None:
-    """Write ``environment.json``: enough to rebuild where the run took place, and to see what it was started with."""
+    """Write ``environment.json``: what is needed to rebuild the environment, and the command of the run."""
     text = json.dumps(environment(), indent=2, ensure_ascii=False)
     (directory / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
@@ -42,7 +42,7 @@ def environment() -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
-    """What the run could use; each GPU by name."""
+    """Processor, threads and GPUs that the run can use."""
     num_gpus = torch.cuda.device_count()
     return {
         "cpu": cpu_name(),
@@ -53,7 +53,7 @@ def hardware() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """As Linux names it; elsewhere, what Python knows."""
+    """The name in ``/proc/cpuinfo``; on other systems, the one that Python knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -64,12 +64,12 @@ def cpu_name() -> str:
 
 @cache
 def installed() -> list[tuple[str, str]]:
-    """Names and versions of all packages; they stay the same while the process runs, and take half a second."""
+    """Names and versions of all packages; cached, as listing them takes half a second."""
     return [(found.metadata["Name"], found.version) for found in distributions()]
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, this project and the packages that decide a result."""
+    """Versions of Python, this project and the packages that affect results."""
     own = {"python": platform.python_version(), __package__.split(".")[0]: __version__}
     return own | {package: version(package) for package in PACKAGES}
 
@@ -80,7 +80,7 @@ def git_commit() -> str | None:
 
 
 def git(*arguments: str) -> str | None:
-    """What git says of the working directory; None outside a repository, and where there is no git."""
+    """Output of a git command in the working directory; None outside a repository or without git."""
     try:
         result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""A training that resumes takes the very steps it would have taken: the same images, the same random numbers."""
+"""A resumed training takes the same steps as an uninterrupted one: the same images, the same random numbers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ..data.loading import TrainingLoader, mixed_seed, training_seed
 
-STEP = 1  # tells these seeds from those of the batches' augmentation
+STEP = 1  # makes these seeds differ from those of the augmentation
 
 
 class ExactResume(Callback):
-    """Begins within an epoch where the checkpoint was written, and seeds each step with its number.
+    """Resumes at the batch of the checkpoint, and seeds the random number generators at each step.
 
-    The random numbers of a step, such as those of dropout, follow from the training's seed, the epoch, the batch and
-    the process. The generators are seeded themselves, as ``torch.manual_seed`` takes a tenth of a millisecond.
+    The random numbers of a step, such as those of dropout, are a function of the training's seed, the epoch, the batch
+    and the process. The generators are seeded directly, as ``torch.manual_seed`` takes a tenth of a millisecond.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class ExactResume(Callback):
         self.loader_states = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Lightning forgets to, where the loader was made for counting steps, before the checkpoint is read (2.6).
+        # Lightning (2.6) does not, if the loader was created before the checkpoint was read, to count the steps.
         loader = trainer.train_dataloader
         if trainer.fit_loop.restarting and self.loader_states and isinstance(loader, TrainingLoader):
             loader.load_state_dict(self.loader_states[0])

@@ -1,4 +1,4 @@
-"""Staged fine-tuning: what is frozen is a function of the epoch, and of nothing else."""
+"""Staged fine-tuning: which parameters are frozen is a function of the epoch alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ log = logging.getLogger(__name__)
 
 
 class StagedFineTuning(Callback):
-    """Asks the classifier what is frozen in this epoch, and freezes exactly that.
+    """Freezes in each epoch the parameters that the classifier names for it.
 
-    It keeps no state. A resumed run therefore cannot disagree with an uninterrupted one, and as every parameter is in
-    the optimizer from the first step, neither optimizer state nor schedule notices a stage. (Lightning's
-    BackboneFinetuning adds parameter groups on the way: its issues 12141, 20340, 21531 and 21901.)
+    It keeps no state, so a resumed run is the same as an uninterrupted one. All parameters are in the optimizer from
+    the first step, so a stage changes neither optimizer state nor schedule. (Lightning's BackboneFinetuning adds
+    parameter groups during training: its issues 12141, 20340, 21531 and 21901.)
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -14,12 +14,12 @@ NUM_BINS = 64
 
 
 class WatchGradients(Callback):
-    """Measures the gradients at every ``trainer.log_every_n_steps``-th step; an epoch's last ones are logged with it.
+    """Measures gradients every ``trainer.log_every_n_steps`` steps; the last ones of an epoch are logged with it.
 
-    W&B's own ``run.watch`` talks to W&B from within the backward pass, where an error of W&B's ends the training.
+    W&B's own ``run.watch`` calls W&B within the backward pass, where an error in W&B ends the training.
 
     Args:
-        logger: is given the histograms.
+        logger: receives the histograms.
     """
 
     def __init__(self, logger: WandbLogger) -> None:
@@ -34,7 +34,7 @@ class WatchGradients(Callback):
 
 
 def histogram(values: torch.Tensor) -> Any:
-    """W&B's kind of histogram of a tensor of any shape."""
+    """A W&B histogram of a tensor of any shape."""
     import wandb
 
     counts, edges = torch.histogram(values.detach().float().cpu().flatten(), NUM_BINS)

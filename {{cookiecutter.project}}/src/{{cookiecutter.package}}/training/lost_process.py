@@ -1,4 +1,4 @@
-"""What happens to the other processes of a training when one of them dies."""
+"""Recognise errors of a process that has lost the connection to another one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ REASON = "another process of this training has ended, or cannot be reached"
 
 
 def is_lost_process(error: BaseException) -> bool:
-    """Whether processes could not talk to each other. NCCL's errors have a type, Gloo's have only a text."""
+    """Whether the error means a lost connection. NCCL's errors have a type, Gloo's have only a text."""
     if not distributed.is_available():
         return False
     is_of_gloo = isinstance(error, RuntimeError) and "gloo" in str(error).lower()

@@ -1,4 +1,4 @@
-"""``metrics.csv``: one row an epoch, whole at every moment, and kept when a training resumes."""
+"""``metrics.csv``: one row an epoch; always a complete file, and continued when a training resumes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Row = dict[str, float]
 
 
 class MetricsTable(Logger):
-    """Gathers what is logged in an epoch into one row, with the number of steps taken by its end.
+    """Collects the metrics of an epoch in one row, with the number of steps at its end.
 
     Lightning's CSVLogger writes several rows an epoch, and deletes the file when a training resumes. Learning rates
-    are those at the start of the epoch. Metrics of a test go into ``summary.json`` instead.
+    are those at the start of the epoch. Test metrics go to ``summary.json``.
 
     Args:
         directory: of the run.
-        rows: of the epochs before, where the training resumes: see ``history``.
+        rows: of earlier epochs, if the training is resumed: see ``history``.
     """
 
     def __init__(self, directory: Path, rows: list[Row]) -> None:
         super().__init__()
         self.file = directory / FILE_NAME
         self.rows = {int(row["epoch"]): dict(row) for row in rows}
-        self.learning_rates: Row = {}  # of the epoch that is being trained
+        self.learning_rates: Row = {}  # of the current epoch
         if rows:
             self.learning_rates = {name: value for name, value in rows[-1].items() if name.startswith("lr/")}
             self.save()
@@ -45,7 +45,7 @@ class MetricsTable(Logger):
         return ""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The config is a file of its own."""
+        """Writes nothing: the config is in ``config.yaml``."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -62,7 +62,7 @@ class MetricsTable(Logger):
         return {**self.learning_rates, **values, "epoch": epoch, "step": step}
 
     def history(self, epoch: int, unfinished: Row | None = None) -> list[Row]:
-        """The rows before an epoch, and what there is of its own, to be kept in a checkpoint."""
+        """The rows before an epoch, and the unfinished row of that epoch if there is one: for a checkpoint."""
         before = [self.rows[number] for number in sorted(self.rows) if number < epoch]
         return before if unfinished is None else [*before, unfinished]
 

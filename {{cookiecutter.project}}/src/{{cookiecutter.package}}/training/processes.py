@@ -1,16 +1,20 @@
-"""What the processes of one training share: the work, and the answer."""
+"""What differs where several processes are one training: sharing rows, and batch norm over all of them."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator
 from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 
 def gather_in_order(share: Tensor, trainer: Trainer) -> Tensor:
-    """All rows of a split from the shares of all processes, of which number r has the rows r, r + W, r + 2 W, ..."""
+    """Gather the rows of a split from W processes: process r has rows r, r + W, r + 2 W, ..."""
     if trainer.world_size == 1:
         return share
     shares: list[Any] = [None] * trainer.world_size
@@ -19,3 +23,20 @@ def gather_in_order(share: Tensor, trainer: Trainer) -> Tensor:
     for rank, part in enumerate(shares):
         rows[rank :: trainer.world_size] = part
     return rows
+
+
+def switch_off_sync_batchnorm(trainer: Any) -> None:
+    """Switch off ``trainer.sync_batchnorm`` where it would fail in the first step: torch has it for GPUs only.
+
+    Args:
+        trainer: the settings of that section, which are changed.
+    """
+    accelerator = trainer.accelerator
+    is_cpu = isinstance(accelerator, CPUAccelerator) or accelerator == "cpu"
+    is_cpu = is_cpu or (accelerator == "auto" and not CUDAAccelerator.is_available())
+    if trainer.sync_batchnorm and is_cpu:
+        trainer.sync_batchnorm = False
+        log.info(
+            "trainer.sync_batchnorm is switched off, as it needs GPUs: in each process, batch norm uses that process' "
+            "own data.batch_size images."
+        )

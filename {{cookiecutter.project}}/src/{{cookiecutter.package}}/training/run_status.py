@@ -1,4 +1,4 @@
-"""``status.json``: how far a run came, and why it ended there. It is there from the start, for a run that dies."""
+"""``status.json``: the state of a run, how far it has trained, and why it ended. Written from the start."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ FILE_NAME = "status.json"
 
 @dataclass(frozen=True)
 class Status:
-    """Of a run.
+    """State of a run.
 
     Attributes:
-        state: ``running`` also stands there when a process was killed and had no time to say so; ``stopped`` runs were
-            told to stop and saved, ``failed`` ones ended by an error.
+        state: ``stopped`` runs received a signal and saved a checkpoint, ``failed`` ones ended with an error. A process
+            that was killed leaves ``running``.
         reason: why it stopped or failed.
-        num_epochs: whole epochs trained.
+        num_epochs: completed epochs.
         num_steps: optimizer steps taken.
-        host: machine of the process.
-        process: its number there.
-        started: when this process began, UTC.
-        updated: when this was written, UTC.
+        host: name of the machine.
+        process: id of the process on that machine.
+        started: when this process started, UTC.
+        updated: when this status was written, UTC.
     """
 
     state: Literal["running", "finished", "stopped", "failed"]
@@ -46,31 +46,31 @@ class Status:
 
 
 class StatusFile(Callback):
-    """Keeps the file true during training, and until the run has ended.
+    """Updates the file at each epoch and when the run ends.
 
     Args:
-        directory: of the run; where it goes on, it has come as far as the file there says.
+        directory: of the run; a resumed run starts with the epochs and steps in the file there.
     """
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / FILE_NAME
         before = json.loads(self.file.read_text(encoding="utf-8")) if self.file.is_file() else {}
-        came_to = {name: before[name] for name in ("num_epochs", "num_steps") if name in before}
-        self.status = Status("running", host=platform.node(), process=os.getpid(), started=now(), **came_to)
+        progress = {name: before[name] for name in ("num_epochs", "num_steps") if name in before}
+        self.status = Status("running", host=platform.node(), process=os.getpid(), started=now(), **progress)
         self.write(self.status)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._came_to(trainer)
+        self._write_progress(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._came_to(trainer)
+        self._write_progress(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._came_to(trainer)
+        self._write_progress(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._came_to(trainer)
-        if not isinstance(exception, SIGTERMException):  # a launcher may end this process before it comes to say so
+        self._write_progress(trainer)
+        if not isinstance(exception, SIGTERMException):  # written now, as a launcher may end this process at any moment
             self.fail(exception)
 
     def end(self, state: Literal["finished", "stopped", "failed"], reason: str = "") -> None:
@@ -78,7 +78,7 @@ class StatusFile(Callback):
         self.write(replace(self.status, state=state, reason=reason))
 
     def fail(self, error: BaseException) -> None:
-        """Write that the run has failed; where processes have lost each other, whichever is left writes it."""
+        """Write that the run has failed. If the connection to a process is lost, any process that is left writes it."""
         if not is_lost_process(error):
             self.end("failed", f"{type(error).__name__}: {error}")
         elif is_rank_zero():
@@ -86,7 +86,7 @@ class StatusFile(Callback):
         elif (written := read_status(self.file)).state == "running":
             self._put(replace(written, state="failed", reason=REASON, updated=now()))
 
-    def _came_to(self, trainer: Trainer) -> None:
+    def _write_progress(self, trainer: Trainer) -> None:
         self.write(replace(self.status, num_epochs=trainer.current_epoch, num_steps=trainer.global_step))
 
     @rank_zero_only

@@ -1,4 +1,4 @@
-"""Running statistics of batch norm, alike in all processes when they are used, and not at every step."""
+"""Share the running statistics of batch norm among processes before they are used, not at each step."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-# Its name until torch 2.14 was the second one.
+# The second was its name until torch 2.14.
 OPTIONS = ("forward_sync_buffers", "broadcast_buffers")
 
 
 class ShareBuffers(Callback):
-    """Gives all processes the buffers of the first one before each validation, and at the end.
+    """Copies the buffers of rank zero to all processes before each validation and at the end.
 
-    DDP does so at each step, which then waits for the slowest process once more: 5 to 8 % of ``fashion_cnn`` on two
-    CPU processes. Training normalises by the batch and does not read them. Comes after the averaging of weights, whose
-    buffers are those that are validated.
+    DDP does so at each step, which then waits for the slowest process once more: 5 to 8 % of the time of
+    ``fashion_cnn`` on two CPU processes. Training does not read them, as it normalises by the batch. This callback must
+    come after the averaging of weights, whose buffers are those that are validated.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

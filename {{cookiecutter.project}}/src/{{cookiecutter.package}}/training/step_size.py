@@ -1,4 +1,4 @@
-"""One line before the first step: how many images a step sees, and how far it goes."""
+"""One line before the first step: images a step, learning rate, number of steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class SayStepSize(Callback):
-    """More processes make larger steps, and fewer of them: nothing else says so before the result is worse."""
+    """Logs the size of a step: more processes mean larger and fewer steps, which can make the result worse."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
@@ -20,7 +20,7 @@ class SayStepSize(Callback):
 
 
 def step_size(trainer: Trainer, model: ImageClassifier) -> str:
-    """Of all processes: the images of a step, its learning rate, the steps of the training."""
+    """Images of a step over all processes, learning rate, and steps of the training, as one line."""
     images, given = model.global_batch_size, model.optimizer_settings
     num_processes, accumulated = trainer.world_size, trainer.accumulate_grad_batches
     factors = [str(images // num_processes // accumulated)]

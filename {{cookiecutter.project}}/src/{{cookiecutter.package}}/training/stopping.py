@@ -1,4 +1,4 @@
-"""A training that is told to stop saves first: by Ctrl-C, by SIGTERM, by a cluster that takes its machine back."""
+"""Save a checkpoint when a training is stopped, by Ctrl-C or by SIGTERM, as clusters send it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class SaveWhenStopped(Callback):
-    """Ends a training after the step it is in, on all processes together, with ``last.ckpt`` written.
+    """Ends a training after the current step, on all processes together, and writes ``last.ckpt``.
 
-    Of several processes, whichever is told, all hear of it a step later and raise Lightning's own flag together.
-    Raised on one alone (2.6), that one leaves the step, and the others wait for it in the next. They ask each other
-    while the step goes on, and without the GPU, so that nothing waits for the answer. Lightning's handler itself would
-    talk to them from within the signal, across what they are just exchanging; and its OnExceptionCheckpoint writes
-    after any error, in the middle of a step, over a checkpoint that is good.
+    When one process receives a signal, all processes learn of it one step later and set Lightning's flag together. If
+    only one of them set it (Lightning 2.6), that process would leave the loop and the others would wait for it. The
+    processes ask each other asynchronously and on the CPU, so that no step waits for the answer. Lightning's own signal
+    handler would communicate from within the signal, in the middle of another exchange. Its OnExceptionCheckpoint
+    saves after any error, in the middle of a step, and replaces a good checkpoint.
 
-    A second Ctrl-C stops at once. A second SIGTERM does not: launchers repeat it, and send SIGKILL when they mean that.
+    A second Ctrl-C stops at once. A second SIGTERM does not, as launchers repeat it and send SIGKILL to end a process.
 
     Args:
         file: the checkpoint to write.
 
     Attributes:
-        signal: the one that was received.
+        signal: the signal that was received.
     """
 
     def __init__(self, file: Path) -> None:
@@ -56,7 +56,7 @@ class SaveWhenStopped(Callback):
 
         if trainer.world_size > 1:
             self.question = Question()
-            # Lightning's own question (2.6), to rank zero alone, waits at each step for all processes and the GPU.
+            # Lightning (2.6) asks rank zero at each step, and waits for all processes and the GPU.
             trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
         try:
             self.previous = {number: signal.signal(number, on_signal) for number in SIGNALS}
@@ -88,10 +88,10 @@ class SaveWhenStopped(Callback):
 
 
 class Question:
-    """Asks all processes whether any of them says yes; all have to ask, and to wait for the answer, equally often."""
+    """Asks all processes whether any of them says yes. All must ask, and wait for the answer, equally often."""
 
     def __init__(self) -> None:
-        self.group: Any = distributed.new_group(backend="gloo")  # beside what the strategy exchanges, on the CPU
+        self.group: Any = distributed.new_group(backend="gloo")  # apart from the strategy's group, and on the CPU
         self.is_yes = torch.zeros(1, dtype=torch.int32)
         self.work: distributed.Work | None = None
 
@@ -100,7 +100,7 @@ class Question:
         self.work = distributed.all_reduce(self.is_yes, distributed.ReduceOp.MAX, group=self.group, async_op=True)
 
     def answer(self) -> bool:
-        """To the last question; no, where there was none."""
+        """The answer to the last question; False where there was none."""
         if self.work is None:
             return False
         self.work.wait()

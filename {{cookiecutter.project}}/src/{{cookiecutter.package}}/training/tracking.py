@@ -1,4 +1,4 @@
-"""What a run tells W&B, unless it is switched off, and never at the training's expense."""
+"""Starting and closing the W&B run of a training. No error in W&B ends the training."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from .wandb_logger import WandbLogger
 log = logging.getLogger(__name__)
 
 open_loggers: list[WandbLogger] = []
-"""Of the training of this process."""
+"""W&B loggers of the current training in this process."""
 
 WANDB_HOST = "api.wandb.ai"
-HEADER_BYTES = 7  # of a .wandb file in which nothing is
-WRITE_SECONDS = 5.0  # for the service to write what it was told
-UPLOAD_SECONDS = 600.0  # for the upload that ends an online run; what is left then, `wandb sync` uploads
+HEADER_BYTES = 7  # size of an empty .wandb file
+WRITE_SECONDS = 5.0  # for the service to write what it received
+UPLOAD_SECONDS = 600.0  # for the upload at the end of an online run; `wandb sync` uploads the rest
 
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """Where a run goes beside its directory.
+    """Where a run is recorded besides its directory.
 
     Attributes:
         wandb: ``auto`` is online when the user is logged in and offline when not; ``off`` switches W&B off.
         project: W&B project; None is the name of this package.
         entity: W&B user or team; None is the personal default.
-        tags: of the W&B run, beside the names of the model's and the data set's class.
-        group: of the W&B run, for seeds of one recipe, say.
-        log_model: whether the best and the last checkpoint are uploaded, as a W&B artifact.
-        watch_gradients: whether each epoch has histograms of the gradients.
+        tags: of the W&B run, in addition to the class names of model and data set.
+        group: of the W&B run, for example for the seeds of one recipe.
+        log_model: whether the best and the last checkpoint are uploaded as a W&B artifact.
+        watch_gradients: whether histograms of the gradients are logged in each epoch.
     """
 
     wandb: Literal["auto", "online", "offline", "off"] = "auto"
@@ -51,7 +51,7 @@ class TrackingSettings:
 
 
 def wandb_mode(settings: TrackingSettings) -> str:
-    """``online``, ``offline`` or ``off``; the environment variable WANDB_MODE wins over ``auto``."""
+    """``online``, ``offline`` or ``off``; the environment variable WANDB_MODE replaces ``auto``."""
     if settings.wandb != "auto":
         return settings.wandb
     asked = os.environ.get("WANDB_MODE", "")
@@ -61,7 +61,7 @@ def wandb_mode(settings: TrackingSettings) -> str:
 
 
 def logged_in() -> bool:
-    """Whether a W&B key is in the environment or in the file that ``wandb login`` writes; asks nobody."""
+    """Whether a W&B key is in the environment or in the file that ``wandb login`` writes; does not prompt."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = os.environ.get("WANDB_BASE_URL", WANDB_HOST).removeprefix("https://").removeprefix("http://").strip("/")
@@ -75,17 +75,17 @@ def logged_in() -> bool:
 def start_wandb(
     settings: TrackingSettings, directory: Path, recipe: str, config: dict[str, Any], resumed: dict[str, Any]
 ) -> WandbLogger | None:
-    """Start a W&B run, on rank zero, and give its logger.
+    """Start a W&B run, on rank zero, and return its logger.
 
     Args:
-        settings: where it goes.
+        settings: of W&B.
         directory: of the run.
-        recipe: its name.
-        config: the resolved one.
-        resumed: the bundle of the checkpoint from which the training goes on, and its W&B run; empty for a new one.
+        recipe: name of the recipe.
+        config: the resolved config.
+        resumed: the bundle of the checkpoint to resume from, with the id of its W&B run; empty for a new training.
 
     Returns:
-        None where W&B is off and, after a warning, where it does not work.
+        the logger; None if W&B is off or, after a warning, if it cannot be started.
     """
     mode = wandb_mode(settings)
     if mode == "off":
@@ -110,13 +110,13 @@ def start_wandb(
         logger = WandbLogger(run, config["monitor"], directory, resumed.get("history", []), run_id is not None)
         open_loggers.append(logger)
         return logger
-    except Exception as error:  # whatever W&B raises, a training must not end by it
+    except Exception as error:  # an error of any type in W&B must not end the training
         log.warning("W&B does not work (%s: %s); metrics go to metrics.csv only.", type(error).__name__, error)
         return None
 
 
 def finish_wandb(exit_code: int = 0) -> None:
-    """Close the W&B run, if one is open, so that the next training of this process starts another."""
+    """Close the W&B run, if one is open; the next training of this process starts a new one."""
     while open_loggers:
         logger = open_loggers.pop()
         run = logger.run
@@ -127,7 +127,7 @@ def finish_wandb(exit_code: int = 0) -> None:
 
 
 def is_written(file: Path) -> bool:
-    """Whether W&B's service has written more than a header, which it does behind ``finish``; what fails it keeps."""
+    """Whether W&B's service has written more than a header. It writes after ``finish`` and does not report errors."""
     end = time.monotonic() + WRITE_SECONDS
     while (not file.is_file() or file.stat().st_size <= HEADER_BYTES) and time.monotonic() < end:
         time.sleep(0.05)
@@ -135,7 +135,7 @@ def is_written(file: Path) -> bool:
 
 
 def sync_command(directory: Path) -> str | None:
-    """The command that uploads the offline W&B runs of a run directory: of one that was resumed, several."""
+    """The command that uploads the offline W&B runs of a run directory; a resumed run has several."""
     if not any((directory / "wandb").glob("offline-run-*")):
         return None
     return f"wandb sync {shlex.quote(os.path.relpath(directory / 'wandb'))}/offline-run-*"

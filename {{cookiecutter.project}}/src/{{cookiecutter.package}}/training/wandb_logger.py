@@ -1,4 +1,4 @@
-"""What W&B is told of a training: one point an epoch, and never at the training's expense."""
+"""Logging to W&B: one point an epoch. No error in W&B ends the training."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from ..models.monitor import MODES, Monitor
 from .metrics_table import Row
 
-PATIENCE = 30.0  # seconds for one call, which takes a millisecond: from then on W&B's service hangs
+PATIENCE = 30.0  # seconds to wait for one call, which usually takes a millisecond
 
 log = logging.getLogger(__name__)
 
 
 class WandbLogger(Logger):
-    """Logs whole epochs, the rows of ``metrics.csv``, with the number of the epoch as W&B's step.
+    """Logs the rows of ``metrics.csv``, one an epoch, with the number of the epoch as W&B's step.
 
-    Lightning's logger of this name logs three points an epoch, and what W&B raises or waits for, the training raises
-    and waits for: here the first call that fails or hangs is the last one, and is told of once.
+    Lightning's logger of this name logs three points an epoch, and an error or a hang in W&B ends or blocks the
+    training. Here W&B is not called again after the first call that fails or hangs, and one warning says so.
 
     Args:
-        run: of W&B, started.
-        monitor: says which epoch is the best, whose metrics are the summary.
+        run: a started W&B run.
+        monitor: decides which epoch is best; its metrics are the summary.
         directory: of the run.
-        history: rows of the epochs before, where the training resumes.
-        is_continued: whether W&B has the run already.
+        history: rows of earlier epochs, if the training is resumed.
+        is_continued: whether W&B already has the run.
     """
 
     def __init__(self, run: Any, monitor: Monitor, directory: Path, history: list[Row], is_continued: bool) -> None:
@@ -42,7 +42,7 @@ class WandbLogger(Logger):
         self.row: Row = {}
         self.histograms: dict[str, Any] = {}
         self.best: Row = {}
-        self.marker = directory / "wandb" / f"{run.id}.epoch"  # the last epoch that W&B has
+        self.marker = directory / "wandb" / f"{run.id}.epoch"  # number of the last epoch sent to W&B
         known = self._known_epoch(history if is_continued else [])
         self.attempt(self._define_axes)
         for row in history:
@@ -61,11 +61,11 @@ class WandbLogger(Logger):
 
     @property
     def experiment(self) -> Any:
-        """The W&B run, for callbacks of your own; what you log with it, guard with ``attempt``."""
+        """The W&B run, for your own callbacks; call it within ``attempt``."""
         return self.run
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """W&B has the whole config from its start."""
+        """Sends nothing: W&B received the config at the start."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -75,14 +75,14 @@ class WandbLogger(Logger):
             self.row = {}
 
     def attempt(self, task: Callable[[], Any], seconds: float | None = None) -> bool:
-        """Do something with W&B, and wait for it; after a first failure nothing is done any more.
+        """Call W&B and wait for the result; after a first failure, do nothing.
 
         Args:
-            task: what to do.
-            seconds: to wait at most; None for those of one call.
+            task: the call.
+            seconds: to wait at most; None takes ``PATIENCE``.
 
         Returns:
-            whether it was done.
+            whether the call succeeded.
         """
         if not self.is_alive:
             return False
@@ -119,19 +119,19 @@ class WandbLogger(Logger):
         self.run.summary.update(of_best | {"best_epoch": self.best["epoch"]})
 
     def _known_epoch(self, history: list[Row]) -> float:
-        """The last epoch that W&B has: without a marker, from a run in another directory, all of them."""
+        """The last epoch that W&B has; without a marker (the run is from another directory), all of ``history``."""
         if self.marker.is_file():
             return int(self.marker.read_text(encoding="utf-8"))
         return max((row["epoch"] for row in history), default=-1)
 
 
 def is_whole(metrics: Mapping[str, float]) -> bool:
-    """Whether an epoch is over: Lightning logs the metrics of its training when all else is known."""
+    """Whether the epoch is complete: Lightning logs its training metrics last."""
     return any(name.startswith("train/") for name in metrics)
 
 
 def better(best: Row, row: Row, monitor: Monitor) -> Row:
-    """The row whose monitored metric is better; of equal ones the first, which is the one kept."""
+    """The row with the better monitored metric; the first one if they are equal."""
     if not best or monitor not in best:
         return row
     sign = 1 if MODES[monitor] == "max" else -1
@@ -139,13 +139,13 @@ def better(best: Row, row: Row, monitor: Monitor) -> Row:
 
 
 def failure(task: Callable[[], Any], seconds: float) -> BaseException | None:
-    """What a task raises, or a TimeoutError where it is not done in time; it then waits on, in its thread."""
+    """The error that a task raises; a TimeoutError if it takes longer, in which case its thread is left running."""
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
             task()
-        except (Exception, SystemExit) as error:  # W&B raises many kinds, and a training must end by none of them
+        except (Exception, SystemExit) as error:  # W&B raises errors of many types, and none may end the training
             raised.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
@@ -157,7 +157,7 @@ def failure(task: Callable[[], Any], seconds: float) -> BaseException | None:
 
 
 def abandon_service() -> None:
-    """Forget W&B's service, which at the end of the process would be waited for, or raise once more."""
+    """Disconnect from W&B's service: at exit, the process would otherwise wait for it or raise an error."""
     import wandb
 
     failure(lambda: wandb.teardown(exit_code=1), seconds=2)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from ..data.audit.findings import Finding, audit
 from ..data.audit.inspection import inspect_folder
@@ -59,7 +58,8 @@ def run_audit(options: Sequence[str]) -> int:
     files = inspect_folder(index_folder(root))
     stale = set(FileDigests(arguments.cache_dir).stale({file.path: file.digest for file in files if file.digest}))
     findings = audit(files, [file for file in files if file.path in stale])
-    print_findings(findings, root, f"{root}: {len(files):,} files")
+    print(f"{root}: {len(files):,} files")
+    print_findings(findings, root)
     arguments.output.mkdir(parents=True, exist_ok=True)
     write_csv(arguments.output / "audit.csv", findings, root)
     write_page(arguments.output / "audit.html", findings, files, root)
@@ -71,13 +71,13 @@ def run_audit(options: Sequence[str]) -> int:
     return max((EXIT_STATUS.get(finding.severity, 0) for finding in findings), default=0)
 
 
-def print_findings(findings: Sequence[Finding], root: Path, title: str) -> None:
-    table = Table(title=escape(title), show_lines=True)
-    for heading in ("", "what", "files", "finding"):
-        table.add_column(heading, justify="right" if heading == "files" else "left", overflow="fold")
+def print_findings(findings: Sequence[Finding], root: Path) -> None:
+    """One line a finding, and one for each of its first files, none of them wrapped: paths can be copied."""
+    console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
-        examples = [file.path.relative_to(root).as_posix() for file in finding.files[:NUM_EXAMPLES]]
-        text = "\n".join([finding.message, *(f"  {example}" for example in examples)])
-        number = f"{len(finding.files):,}" if finding.files else ""
-        table.add_row(finding.severity, finding.kind, number, escape(text), style=STYLES[finding.severity])
-    Console().print(table)
+        severity = f"[{STYLES[finding.severity]}]{finding.severity:7}[/]"
+        console.print(f"{severity} {escape(finding.kind)}: {escape(finding.message)}")
+        for file in finding.files[:NUM_EXAMPLES]:
+            console.print(f"          {escape(file.path.relative_to(root).as_posix())}")
+        if len(finding.files) > NUM_EXAMPLES:
+            console.print(f"          and {len(finding.files) - NUM_EXAMPLES:,} more", style="dim")

@@ -6,10 +6,10 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from ..errors import UserError, did_you_mean
+from .recipes import suggest
 
 Classes = Mapping[str, Mapping[str, type]]
 Rule = Callable[["Problem"], str]
@@ -119,9 +119,7 @@ def explain_stray(problem: Problem) -> str:
 
 
 def explain_file(problem: Problem) -> str:
-    recipes = [str(path) for path in sorted(Path("configs").glob("*.yaml"))]
-    found = did_you_mean(problem["path"], recipes) if recipes else "No configs/ folder is here: change to the project."
-    return f"--config is {problem['path']!r}, and there is no such file. {found}"
+    return f"--config is {problem['path']!r}, and there is no such file. {suggest(problem['path'])}"
 
 
 def explain_yaml(problem: Problem) -> str:

@@ -34,7 +34,7 @@ from ..training.gradients import WatchGradients
 from ..training.image_checks import CountTestCopies
 from ..training.lost_process import REASON, is_lost_process
 from ..training.metrics_table import MetricsTable
-from ..training.run_directory import RunSettings, create_run_directory, forget_run_directory
+from ..training.run_directory import RunSettings, create_run_directory, release_run_directory
 from ..training.run_status import StatusFile
 from ..training.stopping import SaveWhenStopped
 from ..training.tracking import finish_wandb, start_wandb, sync_command
@@ -42,6 +42,7 @@ from .conclusion import facts_of, write_record, write_report_or_warn
 from .console import shown
 from .evaluate import require_same_facts
 from .lightning_cli import ClassifierCLI
+from .recipes import find_recipes
 from .resume import LAST_CHECKPOINT, restarted_run, resume_options
 from .resumed_checkpoint import require_same_length, require_same_processes, require_same_settings
 
@@ -54,7 +55,7 @@ class FitCLI(ClassifierCLI):
     """``fit``: the whole way from a config to a tested checkpoint in a run directory."""
 
     def __init__(self, options: list[str]) -> None:
-        options, self.resumed_directory = resume_options(options)
+        options, self.resumed_directory = resume_options(find_recipes(options))
         self.recipe = recipe_name(options)
         super().__init__(["fit", *options])
 
@@ -126,8 +127,8 @@ class FitCLI(ClassifierCLI):
         self.directory = create_run_directory(settings.run, self.recipe, self.resumed_directory)
         if self.resumed_directory is None:
             save_config(config, self.directory)
-        write_environment(self.directory)
         self.status = StatusFile(self.directory)
+        write_environment(self.directory)
         bundle = self.resumed["bundle"] if self.resumed else {}
         table = MetricsTable(self.directory, bundle.get("history", []))
         self.wandb = start_wandb(settings.tracking, self.directory, self.recipe, config, bundle)
@@ -260,4 +261,4 @@ def closing_training() -> Iterator[None]:
         raise
     finally:
         finish_wandb()
-        forget_run_directory()
+        release_run_directory()

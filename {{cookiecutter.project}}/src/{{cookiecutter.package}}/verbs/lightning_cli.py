@@ -24,6 +24,7 @@ from ..models import CLASSIFIERS, ImageClassifier
 from ..models.monitor import Monitor
 from ..training.callbacks import AveragingSettings, EarlyStoppingSettings
 from ..training.feature_cache import CacheFeatures
+from ..training.processes import switch_off_sync_batchnorm
 from ..training.run_directory import RunSettings
 from ..training.tracking import TrackingSettings
 
@@ -117,6 +118,9 @@ class ClassifierCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Leave the config as it is: the base class would merge a checkpoint's hyperparameters into it."""
+
+    def before_instantiate_classes(self) -> None:
+        switch_off_sync_batchnorm(self.config[str(self.subcommand)].trainer)
 
     def instantiate_classes(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The verb ``pack``: write a folder of images in chunks, for a training that streams them from a disk or a bucket."""
+"""The verb ``pack``: write a folder of images in chunks, which a training reads from a disk or a bucket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..data import ImageFolderDataModule
@@ -21,43 +20,41 @@ from ..errors import UserError
 from .verb_parser import VerbParser
 
 EPILOGUE = """\
-OUT is a folder, or s3://bucket/folder with credentials from the environment. Called again after an interruption, pack
-writes what is missing or damaged, and nothing else. Train on it with:
+OUT is a folder, or s3://bucket/folder with credentials from the environment. Run the same command again after an
+interruption: it writes only what is missing or damaged. To train on the result:
   --data StreamingImageDataModule --data.root OUT
 """
-MAX_CHUNK_MEGABYTES = 1024  # litdata's offsets end at 4 GB, and a chunk is downloaded whole
+MAX_CHUNK_MEGABYTES = 1024  # litdata's offsets end at 4 GB, and chunks are downloaded as a whole
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("pack", __doc__, EPILOGUE)
     add = parser.add_argument
     add("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
-    add("out", help="where to: a new folder, or s3://bucket/folder")
-    add(
-        "--splits", metavar="FILE", help="manifest that split has written (default: ROOT/splits.csv where there is one)"
-    )
-    add("--val_fraction", type=float, default=0.15, help="carved off train where there is no val (default: 0.15)")
-    add("--test_fraction", type=float, default=0.15, help="carved off first where there is no test (default: 0.15)")
-    add("--split_seed", type=int, default=0, help="of what is carved (default: 0)")
-    add("--workers", type=int, help="threads (default: one a core)")
-    add("--chunk_megabytes", type=float, default=64.0, help="size of a file, about (default: 64)")
-    add("--image_size", type=int, help="shrink images to this shorter side, or decode them to this side, in pixels")
-    add("--quality", type=int, help="of the JPEGs that --image_size makes (default: 90)")
-    add("--decoded", action="store_true", help="store pixels, so that a training decodes nothing; needs --image_size")
+    add("out", help="output: a new folder, or s3://bucket/folder")
+    add("--splits", metavar="FILE", help="manifest written by split (default: ROOT/splits.csv if it exists)")
+    add("--val_fraction", type=float, default=0.15, help="share for val, if there is no val folder (default: 0.15)")
+    add("--test_fraction", type=float, default=0.15, help="share for test, if there is no test folder (default: 0.15)")
+    add("--split_seed", type=int, default=0, help="seed of carved splits (default: 0)")
+    add("--workers", type=int, help="number of threads (default: one per core)")
+    add("--chunk_megabytes", type=float, default=64.0, help="approximate size of a chunk (default: 64)")
+    add("--image_size", type=int, help="shorter side of re-encoded images, or side of decoded images, in pixels")
+    add("--quality", type=int, help="JPEG quality of re-encoded images (default: 90)")
+    add("--decoded", action="store_true", help="store pixels, so that training need not decode; requires --image_size")
     add("--fit", choices=("crop", "pad", "squash"), default="crop", help="how images are made square (default: crop)")
     add("--num_channels", type=int, choices=(1, 3), default=3, help="3 (RGB) or 1 (grey) (default: 3)")
-    add("--unreadable", choices=("error", "skip"), default="error", help="list files that cannot be read and stop, or "
-        "leave them out (default: error)")  # fmt: skip
+    add("--unreadable", choices=("error", "skip"), default="error", help="unreadable files: list them and stop, "
+        "or leave them out (default: error)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace another packed data set in OUT")
-    add("--endpoint_url", help="of an S3-compatible server (default: AWS_ENDPOINT_URL)")
+    add("--endpoint_url", help="address of an S3-compatible server (default: AWS_ENDPOINT_URL)")
     return parser
 
 
 def pack(options: Sequence[str]) -> None:
-    """Write the chunks, and show what is in them.
+    """Write the chunks, and print a summary.
 
     Raises:
-        UserError: an option is wrong, images cannot be read, or OUT cannot be written or holds something else.
+        UserError: an option is wrong, images cannot be read, or OUT cannot be written or holds other files.
     """
     arguments = build_parser().parse_args(options)
     settings = settings_of(arguments)
@@ -79,7 +76,7 @@ def pack(options: Sequence[str]) -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> PackSettings:
-    """The options, checked."""
+    """Check the options, and convert them to settings."""
     image_size, quality = arguments.image_size, arguments.quality
     if not 0 < arguments.chunk_megabytes <= MAX_CHUNK_MEGABYTES:
         raise UserError(
@@ -92,9 +89,7 @@ def settings_of(arguments: argparse.Namespace) -> PackSettings:
     if arguments.decoded and image_size is None:
         raise UserError("--decoded needs --image_size: all decoded images have one size, for example 224.")
     if quality is not None and (arguments.decoded or image_size is None or not 1 <= quality <= 95):
-        raise UserError(
-            f"--quality is {quality}; it is of the JPEGs that --image_size makes, from 1 to 95, and not of --decoded."
-        )
+        raise UserError(f"--quality is {quality}; it must be from 1 to 95, with --image_size and without --decoded.")
     stored: Stored = "decoded" if arguments.decoded else "jpeg" if image_size else "files"
     if stored == "jpeg":
         quality = quality or 90
@@ -105,24 +100,24 @@ def settings_of(arguments: argparse.Namespace) -> PackSettings:
 
 
 def require_apart(root: Path, store: Store) -> None:
-    """Refuse to write among the images, where chunks would count as a class, or into a file."""
+    """Refuse to write into the folder of images, where chunks would be read as a class, or into a file."""
     if not isinstance(store, FolderStore):
         return
     out = store.root.resolve()
     if out == root.resolve() or root.resolve() in out.parents:
-        raise UserError(f"OUT is {store.url!r}, which is within {str(root)!r}. Give a folder beside it.")
+        raise UserError(f"OUT is {store.url!r}, which is inside {str(root)!r}. Give a folder outside it.")
     if out.exists() and not out.is_dir():
         raise UserError(f"OUT is {store.url!r}, which is a file. Give a folder, or s3://bucket/folder.")
 
 
 def print_packed(packed: Packed, out: str) -> None:
     description: Description = packed.description
-    table = Table(title=escape(out))
+    table = Table()
     for heading in ("split", "images", "chunks"):
         table.add_column(heading, justify="left" if heading == "split" else "right")
     for split, found in description.splits.items():
         table.add_row(split, f"{found.num_images:,}", f"{found.num_chunks:,}")
     Console().print(table)
-    kept = f"; {packed.num_kept} of them were there already" if packed.num_kept else ""
+    kept = f"; {packed.num_kept} of them existed before" if packed.num_kept else ""
     print(f"{packed.num_chunks} chunks, {packed.num_bytes / 1e6:,.1f} MB{kept}")
     print(f"--data StreamingImageDataModule --data.root {out}")

@@ -60,7 +60,7 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def split(options: Sequence[str]) -> None:
-    """Write the manifest, and show how many images of each class are where.
+    """Write the manifest, and show how many images of each class are where; the last line printed is its path.
 
     Raises:
         UserError: the folder cannot be split, the manifest exists already, or an option is wrong.
@@ -77,7 +77,8 @@ def split(options: Sequence[str]) -> None:
         rows = first_split(images, class_names, arguments)
     for file, manifest in folds(rows, output, arguments) if arguments.folds else [(output, rows)]:
         write_manifest(file, manifest)
-        print_counts(manifest, class_names, str(file))
+        print_counts(manifest, class_names)
+        print(file)
 
 
 def require_writable(arguments: argparse.Namespace, output: Path) -> None:
@@ -199,9 +200,9 @@ def folds(
         yield output.with_name(f"{output.stem}-{number}-of-{arguments.folds}{output.suffix}"), fold
 
 
-def print_counts(rows: Sequence[ManifestRow], class_names: Sequence[str], title: str) -> None:
+def print_counts(rows: Sequence[ManifestRow], class_names: Sequence[str]) -> None:
     counts = Counter((row.class_name, row.split) for row in rows)
-    table = Table(title=escape(title))
+    table = Table()
     for heading in ("class", *SPLITS):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name in class_names:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
+from .recipes import find_config
 from .search.outcome import Outcome, compare, conclude
 from .search.progress import SearchProgress
 from .search.resolved import Config, look_up, resolve
@@ -55,7 +56,7 @@ def tune(arguments: Sequence[str]) -> int:
     """
     settings, given = build_parser().parse_known_args(arguments)
     require_above_zero(settings)
-    sweep = read_sweep(settings.sweep)
+    sweep = read_sweep(find_config(str(settings.sweep)) or settings.sweep)
     own = own_options(sweep, given)
     options = [*sweep.options, *own, *given]
     recipe = resolve(options)

@@ -1,1 +1,1 @@
-"""Images in chunks of many megabytes, on a disk or in an object store: what a data set is beyond one machine."""
+"""Packed data sets: images in chunks of many megabytes, on a disk or in an object store."""

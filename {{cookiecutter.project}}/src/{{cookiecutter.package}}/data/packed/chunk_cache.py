@@ -1,4 +1,4 @@
-"""Chunks of a store on this machine's disk: those needed now, never more than a budget."""
+"""Downloaded chunks of a store on this machine's disk, within a size limit."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from typing import Any
 
 from filelock import FileLock
 
-from .description import Chunk
-from .stores import FolderStore, Store, StoreError
+from ...errors import UserError
+from .description import Chunk, sha256
+from .stores import FolderStore, Store, StoreError, read_file
 
 log = logging.getLogger(__name__)
 
-NUM_DOWNLOADS = 4  # at once and process: a single connection does not fill a fast network
+NUM_DOWNLOADS = 4  # at once in a process: one connection does not use the whole rate of a fast network
 TEMPORARY, RESERVED = ".part", ".room"
-LONGEST_DOWNLOAD = 3600.0  # seconds, of one chunk
+LONGEST_DOWNLOAD = 3600.0  # seconds for one chunk
 
 
 class ChunkCache:
-    """Gives the local file of a chunk, of verified content; all processes of a machine share what is downloaded.
+    """Provides local files of chunks, with verified content; all processes of a machine share them.
 
-    Chunks that were used longest ago make room. An open file stays readable after that, so that nothing breaks where
-    the budget is tight; the chunk is downloaded again.
+    The least recently used chunks are removed to make room. An open file stays readable after its removal; if the chunk
+    is needed again, it is downloaded again.
 
     Args:
-        store: of the chunks. Those of a folder are read where they are.
-        folder: of what is downloaded.
-        budget: of the folder, in bytes.
-        patience: seconds for which a store that is away is waited for.
+        store: that has the chunks. Chunks of a folder are read in place.
+        folder: for downloaded chunks.
+        budget: maximum size of the folder, in bytes.
+        patience: seconds for which requests to a store that does not answer are repeated.
     """
 
     def __init__(self, store: Store, folder: Path, budget: int, patience: float) -> None:
@@ -46,7 +47,7 @@ class ChunkCache:
         self._forget()
 
     def _forget(self) -> None:
-        """What belongs to a process: threads, and which files it has found intact."""
+        """Reset the state of a process: its threads, and which files it has verified."""
         self._process = os.getpid()
         self._pool: ThreadPoolExecutor | None = None
         self._pending: dict[str, Future[Path]] = {}
@@ -60,13 +61,13 @@ class ChunkCache:
         self._forget()
 
     def open(self, chunk: Chunk) -> FileIO:
-        """The chunk's file, unbuffered, to be closed by the caller.
+        """Open the chunk's file, unbuffered; the caller closes it.
 
         Raises:
-            UserError: the store does not have it, does not answer, or what it has is damaged.
+            UserError: the store does not have the chunk or does not answer, or the chunk is damaged.
         """
         if self._process != os.getpid():
-            self._forget()  # a worker, forked
+            self._forget()  # in a forked worker
         if isinstance(self.store, FolderStore):
             return self._open_in_place(self.store.root / chunk.name, chunk)
         self._wait_for(chunk)
@@ -74,14 +75,14 @@ class ChunkCache:
             path = self._intact.get(chunk.name) or self._download(chunk, self.patience)
             try:
                 stream = FileIO(path)
-            except FileNotFoundError:  # another process has made room for its own
+            except FileNotFoundError:  # another process has removed it to make room
                 self._intact.pop(chunk.name, None)
                 continue
             touch(path)
             return stream
 
     def prefetch(self, chunks: Iterable[Chunk]) -> None:
-        """Begin to download chunks that will be needed, in threads; what fails is tried again when it is needed."""
+        """Start downloading chunks in threads; a failed download is repeated when the chunk is opened."""
         if isinstance(self.store, FolderStore):
             return
         if self._process != os.getpid():
@@ -89,7 +90,7 @@ class ChunkCache:
         chunks = list(chunks)
         for chunk in chunks:
             path = self._intact.get(chunk.name)
-            if path and not touch(path):  # before room is made for others, so that it is not made of these
+            if path and not touch(path):  # first, so that these chunks are not removed to make room
                 self._intact.pop(chunk.name, None)
         for chunk in chunks:
             if chunk.name not in self._intact and chunk.name not in self._pending:
@@ -110,15 +111,15 @@ class ChunkCache:
                 self._intact[chunk.name] = path
             return FileIO(path)
         except FileNotFoundError as error:
-            raise StoreError(f"{str(path)!r} is gone. Run pack again: it writes what is missing.") from error
+            raise StoreError(f"{str(path)!r} is missing. Run pack again: it writes what is missing.") from error
 
     def _download(self, chunk: Chunk, patience: float) -> Path:
-        """The local file, downloaded where it is not there or damaged."""
+        """The local file; it is downloaded if it is missing or damaged."""
         path = self.folder / chunk.name
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
             if path.exists() and not is_intact(path, chunk):
-                log.warning("%s is damaged, and downloaded again", path)
+                log.warning("%s is damaged and is downloaded again", path)
                 path.unlink(missing_ok=True)
             if not path.exists():
                 reserved = self._make_room(chunk, path)
@@ -134,7 +135,7 @@ class ChunkCache:
         return path
 
     def _make_room(self, chunk: Chunk, path: Path) -> Path:
-        """Remove the chunks used longest ago until another one fits the budget; returns what keeps its place."""
+        """Remove the least recently used chunks until this one fits; returns a file that reserves its size."""
         reserved = path.with_name(path.name + RESERVED)
         with FileLock(self.folder / "room.lock"):
             excess = chunk.num_bytes - self.budget
@@ -149,12 +150,41 @@ class ChunkCache:
                     file.unlink(missing_ok=True)
                     excess -= size
             with reserved.open("wb") as empty:
-                empty.truncate(chunk.num_bytes)  # takes no room itself
+                empty.truncate(chunk.num_bytes)  # a sparse file, which takes no space
         return reserved
 
 
+def read_table(store: Store, folder: Path, name: str, expected: str, patience: float) -> bytes:
+    """Read a table of a packed data set; one of an object store is kept in ``folder``.
+
+    Args:
+        store: of the data set.
+        folder: of downloaded files.
+        name: of the file in the store.
+        expected: SHA-256 of the content.
+        patience: seconds for which a store that does not answer is asked again.
+
+    Raises:
+        UserError: the content has another SHA-256.
+    """
+    path = folder / Path(name).with_name(f"{expected[:16]}-{Path(name).name}")
+    is_local = isinstance(store, FolderStore)
+    if not is_local and path.is_file() and sha256(content := path.read_bytes()) == expected:
+        return content
+    content = read_file(store, name, patience)
+    if sha256(content) != expected:
+        raise UserError(
+            f"'{store.url}/{name}' is damaged, or of another packing. Run pack again: it writes what is damaged or "
+            "missing."
+        )
+    if not is_local:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return content
+
+
 def touch(path: Path) -> bool:
-    """Say that a file is in use; whether it is still there."""
+    """Mark a file as used now; returns whether it still exists."""
     try:
         os.utime(path)
     except FileNotFoundError:
@@ -163,7 +193,7 @@ def touch(path: Path) -> bool:
 
 
 def files_in(folder: Path, pattern: str) -> list[tuple[float, int, Path]]:
-    """Time of last use, size and path, without what goes meanwhile and what a killed process has left reserved."""
+    """Time of last use, size and path of files; removes reservations that a killed process has left."""
     found = []
     for file in folder.rglob(pattern):
         with suppress(FileNotFoundError):
@@ -176,7 +206,7 @@ def files_in(folder: Path, pattern: str) -> list[tuple[float, int, Path]]:
 
 
 def digest_of_file(path: Path) -> str:
-    """SHA-256 of its content, a megabyte at a time."""
+    """SHA-256 of a file, read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -190,6 +220,6 @@ def require_intact(path: Path, chunk: Chunk, store: Store | None = None) -> None
         where = f"{store.url}/{chunk.name}" if store else str(path)
         path_size = path.stat().st_size
         raise StoreError(
-            f"the chunk {where!r} is damaged: {path_size:,} bytes of another content than the {chunk.num_bytes:,} that "
-            f"were packed. {'Remove it, and run' if store else 'Run'} pack again: it writes anew what is missing."
+            f"the chunk {where!r} is damaged: {path_size:,} bytes, whose content differs from the {chunk.num_bytes:,} "
+            f"that were packed. {'Remove it, and run' if store else 'Run'} pack again: it writes what is missing."
         )

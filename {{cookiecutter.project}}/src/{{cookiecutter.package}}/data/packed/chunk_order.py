@@ -1,4 +1,4 @@
-"""The order of a training epoch over chunks: random, of few chunks at a time, each image once over all processes."""
+"""The order of a training epoch: random among a few chunks at a time, each image once over all processes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .packed_images import PackedImages
 
 
 class ChunkOrder(DistributedSampler[Batch]):
-    """Shuffles chunks, gives each process a stretch of them, and shuffles the images of a few chunks at a time.
+    """Shuffles chunks, gives each process a contiguous share, and shuffles the images of a few chunks at a time.
 
-    Stretches differ by one image at most, and cut a chunk where they must: each image is shown once an epoch, whatever
-    the numbers of images and processes. A process downloads its own stretch only.
+    Shares differ by one image at most, and may end within a chunk: each image is shown once an epoch, for any number of
+    images and processes. A process downloads only its own share.
 
     Args:
-        sizes: images of each chunk.
-        shuffle_chunks: how many chunks are shuffled together.
-        num_replicas: processes.
+        sizes: number of images of each chunk.
+        shuffle_chunks: number of chunks whose images are shuffled together.
+        num_replicas: number of processes.
         rank: of this process.
         seed: the same for all processes.
 
@@ -45,23 +45,23 @@ class ChunkOrder(DistributedSampler[Batch]):
         self.shuffle_chunks = shuffle_chunks
 
     @property
-    def stretch(self) -> tuple[int, int]:
-        """First image of this process in the order of shuffled chunks, and the first of the next."""
+    def span(self) -> tuple[int, int]:
+        """The range of images of this process in the order of shuffled chunks: the first, and the first of the next."""
         total = int(self.sizes.sum())
         return total * self.rank // self.num_replicas, total * (self.rank + 1) // self.num_replicas
 
     def __len__(self) -> int:
-        begin, end = self.stretch
+        begin, end = self.span
         return end - begin
 
     def __iter__(self) -> Iterator[Any]:
         return (int(position) for _, positions in self.windows() for position in positions)
 
     def windows(self) -> Iterator[tuple[list[int], NDArray[np.int64]]]:
-        """Numbers of the chunks shuffled together, and the positions of their images in this epoch's order."""
+        """Numbers of the chunks that are shuffled together, and the positions of their images, in the epoch's order."""
         shuffled = np.random.default_rng(mixed_seed(self.seed, self.epoch)).permutation(len(self.sizes))
         ends = np.cumsum(self.sizes[shuffled])
-        begin, end = self.stretch
+        begin, end = self.span
         first, last = np.searchsorted(ends, [begin, end - 1], side="right").tolist()
         for window in range(first, last + 1, self.shuffle_chunks):
             numbers = range(window, min(window + self.shuffle_chunks, last + 1))
@@ -78,14 +78,14 @@ class StreamedIndices(SeededIndices):
     """Indices of a training batch.
 
     Attributes:
-        upcoming: numbers of the chunks that this batch and the next ones need.
+        upcoming: numbers of the chunks that this batch and the next batches need.
     """
 
     upcoming: list[int]
 
 
 class ChunkedBatches(TrainingBatches):
-    """The batches of an epoch, equally many in all processes: sizes differ by one, so that no image is left over.
+    """The batches of an epoch. All processes have the same number; sizes differ by one, so that no image is left over.
 
     Args:
         order: of the images.
@@ -113,7 +113,7 @@ class ChunkedBatches(TrainingBatches):
                 yield indices
 
     def _parts(self) -> Iterator[tuple[NDArray[np.int64], list[int]]]:
-        """The order cut into batches, each with the chunks of its window and of the next."""
+        """The order, cut into batches, each with the numbers of the chunks of its window and of the next."""
         small, num_larger = divmod(len(self.order), self.num_batches)
         waiting = np.empty(0, dtype=np.int64)
         windows, number, next_window = self.order.windows(), 0, None
@@ -126,14 +126,14 @@ class ChunkedBatches(TrainingBatches):
             upcoming = window[0] + (next_window[0] if next_window else [])
             begin = 0
             while number < self.num_batches and begin + (size := small + (number < num_larger)) <= len(waiting):
-                # A batch that still needs the window before must not have it make room for the one after this.
+                # While a batch still needs the previous window, the next one must not replace it in the cache.
                 yield waiting[begin : begin + size], before + window[0] if begin < left else upcoming
                 begin, number = begin + size, number + 1
             waiting, before, window = waiting[begin:], window[0], next_window
 
 
 class StreamedDataset(BatchDataset):
-    """Serves a packed training split, and has the chunks of later batches downloaded meanwhile."""
+    """Serves a packed training split, and starts the download of the chunks of later batches."""
 
     def __getitems__(self, indices: list[int]) -> Batch:
         if isinstance(indices, StreamedIndices) and isinstance(self.split.images, PackedImages):

@@ -1,4 +1,4 @@
-"""What a packed data set says about itself: ``dataset.json``, and a table of each split's chunks, names and labels."""
+"""The files that describe a packed data set: ``dataset.json``, and tables of each split's chunks, names and labels."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Chunk:
     """A file of many images, in litdata's format.
 
     Attributes:
-        name: within the store.
-        num_images: in it.
-        num_bytes: of the file.
-        sha256: of its content.
+        name: of the file in the store.
+        num_images: number of images.
+        num_bytes: size of the file.
+        sha256: of the content.
     """
 
     name: str
@@ -40,13 +40,13 @@ class Chunk:
 
 @dataclass(frozen=True)
 class PackedSplit:
-    """Where the images of a split are.
+    """Size and digests of a split.
 
     Attributes:
-        num_images: in all.
-        num_chunks: files.
-        counts: images of each class.
-        sha256: of its files ``index.json``, ``names.txt``, ``labels.npy`` and ``digests.npy``.
+        num_images: number of images.
+        num_chunks: number of chunks.
+        counts: number of images of each class.
+        sha256: of the files ``index.json``, ``names.txt``, ``labels.npy`` and ``digests.npy``.
     """
 
     num_images: int
@@ -57,21 +57,21 @@ class PackedSplit:
 
 @dataclass(frozen=True)
 class Description:
-    """Facts of a packed data set, written when all else is.
+    """Facts of a packed data set, written last.
 
     Attributes:
         class_names: K names; the position is the label.
         num_channels: 1 (grey) or 3 (RGB).
         mean: one value a channel, of pixels scaled to [0, 1].
         std: as ``mean``.
-        fit: how images are, or are to be, made square: see ``ImageFacts.fit``.
-        image_size: of decoded images, their side in pixels; of re-encoded ones, their shorter side; None: as they were.
+        fit: how images are or will be made square: see ``ImageFacts.fit``.
+        image_size: side of decoded images, or shorter side of re-encoded ones, in pixels; None for unchanged files.
         stored: how images are stored.
-        split_hash: as an image folder with the same splits has it.
-        splits: of each split.
-        plan: identity of what was packed, and how.
-        unreadable: of files left out, the reason.
-        format: of this file.
+        split_hash: the same as that of an image folder with the same splits.
+        splits: size and digests of each split.
+        plan: digest of the images, splits and settings that were packed.
+        unreadable: files left out, each with the reason.
+        format: version of this file's format.
     """
 
     class_names: list[str]
@@ -92,7 +92,7 @@ class Description:
 
     @classmethod
     def from_json(cls, content: bytes) -> Description:
-        """Raises ValueError, TypeError or KeyError where it is none."""
+        """Parse the file; raises ValueError, TypeError or KeyError if it is not valid."""
         fields: dict[str, Any] = json.loads(content)
         if fields["format"] != FORMAT:
             raise ValueError(f"it is of format {fields['format']}, and this version reads {FORMAT}")
@@ -101,7 +101,7 @@ class Description:
 
 
 def to_index(chunks: Sequence[Chunk], config: dict[str, Any], split: Split) -> bytes:
-    """Litdata's ``index.json``, with the digest of each chunk beside what litdata reads."""
+    """Litdata's ``index.json``, with the digest of each chunk added."""
     rows = [
         {
             "chunk_bytes": chunk.num_bytes,
@@ -135,10 +135,10 @@ def array_from_bytes(content: bytes) -> NDArray[np.int64]:
 
 
 class Names(Sequence[str]):
-    """N names, loaded at their first use, as one string of bytes: a tenth of what N strings take.
+    """N names, loaded at their first use and kept as one byte string, which takes a tenth of the memory of N strings.
 
     Args:
-        load: gives the bytes: UTF-8, with bytes that are none kept as they were, and a null byte after each name.
+        load: returns the bytes: UTF-8 (other bytes are kept unchanged), with a null byte after each name.
     """
 
     def __init__(self, load: Callable[[], bytes]) -> None:

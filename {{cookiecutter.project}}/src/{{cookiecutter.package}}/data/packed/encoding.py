@@ -1,4 +1,4 @@
-"""How an image is stored: as the file that it was, as a smaller JPEG, or decoded."""
+"""How an image is stored: as its file, as a smaller JPEG, or decoded."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..decoding import UNDECODABLE, Decoding, to_mode
 from ..facts import Fit
 
 Stored = Literal["files", "jpeg", "decoded"]
-TRIAL_SIZE = 64  # pixels at which a file that is stored as it is is decoded, to see that it can be
+TRIAL_SIZE = 64  # pixels; files that are stored unchanged are decoded at this size as a check
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What becomes of an image file.
+    """How image files are stored.
 
     Attributes:
-        stored: ``files`` keeps its bytes, ``jpeg`` makes a smaller JPEG, ``decoded`` keeps pixels: most bytes, and
-            nothing left to decode.
+        stored: ``files`` keeps the bytes of the file, ``jpeg`` makes a smaller JPEG, ``decoded`` keeps pixels, which
+            takes the most space and needs no decoding.
         image_size: the shorter side of a JPEG, or the side of a decoded square, in pixels.
         quality: of a JPEG.
         num_channels: 3 (RGB) or 1 (grey).
@@ -36,7 +36,7 @@ class Encoding:
 
     @property
     def num_bytes(self) -> int | None:
-        """Of an image, where all have the same number."""
+        """Size of an image; None if sizes differ."""
         return self.decoding.num_bytes if self.stored == "decoded" else None
 
     @property

@@ -1,4 +1,4 @@
-"""Images in chunks: a batch is read from the files that hold it, and decoded where it is not stored decoded."""
+"""Images in chunks: a batch is read from the chunks that hold its images and, unless stored decoded, decoded."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class PackedImages:
 
     Args:
         chunks: of the split.
-        cache: that has their files.
-        decoding: what images are decoded to.
-        is_decoded: whether they are stored so.
-        read_ahead: whether a batch is followed by the next images, as in evaluation.
+        cache: provides the files of the chunks.
+        decoding: size, channels and fit of decoded images.
+        is_decoded: whether images are stored decoded.
+        read_ahead: whether batches are read in order, as in evaluation, so that the next chunk can be downloaded.
     """
 
     def __init__(
@@ -70,20 +70,20 @@ class PackedImages:
         return torch.from_numpy(images).permute(0, 3, 1, 2)
 
     def prefetch(self, numbers: Sequence[int]) -> None:
-        """Begin to download chunks, those there are."""
+        """Start downloading chunks; numbers beyond the last one are ignored."""
         self.cache.prefetch([self.chunks[number] for number in numbers if number < len(self.chunks)])
 
     def _read(
         self, number: int, rows: list[int], within: list[int], images: NDArray[np.uint8], files: list[bytes]
     ) -> None:
-        """Read images of one chunk: decoded ones to where they belong in the batch, files as bytes."""
+        """Read images of one chunk: decoded ones into their rows of the batch, others as bytes."""
         with self.cache.open(self.chunks[number]) as stream:
             for row, item in zip(rows, within, strict=True):
                 stream.seek(OFFSET_BYTES * (1 + item))
                 begin, end = OFFSETS.unpack(stream.read(OFFSETS.size))
                 if self.is_decoded:
                     stream.seek(begin + ITEM_HEADER_BYTES)
-                    stream.readinto(images[row].reshape(-1))  # no copy but the system's
+                    stream.readinto(images[row].reshape(-1))  # without another copy
                 else:
                     stream.seek(begin)
                     content = stream.read(end - begin)
@@ -91,7 +91,7 @@ class PackedImages:
                     files[row] = content[ITEM_HEADER_BYTES : ITEM_HEADER_BYTES + num_bytes]
 
     def _decode(self, files: Sequence[bytes], images: NDArray[np.uint8]) -> None:
-        """Decode on all cores; in a loader's worker on one, as the other workers have the others."""
+        """Decode on all cores; in a loader's worker on one core, as the other workers use the others."""
 
         def decode(row: int) -> None:
             try:

@@ -1,4 +1,4 @@
-"""What becomes which chunk, decided before any image is read, and what is known of a chunk that is written."""
+"""The plan of a packing, made before images are read: which files go into which chunk; and records of chunks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class PackSettings:
 
     Attributes:
         encoding: how images are stored.
-        chunk_megabytes: of a file, about.
-        workers: threads; reading, decoding and hashing leave Python's lock to others.
+        chunk_megabytes: approximate size of a chunk.
+        workers: number of threads; reading, decoding and hashing release Python's global lock.
         unreadable: ``error`` lists the files that cannot be decoded and stops; ``skip`` leaves them out.
         overwrite: whether another packed data set may be replaced.
     """
@@ -39,12 +39,12 @@ class PackSettings:
 
 @dataclass(frozen=True)
 class Part:
-    """Files that become one chunk.
+    """Files that are packed into one chunk.
 
     Attributes:
-        split: they are of.
+        split: of the files.
         number: of the chunk within its split.
-        files: with their labels.
+        files: paths and labels.
         names: of the files, relative to the root.
     """
 
@@ -62,7 +62,7 @@ class Part:
         return f"{self.split}/parts/{self.number}.json"
 
     def key(self, encoding: Encoding) -> str:
-        """Identity of its content: a file that changes changes it."""
+        """Digest of settings, names, labels, file sizes and times: it changes when a file does."""
         stats = [file.stat() for file, _ in self.files if file.exists()]
         identity = [asdict(encoding), self.names, [label for _, label in self.files]]
         return sha256(json.dumps([identity, [(stat.st_size, stat.st_mtime_ns) for stat in stats]]).encode())
@@ -70,14 +70,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a part, kept beside its chunk.
+    """Record of a packed part, stored with its chunk.
 
     Attributes:
         key: of the part.
-        chunk: its file; None where no image of it can be read.
-        names: of the images in it.
-        labels: of the images in it.
-        unreadable: of files left out, the reason.
+        chunk: the chunk; None if none of its images can be read.
+        names: of the images in the chunk.
+        labels: of the images in the chunk.
+        unreadable: files left out, each with the reason.
         config: of litdata's writer.
         digests: of the content of the files that the images were.
     """
@@ -98,7 +98,7 @@ class Record:
 
 
 def plan_parts(folder: ImageFolderDataModule, settings: PackSettings) -> list[Part]:
-    """Chunks of about equal size; those of train hold images of all classes, in a random order."""
+    """Plan chunks of about equal size; training images are in random order, so that each chunk has all classes."""
     parts = []
     for split in SPLITS:
         files = folder.split_files[split]
@@ -122,6 +122,6 @@ def images_a_chunk(files: Sequence[Path], settings: PackSettings) -> int:
 
 
 def identity(parts: Sequence[Part], folder: ImageFolderDataModule, settings: PackSettings) -> str:
-    """Of what is packed and how: names, labels, splits, classes, encoding, chunks."""
+    """Digest of everything that is packed: names, labels, splits, classes, encoding, chunks."""
     rows = [[part.split, part.names, [label for _, label in part.files]] for part in parts]
     return sha256(json.dumps([asdict(settings.encoding), folder.index.class_names, rows]).encode())

@@ -1,4 +1,4 @@
-"""Where a packed data set is: a folder, or a prefix of an object store that litdata's providers reach."""
+"""Stores of packed data sets: a folder, or a prefix of an object store, accessed by litdata."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ REFUSED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNot
 
 
 class StoreError(UserError):
-    """A store cannot give or take a file.
+    """A store cannot read or write a file.
 
-    A loader's worker hands an error on as text, its traceback before it: only the message is kept.
+    An error in a loader's worker arrives as text with a traceback in front: only the message is kept.
     """
 
     def __init__(self, message: str) -> None:
@@ -51,11 +51,11 @@ class Store(Protocol):
     url: str
 
     def get(self, name: str, target: Path, patience: float = 0.0) -> None:
-        """Write a file's content to ``target``, trying again for ``patience`` seconds while the store is away."""
+        """Copy a file to ``target``; requests are repeated for ``patience`` seconds while the store does not answer."""
         ...
 
     def put(self, source: Path, name: str) -> None:
-        """Store a file; another one of that name is replaced in one step."""
+        """Store a file; an existing file of that name is replaced atomically."""
         ...
 
     def has(self, name: str) -> bool: ...
@@ -64,10 +64,10 @@ class Store(Protocol):
 
 
 class FolderStore:
-    """A folder of this machine, or one that is mounted.
+    """A local or mounted folder.
 
     Args:
-        root: the folder; it is made at the first ``put``.
+        root: the folder; created at the first ``put``.
     """
 
     def __init__(self, root: Path) -> None:
@@ -99,7 +99,7 @@ class FolderStore:
 
 
 class ObjectStore:
-    """A prefix of a bucket. Credentials are those that boto3, or Google's client, finds by itself.
+    """A prefix of a bucket. boto3, or Google's client, finds the credentials.
 
     Args:
         url: ``s3://bucket/prefix`` or ``gs://bucket/prefix``.
@@ -112,7 +112,7 @@ class ObjectStore:
         self._provider: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_provider": None}  # a client belongs to its process
+        return self.__dict__ | {"_provider": None}  # clients cannot be shared between processes
 
     @property
     def provider(self) -> Any:
@@ -136,10 +136,10 @@ class ObjectStore:
         return bool(self._try(lambda: self.provider.is_empty(self.url), "", LONGEST_PAUSE))
 
     def _try(self, action: Callable[[], T], name: str, patience: float) -> T:
-        """Do it, again and again while the store does not answer.
+        """Run the action, and repeat it while the store does not answer.
 
         Raises:
-            StoreError: it did not within ``patience`` seconds, or it answered that it will not.
+            StoreError: there was no answer within ``patience`` seconds, or the store refused.
         """
         what, pause, deadline = f"{self.url}/{name}", FIRST_PAUSE, time.monotonic() + patience
         while True:
@@ -152,10 +152,10 @@ class ObjectStore:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise StoreError(
-                        f"the object store does not answer: {what} ({short(error)}). {patience:.0f} seconds of trying "
-                        "again did not help. Once it is back, a training goes on with: fit --resume last"
+                        f"the object store does not answer: {what} ({short(error)}), after {patience:.0f} seconds of "
+                        "repeated requests. When it answers again, resume a training with: fit --resume last"
                     ) from error
-                log.warning("%s: no answer (%s); trying again for %.0f s", what, short(error), left)
+                log.warning("%s: no answer (%s); requests are repeated for %.0f s", what, short(error), left)
                 time.sleep(min(pause, left))
                 pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -164,19 +164,19 @@ def open_store(url: str, endpoint_url: str | None = None) -> Store:
     """The store at a path or URL.
 
     Raises:
-        UserError: the URL names no bucket, or a kind of store that is not known.
+        UserError: the URL has no bucket, or its scheme is not supported.
     """
     parsed = urlparse(url)
     if "://" not in url:
         return FolderStore(Path(url))
     if parsed.scheme not in SCHEMES or not parsed.netloc:
         known = " or ".join(f"{scheme}://bucket/folder" for scheme in SCHEMES)
-        raise UserError(f"{url!r} is no place for a packed data set. Give a folder, or {known}.")
+        raise UserError(f"{url!r} cannot be a packed data set: only a folder, or {known}, can.")
     return ObjectStore(url, endpoint_url)
 
 
 def open_provider(url: str, endpoint_url: str | None) -> Any:
-    """Litdata's access to a bucket, which fails within seconds where the store is away: we wait, and say so."""
+    """Litdata's access to a bucket, without its own retries: ``ObjectStore`` repeats requests, with a message."""
     require_litdata()
     from litdata.streaming import fs_provider
 
@@ -185,7 +185,7 @@ def open_provider(url: str, endpoint_url: str | None) -> Any:
             return fs_provider.GCPFsProvider()
         except ModuleNotFoundError as error:
             raise StoreError(
-                "google-cloud-storage is not installed, which reaches gs:// buckets. Install the extra 'google': "
+                "google-cloud-storage is not installed. It is needed for gs:// buckets: install the extra 'google': "
                 "uv sync --extra streaming --extra google, or pip install -e '.[streaming,google]'."
             ) from error
     from botocore.config import Config
@@ -196,9 +196,9 @@ def open_provider(url: str, endpoint_url: str | None) -> Any:
     options = {"endpoint_url": endpoint_url} if endpoint_url else {}
     try:
         provider = fs_provider.S3FsProvider({"config": once, **options})
-        provider.client.client  # noqa: B018, made here, where a wrong address can be told from a silent store
+        provider.client.client  # noqa: B018, created here, where a wrong address can be distinguished from no answer
     except ValueError as error:
-        raise StoreError(f"{endpoint_url or url!r} is no address of an object store: {error}.") from error
+        raise StoreError(f"{endpoint_url or url!r} is not an address of an object store: {error}.") from error
     return provider
 
 
@@ -208,13 +208,13 @@ def require_litdata() -> None:
         import litdata  # noqa: F401
     except ImportError as error:
         raise UserError(
-            "litdata is not installed, which packs data sets and reads them from object stores. Install the extra "
+            "litdata is not installed. It packs data sets and reads them from object stores: install the extra "
             "'streaming': uv sync --extra streaming, or pip install -e '.[streaming]'."
         ) from error
 
 
 def refusal(error: Exception, what: str, endpoint_url: str | None) -> StoreError | None:
-    """What an error says that waiting will not change; None where it may."""
+    """The error to raise where repeating the request cannot help; None where it may help."""
     if isinstance(error, StoreError):
         return error
     origin = error if hasattr(error, "response") else error.__context__  # boto3 wraps what an upload raises

@@ -1,4 +1,4 @@
-"""A folder of images becomes chunks: in parallel, and after an interruption only what is missing."""
+"""Pack a folder of images into chunks, in parallel; after an interruption, only missing chunks are written."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ from .stores import FolderStore, MissingError, Store, read_file, require_litdata
 
 log = logging.getLogger(__name__)
 
-MARKER = "packing.json"  # says, from the first moment, what is being packed into a store
+MARKER = "packing.json"  # written first: identifies what is packed into a store
 MAX_CHUNK_BYTES = 2**32 - 1  # litdata's offsets are uint32
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What a packing came to.
+    """Result of a packing.
 
     Attributes:
         description: of the data set.
-        num_chunks: in all.
-        num_kept: that were there before.
-        num_bytes: of all chunks.
+        num_chunks: number of chunks.
+        num_kept: number of chunks that existed before.
+        num_bytes: size of all chunks.
     """
 
     description: Description
@@ -62,7 +62,7 @@ def pack(folder: ImageFolderDataModule, store: Store, settings: PackSettings) ->
     """Write the splits of an image folder to a store.
 
     Raises:
-        UserError: the folder is none, images cannot be read, or the store holds something else or does not answer.
+        UserError: there is no such folder, images cannot be read, or the store holds other files or does not answer.
     """
     require_litdata()
     parts = plan_parts(folder, settings)
@@ -78,7 +78,7 @@ def pack(folder: ImageFolderDataModule, store: Store, settings: PackSettings) ->
 
 
 def claim(store: Store, plan: str, *, overwrite: bool) -> None:
-    """Make sure that a store is empty, or holds this very data set, whole or in part."""
+    """Check that a store is empty, or holds this data set, completely or in part."""
     try:
         found = json.loads(read_file(store, MARKER)).get("plan")
     except (ValueError, AttributeError):
@@ -86,7 +86,7 @@ def claim(store: Store, plan: str, *, overwrite: bool) -> None:
     except MissingError:
         found = None
     if found is None and not store.is_empty():
-        raise UserError(f"OUT is {store.url!r}, which holds other files. Give a folder of its own, which pack makes.")
+        raise UserError(f"OUT is {store.url!r}, which holds other files. Give a new or empty folder.")
     if found not in {None, plan} and not overwrite:
         raise UserError(
             f"OUT is {store.url!r}, which holds a data set packed from other images, splits or settings. Give another "
@@ -97,7 +97,7 @@ def claim(store: Store, plan: str, *, overwrite: bool) -> None:
 
 
 def write_parts(parts: Sequence[Part], store: Store, settings: PackSettings) -> tuple[list[Record], int]:
-    """Write what is missing, in threads, showing progress; returns a record a part, and how many were there before."""
+    """Write missing parts in threads, with a progress bar; returns the records, and how many parts existed before."""
     records: list[Record] = []
     num_kept = 0
     with packing_progress() as progress, ThreadPoolExecutor(settings.workers or os.cpu_count(), "pack") as pool:
@@ -123,7 +123,7 @@ def packing_progress() -> Iterator[Progress]:
 
 
 def settle(part: Part, store: Store, settings: PackSettings) -> tuple[Record, bool]:
-    """The record of a part, and whether its chunk was there already, whole."""
+    """Write a part unless its chunk exists and is intact; returns its record, and whether it existed."""
     key = part.key(settings.encoding)
     known = known_record(part, store)
     if known is not None and known.key == key and is_there(known, store):
@@ -142,7 +142,7 @@ def known_record(part: Part, store: Store) -> Record | None:
 
 
 def is_there(record: Record, store: Store) -> bool:
-    """Whether the chunk is in the store; that of a folder is compared with its digest."""
+    """Whether the chunk is in the store; in a folder, its digest is compared as well."""
     if record.chunk is None:
         return True
     if isinstance(store, FolderStore):
@@ -189,7 +189,7 @@ def report(unreadable: dict[str, str], num_images: int, settings: PackSettings) 
     message = f"{len(unreadable)} of {num_images} images cannot be read: {shown}{more}."
     if settings.unreadable == "error":
         raise UserError(
-            f"{message} Mend them, or leave them out with --unreadable skip; what is packed so far is kept."
+            f"{message} Repair or remove them, or leave them out with --unreadable skip. Finished chunks are kept."
         )
     log.warning("%s They are left out.", message)
 
@@ -203,10 +203,10 @@ def describe(
     plan: str,
     unreadable: dict[str, str],
 ) -> Description:
-    """Write the tables of the splits, and put together what ``dataset.json`` says."""
+    """Write the tables of the splits, and return the content of ``dataset.json``."""
     of_split = {split: [r for p, r in zip(parts, records, strict=True) if p.split == split] for split in SPLITS}
     if empty := [split for split in SPLITS if not any(record.names for record in of_split[split])]:
-        raise UserError(f"no image of {some(empty)} can be read; there is nothing to pack.")
+        raise UserError(f"no image of {some(empty)} can be read, so there is nothing to pack.")
     facts, encoding = folder.facts, settings.encoding
     tables: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     splits: dict[Split, PackedSplit] = {}

@@ -115,7 +115,7 @@ def describe_test(run: RunRecord, test: SplitOutputs) -> Section:
         "interval": accuracy_interval(test.is_correct),
         "confidence": CONFIDENCE,
         "num_resamples": NUM_RESAMPLES,
-        "largest_class": run.class_names[int(support.argmax())],
+        "largest_class": run.class_names[int(np.argmax(support))],
         "largest_share": float(support.max() / support.sum()),
         "classes": worst_first[:MAX_CLASSES_SHOWN],
         "more_classes": worst_first[MAX_CLASSES_SHOWN:],
