@@ -158,7 +158,7 @@ def server_problem(url: str) -> str:
         return ""
     host = urlsplit(url).netloc
     try:
-        # The time limit of urlopen is that of one address, and does not bound the search for the host's addresses.
+        # urlopen limits the time for each address of the host, and not for finding them: the limit here is for all.
         ThreadPool(1).apply_async(ask, (url,)).get(SECONDS_TO_ANSWER)
     except HTTPError:
         return ""
@@ -173,5 +173,5 @@ def server_problem(url: str) -> str:
 
 
 def ask(url: str) -> None:
-    with urlopen(Request(url, method="HEAD"), timeout=SECONDS_TO_ANSWER):
+    with urlopen(Request(url, method="HEAD"), timeout=2 * SECONDS_TO_ANSWER):
         pass
