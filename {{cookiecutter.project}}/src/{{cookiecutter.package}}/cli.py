@@ -41,7 +41,7 @@ ACTIONS = {
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 EPILOGUE = """\
 A recipe:        {program} fit --config configs/digits_cnn.yaml
-Your images:     {program} fit --config configs/folder_transfer.yaml --data.root photos/
+Your images:     {program} fit --config configs/folder_probe.yaml --data.root photos/
 A checkpoint:    {program} test --ckpt runs/digits_cnn/<run>
 Its predictions: {program} predict --ckpt runs/digits_cnn/<run> photos/
 All options:     {program} fit --help

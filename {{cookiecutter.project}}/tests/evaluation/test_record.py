@@ -1,5 +1,4 @@
 import csv
-import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,9 +39,10 @@ def test_outputs_agree_with_the_summary_and_the_table(fit: Fit) -> None:
         rows = list(csv.DictReader(stream))
     assert [row["path"] for row in rows] == test.names == list(run.data.split("test").names)
     assert [run.class_names[index] for index in test.predicted] == [row["predicted_class"] for row in rows]
-    best = json.loads(rows[0]["top_k"])
-    assert list(best) == sorted(best, key=lambda name: -best[name])
-    assert sum(best.values()) == pytest.approx(1, abs=1e-5)
+    ranked = [float(rows[0][column]) for column in ("probability", "probability_2", "probability_3")]
+    assert ranked == sorted(ranked, reverse=True)
+    assert sum(ranked) == pytest.approx(1, abs=1e-5)
+    assert {rows[0][column] for column in ("predicted_class", "class_2", "class_3")} == set(run.class_names)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")

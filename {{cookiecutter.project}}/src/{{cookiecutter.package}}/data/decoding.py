@@ -53,10 +53,20 @@ class Decoding:
                 # JPEG only: decode at the smallest scale that is large enough, three times faster for 12 megapixels.
                 image.draft("RGB", (2 * self.image_size, 2 * self.image_size))
                 ImageOps.exif_transpose(image, in_place=True)
-                square = fit_square(to_mode(image, self.num_channels), self.image_size, self.fit)
-                return np.asarray(square).reshape(self.shape)
+                return self._pixels(image)
         except UNDECODABLE as error:
             raise OSError(f"cannot decode: {error}") from error
+
+    def convert(self, image: Image.Image) -> NDArray[np.uint8]:
+        """As ``decode``, of an image in memory, which stays as it is."""
+        try:
+            return self._pixels(ImageOps.exif_transpose(image))
+        except UNDECODABLE as error:
+            raise OSError(f"cannot decode: {error}") from error
+
+    def _pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        square = fit_square(to_mode(image, self.num_channels), self.image_size, self.fit)
+        return np.asarray(square).reshape(self.shape)
 
 
 def error_text(error: BaseException) -> str:

@@ -12,33 +12,35 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from .decoding import Decoding, error_text
 
 NUM_AHEAD = 2  # batches being decoded while a model computes another: what bounds memory
 
 Decoded = NDArray[np.uint8] | str
+Source = str | Image.Image  # the path of a file, or an image in memory
 
 
 def decode_batches(
-    paths: Iterable[str], decoding: Decoding, batch_size: int
-) -> Iterator[tuple[list[str], list[Decoded]]]:
+    sources: Iterable[Source], decoding: Decoding, batch_size: int
+) -> Iterator[tuple[list[Source], list[Decoded]]]:
     """Decode on all cores, in order.
 
     Args:
-        paths: of image files; read no further than three batches ahead.
+        sources: read no further than three batches ahead.
         decoding: what they are decoded to.
-        batch_size: files at once; the last batch may have fewer.
+        batch_size: images at once; the last batch may have fewer.
 
     Yields:
-        B paths, and for each its image, uint8 (H, W, C), or the reason why it cannot be read.
+        B sources, and for each its image, uint8 (H, W, C), or the reason why it cannot be read.
     """
-    remaining = iter(paths)
-    waiting: deque[tuple[list[str], list[Future[Decoded]]]] = deque()
+    remaining = iter(sources)
+    waiting: deque[tuple[list[Source], list[Future[Decoded]]]] = deque()
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         while batch := list(islice(remaining, batch_size)):
-            waiting.append((batch, [pool.submit(decode, path, decoding) for path in batch]))
+            waiting.append((batch, [pool.submit(decode, source, decoding) for source in batch]))
             if len(waiting) > NUM_AHEAD:
                 yield collect(*waiting.popleft())
         while waiting:
@@ -47,13 +49,15 @@ def decode_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def collect(batch: list[str], decoded: list[Future[Decoded]]) -> tuple[list[str], list[Decoded]]:
+def collect(batch: list[Source], decoded: list[Future[Decoded]]) -> tuple[list[Source], list[Decoded]]:
     return batch, [future.result() for future in decoded]
 
 
-def decode(path: str, decoding: Decoding) -> Decoded:
+def decode(source: Source, decoding: Decoding) -> Decoded:
     try:
-        return decoding.decode(BytesIO(Path(path).read_bytes()))
+        if isinstance(source, Image.Image):
+            return decoding.convert(source)
+        return decoding.decode(BytesIO(Path(source).read_bytes()))
     except OSError as error:
         return error.strerror or error_text(error)
     except ValueError as error:  # a path with a null character

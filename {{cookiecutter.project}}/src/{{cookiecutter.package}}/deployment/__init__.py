@@ -1,1 +1,1 @@
-"""The checkpoint, used."""
+"""Predicts with a checkpoint."""

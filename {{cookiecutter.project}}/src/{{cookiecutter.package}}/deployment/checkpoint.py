@@ -52,8 +52,8 @@ def read_checkpoint(file: Path, option: str = "--ckpt") -> Checkpoint:
         ) from error
     if not isinstance(checkpoint, dict) or "bundle" not in checkpoint:
         raise UserError(
-            f"{option} is {str(file)!r}, which this project did not write: it holds no class names. "
-            "Give a checkpoint of its fit; weights of other models go to --model.weights of a TransferClassifier."
+            f"{option} is {str(file)!r}, which this project did not write: it holds no class names. Give a checkpoint "
+            "that fit has written; weights of another program go to --model.weights of a TransferClassifier."
         )
     return checkpoint
 

@@ -1,4 +1,4 @@
-"""Predictions as a file: row by row, and there only when it is complete."""
+"""Predictions, and how they are written: row by row, into a file that is there only when it is complete."""
 
 from __future__ import annotations
 
@@ -6,30 +6,78 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import UserError
-from ..evaluation.predictions import as_json
-from .predictor import Prediction
+from ..evaluation.predictions import path_cell, rank_cells, rank_columns
 
-COLUMNS = ("path", "class", "probability", "top_k", "abstained", "error")
+COLUMNS = ("path", "class", "probability", "abstained", "error")
 
 
-def write_csv(predictions: Iterable[Prediction], stream: TextIO) -> None:
-    """A row an image; ``top_k`` is JSON, and what there is not is empty."""
+@dataclass(frozen=True)
+class Prediction:
+    """Of one image.
+
+    Attributes:
+        path: as it was given; None of an image in memory.
+        class_name: the likeliest class; None where the image cannot be read, or the model abstains.
+        probability: of the likeliest class, also of an image that the model abstains from.
+        top_k: the likeliest classes with their probabilities, the likeliest first.
+        abstained: whether the probability is too low to name a class.
+        error: why there is no prediction.
+    """
+
+    path: str | None
+    class_name: str | None = None
+    probability: float | None = None
+    top_k: dict[str, float] = field(default_factory=dict)
+    abstained: bool = False
+    error: str | None = None
+
+
+class Predictions(list[Prediction]):
+    """A list of predictions, in the order of the images."""
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with the columns of the CSV file.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        if find_spec("pandas") is None:
+            raise UserError("to_pandas needs pandas, which is not installed. Install it with uv add, or pip install.")
+        num_ranks = max((len(prediction.top_k) for prediction in self), default=0)
+        rows = [as_row(prediction) for prediction in self]
+        return import_module("pandas").DataFrame(rows, columns=[*COLUMNS, *rank_columns(1, num_ranks)])
+
+
+def as_row(prediction: Prediction) -> dict[str, Any]:
+    """A value a column; those of ranks that there are not are left out."""
+    ranked = [value for pair in prediction.top_k.items() for value in pair]
+    answer = (prediction.path, prediction.class_name, prediction.probability, prediction.abstained, prediction.error)
+    return dict(zip(COLUMNS, answer, strict=True)) | dict(
+        zip(rank_columns(1, len(prediction.top_k)), ranked, strict=True)
+    )
+
+
+def write_csv(predictions: Iterable[Prediction], stream: TextIO, num_ranks: int) -> None:
+    """A row an image, one value a cell: the answer, then the classes by rank. What there is not is empty."""
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, *rank_columns(1, num_ranks)])
     for prediction in predictions:
-        writer.writerow(cells(prediction))
+        writer.writerow(cells(prediction, num_ranks))
 
 
-def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
+def write_jsonl(predictions: Iterable[Prediction], stream: TextIO, _num_ranks: int = 0) -> None:
     """An object a line; what there is not is null."""
     stream.writelines(f"{as_object(prediction)}\n" for prediction in predictions)
 
 
-def write_json(predictions: Iterable[Prediction], stream: TextIO) -> None:
+def write_json(predictions: Iterable[Prediction], stream: TextIO, _num_ranks: int = 0) -> None:
     """An array of the objects of ``write_jsonl``, a line each."""
     stream.write("[")
     for position, prediction in enumerate(predictions):
@@ -37,7 +85,7 @@ def write_json(predictions: Iterable[Prediction], stream: TextIO) -> None:
     stream.write("\n]\n")
 
 
-FORMATS: dict[str, Callable[[Iterable[Prediction], TextIO], None]] = {
+FORMATS: dict[str, Callable[[Iterable[Prediction], TextIO, int], None]] = {
     ".csv": write_csv,
     ".json": write_json,
     ".jsonl": write_jsonl,
@@ -58,29 +106,35 @@ def require_writable(file: Path) -> None:
         raise UserError(f"--output is {str(file)!r}, and nothing can be written into {str(file.parent)!r}.")
 
 
-def write_table(predictions: Iterable[Prediction], file: Path) -> None:
+def write_table(predictions: Iterable[Prediction], file: Path, num_ranks: int) -> None:
     """Write the format that the ending says; a file that is there is replaced in one step, at the end.
 
     Names that are no text in UTF-8 are written with escapes, which JSON reads back as they were.
+
+    Args:
+        predictions: of any number of images.
+        file: .csv, .json or .jsonl.
+        num_ranks: classes of each image, for the columns of a CSV file.
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-            FORMATS[file.suffix.lower()](predictions, stream)
+            FORMATS[file.suffix.lower()](predictions, stream, num_ranks)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def cells(prediction: Prediction) -> list[str | None]:
-    known = prediction.probability is not None
+def cells(prediction: Prediction, num_ranks: int) -> list[str | None]:
+    ranked = rank_cells(prediction.top_k)
     return [
-        prediction.path,
+        None if prediction.path is None else path_cell(prediction.path),
         prediction.class_name,
-        f"{prediction.probability:.6f}" if known else None,
-        as_json(prediction.top_k) if known else None,
+        None if prediction.probability is None else f"{prediction.probability:.6f}",
         str(prediction.abstained).lower(),
         prediction.error,
+        *ranked,
+        *[None] * (2 * num_ranks - len(ranked)),
     ]
 
 
@@ -89,8 +143,8 @@ def as_object(prediction: Prediction) -> str:
         "path": prediction.path,
         "class": prediction.class_name,
         "probability": None if prediction.probability is None else round(prediction.probability, 6),
-        "top_k": {name: round(share, 6) for name, share in prediction.top_k.items()},
         "abstained": prediction.abstained,
         "error": prediction.error,
+        "top_k": {name: round(share, 6) for name, share in prediction.top_k.items()},
     }
     return json.dumps(values, ensure_ascii=False)

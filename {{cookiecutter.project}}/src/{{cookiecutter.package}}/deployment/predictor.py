@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from ..data.decoding import Decoding
-from ..data.image_stream import Decoded, decode_batches
-from ..errors import UserError
+from ..data.image_stream import Decoded, Source, decode_batches
+from ..errors import UserError, some
 from ..evaluation.predictions import TOP_K
 from ..evaluation.predictions import top_k as likeliest
 from ..models import ImageClassifier
 from .checkpoint import find_checkpoint, load_classifier, read_checkpoint
+from .image_paths import count_images, image_paths
+from .prediction_table import Prediction, Predictions
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+OneOrMore = str | PathLike[str] | Image.Image | NDArray[Any] | Tensor
 BATCH_SIZE = 64
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Of one image.
-
-    Attributes:
-        path: as it was given.
-        class_name: the likeliest class; None where the image cannot be read, or the model abstains.
-        probability: of the likeliest class, also of an image that the model abstains from.
-        top_k: the likeliest classes with their probabilities, the likeliest first.
-        abstained: whether the probability is too low to name a class.
-        error: why there is no prediction.
-    """
-
-    path: str
-    class_name: str | None = None
-    probability: float | None = None
-    top_k: dict[str, float] = field(default_factory=dict)
-    abstained: bool = False
-    error: str | None = None
+ALLOWED = "Allowed: a path, a folder, a PIL image, a uint8 array (H, W) or (H, W, C), a uint8 tensor (C, H, W)"
 
 
 class Predictor:
@@ -63,36 +46,64 @@ class Predictor:
         self.facts = classifier.facts
         self.decoding = Decoding(self.facts.image_size, self.facts.num_channels, self.facts.fit)
 
+    def __repr__(self) -> str:
+        model, classes = type(self.classifier).__name__, some(self.facts.class_names)
+        return f"Predictor({model} on {self.device}, {self.facts.num_classes} classes: {classes})"
+
     @classmethod
-    def from_checkpoint(cls, path: str | PathLike[str], device: Device = "auto") -> Predictor:
+    def from_checkpoint(cls, path: str | PathLike[str], device: Device = "auto", option: str = "path") -> Predictor:
         """Load a run directory's best checkpoint, or a ``.ckpt`` file.
+
+        Args:
+            path: of the run or file.
+            device: ``auto`` takes a GPU where there is one.
+            option: what the path was given as, for messages.
 
         Raises:
             UserError: there is none, it was not written by this project, or there is no such device here.
         """
-        return cls(load_classifier(read_checkpoint(find_checkpoint(Path(path), "best"))), device)
+        file = find_checkpoint(Path(path), "best", option)
+        return cls(load_classifier(read_checkpoint(file, option)), device)
 
     def predict(
         self,
-        paths: Iterable[str | PathLike[str]],
+        images: OneOrMore | Iterable[OneOrMore],
         batch_size: int = BATCH_SIZE,
         top_k: int = TOP_K,
         abstain_below: float = 0.0,
-    ) -> Iterator[Prediction]:
-        """Classify image files, decoded as in training; one that cannot be read has an ``error``, and stops nothing.
+    ) -> Predictions:
+        """Classify images, made square and scaled as in training.
+
+        An image that cannot be read has an ``error`` in the place of a class, and stops nothing.
 
         Args:
-            paths: of any number of files; read no further than three batches ahead.
+            images: the path of an image, of a folder (its images at any depth), of a CSV list or a pattern; a PIL
+                image; a uint8 array (H, W) or (H, W, C) or tensor (C, H, W), of 1, 3 or 4 channels; several of these
+                as an array (N, H, W, C) or tensor (N, C, H, W); or any iterable of images and paths of images.
             batch_size: images that pass through the model at once.
             top_k: classes that are kept with their probabilities.
             abstain_below: no class is named where the highest probability is lower.
 
-        Yields:
-            a prediction for each path, in order.
+        Returns:
+            a prediction for each image, in order.
+
+        Raises:
+            UserError: what is given is no image.
         """
-        for batch, decoded in decode_batches((fspath(path) for path in paths), self.decoding, batch_size):
+        return Predictions(self.stream(images, batch_size, top_k, abstain_below))
+
+    def stream(
+        self,
+        images: OneOrMore | Iterable[OneOrMore],
+        batch_size: int = BATCH_SIZE,
+        top_k: int = TOP_K,
+        abstain_below: float = 0.0,
+    ) -> Iterator[Prediction]:
+        """As ``predict``, one prediction after the other: images are read no further than three batches ahead."""
+        for batch, decoded in decode_batches(sources_of(images), self.decoding, batch_size):
             shares = iter(self._probabilities(decoded))
-            for path, image in zip(batch, decoded, strict=True):
+            for source, image in zip(batch, decoded, strict=True):
+                path = source if isinstance(source, str) else None
                 if isinstance(image, str):
                     yield Prediction(path, error=image)
                 else:
@@ -124,7 +135,7 @@ class Predictor:
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # (B, C, H, W), channels last in memory
         return self.predict_images(batch).numpy()
 
-    def _decide(self, path: str, shares: NDArray[np.float32], top_k: int, abstain_below: float) -> Prediction:
+    def _decide(self, path: str | None, shares: NDArray[np.float32], top_k: int, abstain_below: float) -> Prediction:
         if not np.isfinite(shares).all():
             return Prediction(path, error="the model's output is no finite number")
         best = likeliest(shares, self.facts.class_names, top_k)
@@ -142,5 +153,47 @@ def choose_device(device: Device) -> torch.device:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     available = [name for name, is_there in there.items() if is_there]
     if device != "auto" and device not in available:
-        raise UserError(f"--device is {device!r}, which is not available here. Available: {', '.join(available)}.")
+        raise UserError(f"device is {device!r}, which is not available here. Available: {', '.join(available)}.")
     return torch.device(available[0] if device == "auto" else device)
+
+
+def sources_of(images: Any) -> Iterator[Source]:
+    """Paths of image files and images in memory, of whatever ``Predictor.predict`` takes.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if isinstance(images, str | PathLike):
+        path = fspath(images)
+        count_images([path])  # refuses one that holds or matches no image
+        return image_paths([path])
+    if isinstance(images, Image.Image) or (is_pixels(images) and images.ndim < 4):
+        return iter([source_of(images, "images")])
+    if isinstance(images, Mapping | bytes) or not isinstance(images, Iterable):
+        raise UserError(f"images is of type {type(images).__name__}. {ALLOWED}, or several of them.")
+    return (source_of(image, f"images[{position}]") for position, image in enumerate(images))
+
+
+def source_of(image: Any, name: str) -> Source:
+    if isinstance(image, str | PathLike):
+        return str(fspath(image))
+    if isinstance(image, Image.Image):
+        return image
+    if not is_pixels(image):
+        raise UserError(f"{name} is of type {type(image).__name__}. {ALLOWED}.")
+    pixels = image.cpu().numpy() if isinstance(image, Tensor) else image
+    if pixels.dtype != np.uint8:
+        raise UserError(f"{name} has the type {pixels.dtype}: pixels must be uint8, from 0 to 255.")
+    shape = pixels.shape
+    if isinstance(image, Tensor) and pixels.ndim == 3:
+        pixels = np.moveaxis(pixels, 0, -1)  # (H, W, C)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if not pixels.size or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in {3, 4})):
+        raise UserError(f"{name} has the shape {shape}. {ALLOWED}, with 1, 3 or 4 channels.")
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def is_pixels(image: object) -> bool:
+    """Whether it is an array or a tensor of numbers."""
+    return isinstance(image, Tensor) or (isinstance(image, np.ndarray) and image.dtype.kind not in "OSU")

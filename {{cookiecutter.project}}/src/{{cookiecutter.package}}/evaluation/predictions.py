@@ -1,9 +1,8 @@
-"""Predictions as a table that a spreadsheet opens."""
+"""Predictions as a table that a spreadsheet opens: one value a cell."""
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +12,13 @@ from numpy.typing import NDArray
 from .outputs import SplitOutputs
 
 FILE_NAME = "predictions.csv"
-COLUMNS = ("path", "true_class", "predicted_class", "probability", "top_k")
+COLUMNS = ("path", "true_class", "predicted_class", "probability")
 TOP_K = 5
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of a formula
 
 
 def write_predictions(file: Path, outputs: SplitOutputs, class_names: Sequence[str]) -> None:
-    """Write one row an image, in the order of the split.
+    """Write one row an image, in the order of the split: the likeliest class, then the next ones.
 
     Args:
         file: CSV file to write, over an older one.
@@ -27,11 +27,10 @@ def write_predictions(file: Path, outputs: SplitOutputs, class_names: Sequence[s
     """
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *rank_columns(2, min(TOP_K, len(class_names)))])
         for name, label, shares in zip(outputs.names, outputs.labels, outputs.probabilities, strict=True):
-            best = top_k(shares, class_names)
-            predicted, probability = next(iter(best.items()))
-            writer.writerow([name, class_names[label], predicted, f"{probability:.6f}", as_json(best)])
+            ranked = rank_cells(top_k(shares, class_names))
+            writer.writerow([path_cell(name), class_names[label], *ranked])
 
 
 def top_k(shares: NDArray[np.float32], class_names: Sequence[str], k: int = TOP_K) -> dict[str, float]:
@@ -46,5 +45,19 @@ def top_k(shares: NDArray[np.float32], class_names: Sequence[str], k: int = TOP_
     return {class_names[position]: float(shares[position]) for position in order}
 
 
-def as_json(best: dict[str, float]) -> str:
-    return json.dumps({name: round(share, 6) for name, share in best.items()}, ensure_ascii=False)
+def rank_columns(first: int, last: int) -> list[str]:
+    """``class_2, probability_2, class_3, ...``: a pair for each rank."""
+    return [f"{column}_{rank}" for rank in range(first, last + 1) for column in ("class", "probability")]
+
+
+def rank_cells(best: dict[str, float]) -> list[str]:
+    """Class, probability, class, probability, ..., the likeliest first."""
+    return [cell for name, share in best.items() for cell in (name, f"{share:.6f}")]
+
+
+def path_cell(path: str) -> str:
+    """A path that no spreadsheet runs as a formula, and that still leads to the same file.
+
+    Names of files may come from strangers. Names of classes do not, and stay as they are.
+    """
+    return f"./{path}" if path.startswith(FORMULA) else path

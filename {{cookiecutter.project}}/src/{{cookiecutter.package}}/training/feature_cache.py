@@ -46,15 +46,15 @@ class CachedFeatures(Callback):
             return
         reason = self.reason_off(trainer, pl_module)
         if reason:
-            log.info("features are not cached: %s", reason)
+            log.info("Backbone features are not cached: %s.", reason)
             return
         self.compute(trainer, pl_module)
 
     def reason_off(self, trainer: Trainer, model: TransferClassifier) -> str:
-        """Why features are not cached, in half a sentence; empty where they are.
+        """Why features are not cached; empty where they are.
 
         Raises:
-            UserError: they cannot be, and ``on`` asks for it.
+            UserError: they cannot be cached, and ``on`` asks for it.
         """
         if self.mode == "off":
             return "cache_features is off"
@@ -69,25 +69,22 @@ class CachedFeatures(Callback):
                 return reason
         num_epochs = min(model.head_epochs, trainer.max_epochs or model.head_epochs) - trainer.current_epoch
         if self.mode == "auto" and data.augmentation != "none" and num_epochs <= 2 * self.num_views:
-            return f"{num_epochs} epochs with a frozen backbone would see no more than {self.num_views} augmented views"
+            return f"{num_epochs} epochs with a frozen backbone are too few for {self.num_views} augmented views"
         if self.mode == "auto" and num_epochs < 2:
-            return "one epoch with a frozen backbone saves nothing"
+            return "the backbone is frozen for one epoch only"
         return ""
 
     def compute(self, trainer: Trainer, model: TransferClassifier) -> None:
         train, val = dataset_of(trainer.train_dataloader), dataset_of(trainer.val_dataloaders)
         num_views = self.num_views if train.augmentation is not None else 1
-        log.info(
-            "features of %d images are computed once, in %d views, for the epochs before the backbone is unfrozen",
-            len(train),
-            num_views,
-        )
+        views = "" if num_views == 1 else f", {num_views} augmented views of each"
+        log.info("Caching backbone features of %s images%s.", f"{len(train) + len(val):,}", views)
         batch_size = trainer.datamodule.batch_size  # type: ignore[attr-defined]
         self.train_views = [
-            compute_features(trainer, model, train, batch_size, view, f"features, view {view + 1} of {num_views}")
+            compute_features(trainer, model, train, batch_size, view, f"Features {view + 1} of {num_views}")
             for view in range(num_views)
         ]
-        self.val_features = compute_features(trainer, model, val, batch_size, 0, "features, validation")
+        self.val_features = compute_features(trainer, model, val, batch_size, 0, "Features of validation")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.train_views or self.val_features is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
@@ -14,14 +15,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..deployment.image_paths import count_images, image_paths
-from ..deployment.prediction_table import require_writable, write_csv, write_table
-from ..deployment.predictor import BATCH_SIZE, Prediction, Predictor
+from ..deployment.prediction_table import Prediction, require_writable, write_csv, write_table
+from ..deployment.predictor import BATCH_SIZE, Predictor
 from ..errors import UserError
 from ..evaluation.predictions import FILE_NAME, TOP_K
 from .verb_parser import VerbParser
 
 STANDARD_OUTPUT = "-"
-MAX_LISTED = 20
+MAX_LISTED = 20  # classes, and images that have no prediction
 EPILOGUE = """\
 PATH: an image; a folder (its images, at any depth); a pattern in quotes, such as 'photos/**/*.jpg'; a CSV file with a
 column path, relative to the file; or - for a path a line on standard input. The order is kept.
@@ -73,6 +74,7 @@ class Tally:
     """What is said at the end, counted while predictions go by."""
 
     num_images: int = 0
+    num_of_class: Counter[str] = field(default_factory=Counter)
     num_abstained: int = 0
     num_failed: int = 0
     failed: list[Prediction] = field(default_factory=list)  # the first few of them
@@ -80,6 +82,7 @@ class Tally:
     def count(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         for prediction in predictions:
             self.num_images += 1
+            self.num_of_class.update([] if prediction.class_name is None else [prediction.class_name])
             self.num_abstained += prediction.abstained
             self.num_failed += prediction.error is not None
             if prediction.error is not None and len(self.failed) < MAX_LISTED:
@@ -90,14 +93,18 @@ class Tally:
 
     def report(self, arguments: argparse.Namespace) -> None:
         """Print to standard error, names with control characters escaped."""
-        lines = []
+        counts = [(printable(name), number) for name, number in self.num_of_class.most_common(MAX_LISTED)]
+        if others := len(self.num_of_class) - len(counts):
+            counts += [(f"{others} other classes", self.num_of_class.total() - sum(number for _, number in counts))]
         if arguments.abstain_below:
-            lines = [
-                f"{self.num_abstained:,} of {self.num_images:,} abstained: "
-                f"their highest probability is below {arguments.abstain_below:g}"
-            ]
+            counts += [(f"no class (highest probability below {arguments.abstain_below:g})", self.num_abstained)]
         if self.num_failed:
-            lines += [f"{self.num_failed:,} of {self.num_images:,} have no prediction:"]
+            counts += [("failed", self.num_failed)]
+        width = max(len(name) for name, _ in counts)
+        lines = [f"{self.num_images:,} image{'' if self.num_images == 1 else 's'}"]
+        lines += [f"  {name:{width}}  {number:7,}" for name, number in counts]
+        if self.num_failed:
+            lines += [f"{self.num_failed:,} of {self.num_images:,} failed:"]
             lines += [f"  {prediction.path!r}: {prediction.error}" for prediction in self.failed]
         if self.num_failed > MAX_LISTED:
             lines += [f"  and {self.num_failed - MAX_LISTED:,} more, in the column error"]
@@ -105,8 +112,12 @@ class Tally:
             print(line, file=sys.stderr)
 
 
+def printable(name: str) -> str:
+    return name if name.isprintable() else repr(name)
+
+
 def predict(options: Sequence[str]) -> int:
-    """Write the table, and say which images have no prediction.
+    """Write the table, and print how many images are of which class, and which failed.
 
     Returns:
         the exit status: 1 where an image cannot be read, else 0.
@@ -117,15 +128,18 @@ def predict(options: Sequence[str]) -> int:
     arguments = build_parser().parse_intermixed_args(options)
     require_output(arguments.output, arguments.inputs)
     num_images = count_images(arguments.inputs)
-    predictor = Predictor.from_checkpoint(arguments.ckpt, arguments.device)
-    predictions = predictor.predict(
+    predictor = Predictor.from_checkpoint(arguments.ckpt, arguments.device, "--ckpt")
+    predictions = predictor.stream(
         image_paths(arguments.inputs), arguments.batch_size, arguments.top_k, arguments.abstain_below
     )
+    num_ranks = min(arguments.top_k, predictor.facts.num_classes)
     tally = Tally()
     with progress_bar() as progress:
         counted = progress.track(tally.count(predictions), num_images, description="predicting")
-        write(counted, arguments.output)
+        write(counted, arguments.output, num_ranks)
     tally.report(arguments)
+    if arguments.output != STANDARD_OUTPUT:
+        print(arguments.output)
     return 1 if tally.num_failed else 0
 
 
@@ -149,15 +163,14 @@ def progress_bar() -> Progress:
     )
 
 
-def write(predictions: Iterable[Prediction], output: str) -> None:
+def write(predictions: Iterable[Prediction], output: str, num_ranks: int) -> None:
     if output != STANDARD_OUTPUT:
-        write_table(predictions, Path(output))
-        print(output)
+        write_table(predictions, Path(output), num_ranks)
         return
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # as the file would be
     try:
-        write_csv(predictions, sys.stdout)
+        write_csv(predictions, sys.stdout, num_ranks)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads, `head` say, has seen enough; Python would complain when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
