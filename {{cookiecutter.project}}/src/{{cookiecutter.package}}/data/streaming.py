@@ -206,6 +206,9 @@ class StreamingImageDataModule(ImageDataModule):
             kept.write_bytes(content)
         return content
 
+    def require_variety(self) -> None:
+        """Not checked: images are read from the store when they are trained on, and ``audit`` has seen them all."""
+
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
         dataset = StreamedDataset(self.split("train"), augmentation)

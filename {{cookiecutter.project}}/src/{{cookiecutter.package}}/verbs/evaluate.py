@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..data import ImageDataModule, ImageFacts
 from ..deployment.checkpoint import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
 from ..errors import UserError
 from ..evaluation.results import evaluate_test_split, print_results
+from ..evaluation.summary import strict_json
 from ..models import ImageClassifier
 from .lightning_cli import ClassifierCLI
 
@@ -57,7 +57,7 @@ class EvaluationCLI(ClassifierCLI):
 
     def validate(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
         metrics = self.trainer.validate(model, datamodule=datamodule, verbose=False)[0]
-        rank_zero_only(print)(json.dumps(metrics, indent=2))
+        rank_zero_only(print)(strict_json(metrics))
 
     def test(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
         results, _ = evaluate_test_split(self.trainer, model, datamodule)
