@@ -7,6 +7,7 @@ from abc import abstractmethod
 from functools import cached_property
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch import Tensor
@@ -16,6 +17,7 @@ from ..errors import UserError
 from .augmentation import AugmentationName, build_augmentation
 from .content import content_hash, pixel_digests
 from .facts import ImageFacts
+from .image_stores import Images
 from .labelled_images import Batch, BatchDataset, LabelledImages, keep_batch
 from .loading import EvaluationBatches, TrainingBatches, TrainingLoader, training_seed
 from .splits import SPLITS, Split
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # Without gradients a network keeps no activations: what can be trained on a batch can be evaluated on four.
 EVALUATION_BATCHES = 4
+CHUNK = 16  # images compared at once
 
 
 class ImageDataModule(LightningDataModule):
@@ -100,13 +103,25 @@ class ImageDataModule(LightningDataModule):
         splits: dict[str, tuple[Split, ...]] = {"fit": ("train", "val", "test"), "validate": ("val",)}
         for split in splits.get(stage, ("test",)):
             self.split(split)
+        if stage == "fit":
+            self.require_variety()
+
+    def require_variety(self) -> None:
+        """Refuse training images that are all the same."""
+        images = self.split("train").images
+        if len(images) > 1 and are_all_the_same(images):
+            raise UserError(
+                f"all {len(images):,} training images are the same at {self.facts.image_size} x "
+                f"{self.facts.image_size} pixels, so there is nothing to learn from them. Check the files of the data "
+                "set, and how they are decoded (--data.image_size, --data.fit)."
+            )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
         dataset = BatchDataset(self.split("train"), augmentation)
         # An incomplete last batch of one image would break batch norm; with shuffling it costs no image for long.
-        drop_last = len(dataset) > self.batch_size
-        batches = TrainingBatches(self.train_sampler(dataset), self.batch_size, drop_last)
+        sampler = self.train_sampler(dataset)
+        batches = TrainingBatches(sampler, self.batch_size, drop_last=len(sampler) > self.batch_size)
         return TrainingLoader(dataset, batches, **self._loader_options)
 
     def train_sampler(self, dataset: BatchDataset) -> DistributedSampler[Batch]:
@@ -138,6 +153,12 @@ class ImageDataModule(LightningDataModule):
             # From pinned memory Lightning's copies to the GPU overlap with what it computes.
             "pin_memory": self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
         }
+
+
+def are_all_the_same(images: Images) -> bool:
+    """Whether every image equals the first; ends at the first that does not."""
+    first = images[torch.tensor([0])]
+    return all(bool((images[part] == first).all()) for part in torch.split(torch.arange(len(images)), CHUNK))
 
 
 def require_positive(name: str, value: int) -> None:

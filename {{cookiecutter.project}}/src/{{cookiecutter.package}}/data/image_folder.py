@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,7 @@ from .image_stores import Images, UndecodedImages, decode_into_memory
 from .labelled_images import Batch, BatchDataset, LabelledImages
 from .loading import WeightedSampler, training_seed
 from .manifest import FILE_NAME, assign, read_manifest
-from .splits import Split, carve_by_content
+from .splits import SPLITS, Split, carve_by_content
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +129,7 @@ class ImageFolderDataModule(ImageDataModule):
         if self.splits or manifest.exists():
             log.info("splits are those of %s", manifest)
             return assign(self.index, read_manifest(manifest), manifest)
+        self._require_an_image_for_each_split()
         files = dict(self.index.files)
         fractions: dict[Split, float] = {"test": self.test_fraction, "val": self.val_fraction}
         for split, fraction in fractions.items():
@@ -178,6 +180,18 @@ class ImageFolderDataModule(ImageDataModule):
     def _num_bytes(self) -> int:
         """Of all splits, decoded."""
         return len(self._all_files()) * self.decoding.num_bytes
+
+    def _require_an_image_for_each_split(self) -> None:
+        """Refuse a class that has fewer training images than splits are taken from them."""
+        carved = [split for split in SPLITS if split == "train" or split not in self.index.files]
+        counts = Counter(label for _, label in self.index.files["train"])
+        for label, name in enumerate(self.index.class_names):
+            if counts[label] < len(carved):
+                raise UserError(
+                    f"class {name!r} has {counts[label]} of {len(self.index.files['train'])} images, and "
+                    f"{len(carved)} are needed, one for each of {', '.join(carved)}. Add images to the class, or "
+                    "remove its folder; audit lists all such classes."
+                )
 
     def _carve(
         self, files: list[tuple[Path, int]], split: Split, fraction: float

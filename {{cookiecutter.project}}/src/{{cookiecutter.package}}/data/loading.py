@@ -62,6 +62,13 @@ class TrainingBatches(BatchSampler):
         self.order = sampler
         self.start = 0
 
+    @property
+    def smallest(self) -> int:
+        """Images of the smallest batch."""
+        num_images = len(self.order)
+        rest = 0 if self.drop_last else num_images % self.batch_size
+        return rest or min(self.batch_size, num_images)
+
     def __iter__(self) -> Iterator[list[int]]:
         start, self.start = self.start, 0
         order = self.order

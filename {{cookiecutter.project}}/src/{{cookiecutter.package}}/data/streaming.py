@@ -201,6 +201,9 @@ class StreamingImageDataModule(ImageDataModule):
         expected = self.description.splits[split].sha256[name]
         return partial(read_table, self.store, self.cache_dir, f"{split}/{name}", expected, 60 * self.retry_minutes)
 
+    def require_variety(self) -> None:
+        """Not checked: images are read from the store when they are trained on, and ``audit`` has seen them all."""
+
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
         dataset = StreamedDataset(self.split("train"), augmentation)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,5 +15,18 @@ FILE_NAME = "summary.json"
 
 def write_summary(directory: Path, results: SplitResults, facts: dict[str, Any]) -> None:
     """Write the results, and what else is known of the run, into its directory."""
-    text = json.dumps(facts | results.as_metrics(), indent=2, ensure_ascii=False)
-    (directory / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    (directory / FILE_NAME).write_text(strict_json(facts | results.as_metrics()) + "\n", encoding="utf-8")
+
+
+def strict_json(value: Any) -> str:
+    """As other languages read it too: a number that is infinite or not a number, which JSON does not have, is null."""
+    return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """The same with None for each number that is infinite or not a number."""
+    if isinstance(value, Mapping):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,6 +8,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from .divergence import reason_of_divergence
+
 log = logging.getLogger(__name__)
 
 
@@ -18,6 +20,8 @@ class RestoreBestWeights(Callback):
     """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if reason_of_divergence(trainer):
+            return  # the training has failed, and nothing is tested
         checkpointing = trainer.checkpoint_callback
         if not isinstance(checkpointing, ModelCheckpoint) or not checkpointing.best_model_path:
             return  # fast_dev_run writes no checkpoint

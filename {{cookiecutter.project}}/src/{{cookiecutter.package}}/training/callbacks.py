@@ -12,6 +12,7 @@ from ..models.monitor import MODES, Monitor
 from ..models.settings import require_range
 from .best_weights import RestoreBestWeights
 from .checkpoints import LAST, BestAndLast, SaveEvery
+from .divergence import LOSSES, StopWhenDiverged
 from .exact_resume import ExactResume
 from .fine_tuning import StagedFineTuning
 from .shared_buffers import ShareBuffers
@@ -62,6 +63,7 @@ def build_callbacks(
         ExactResume(),
         LearningRateMonitor(logging_interval="epoch"),
         SayStepSize(),
+        *map(StopWhenDiverged, LOSSES),
     ]
     if checkpoint_every_minutes is not None:
         callbacks.append(SaveEvery(checkpoint_every_minutes, folder / LAST))

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ..errors import UserError
 from ..models.monitor import MODES, Monitor
+from .divergence import reason_of_divergence
 
 LAST = "last.ckpt"
 SECONDS = 60  # of a minute
@@ -19,7 +20,8 @@ SECONDS = 60  # of a minute
 class BestAndLast(ModelCheckpoint):
     """Writes ``best.ckpt`` and, after every epoch, ``last.ckpt`` (Lightning writes it only after a best epoch).
 
-    It keeps its best score when a run's folder was moved or copied.
+    It keeps its best score when a run's folder was moved or copied. An epoch in which the training diverged is not
+    saved: both files stay those of the epochs before.
 
     Args:
         folder: of the checkpoints.
@@ -39,6 +41,8 @@ class BestAndLast(ModelCheckpoint):
         self.last = folder / LAST
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if reason_of_divergence(trainer):
+            return
         super().on_train_epoch_end(trainer, pl_module)
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.save_checkpoint(self.last)

@@ -96,7 +96,7 @@ class StatusFile(Callback):
 
     def _put(self, status: Status) -> None:
         part = self.file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(asdict(status), indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(asdict(status), indent=2, allow_nan=False) + "\n", encoding="utf-8")
         part.replace(self.file)
 
 

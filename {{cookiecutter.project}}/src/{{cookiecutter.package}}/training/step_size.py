@@ -1,11 +1,15 @@
-"""One line before the first step: images a step, learning rate, number of steps."""
+"""Before the first step: one line with images a step, learning rate and number of steps, or why there is no step."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 
+from ..errors import UserError
 from ..models import ImageClassifier
 
 log = logging.getLogger(__name__)
@@ -16,6 +20,7 @@ class SayStepSize(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
+        require_batches_for_batch_norm(trainer, pl_module)
         log.info("%s", step_size(trainer, pl_module))
 
 
@@ -33,3 +38,42 @@ def step_size(trainer: Trainer, model: ImageClassifier) -> str:
     is_finite = num_steps < float("inf")
     length = f"{num_steps:,} steps in {trainer.max_epochs} epochs" if is_finite else "until it is stopped"
     return f"{images:,} images a step{product}, learning rate {settings.lr:g}{scaled}, {length}"
+
+
+def require_batches_for_batch_norm(trainer: Trainer, model: ImageClassifier) -> None:
+    """Refuse batches of one image where they leave batch norm a single value a channel, which has no variance.
+
+    Raises:
+        UserError: they do.
+    """
+    loader: Any = trainer.train_dataloader
+    if loader.batch_sampler.smallest > 1 or not has_norm_of_one_value(model, (trainer.max_epochs or 1) - 1):
+        return
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    few = "" if data.batch_size == 1 else f", and each of {trainer.world_size} processes has 1 training image"
+    raise UserError(
+        f"data.batch_size is {data.batch_size}{few}: batch norm in this model cannot be trained on batches of 1 image. "
+        "Give --data.batch_size 2 or more (32, for example) and at least 2 images for each process, or take a model "
+        "without batch norm (--model MLPClassifier --model.batch_norm false)."
+    )
+
+
+@torch.no_grad()
+def has_norm_of_one_value(model: ImageClassifier, last_epoch: int) -> bool:
+    """Whether a batch norm layer that is trained by then sees one value a channel where it is given one image."""
+    frozen = {id(module) for part in model.frozen_modules(last_epoch) for module in part.modules()}
+    found: list[bool] = []
+
+    def look(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        found.append(inputs[0].numel() == inputs[0].shape[1])
+
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d)  # SyncBatchNorm normalises over all processes
+    layers = [layer for layer in model.modules() if isinstance(layer, kinds) and id(layer) not in frozen]
+    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    side = model.facts.image_size
+    model.eval()
+    model(torch.zeros(1, model.facts.num_channels, side, side, device=model.device))
+    model.train()
+    for hook in hooks:
+        hook.remove()
+    return any(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from ..data import ImageDataModule
 from ..evaluation import predictions
 from ..evaluation.outputs import SplitOutputs, save_outputs
 from ..evaluation.predictions import write_predictions
-from ..evaluation.record import read_run
+from ..evaluation.record import CONFIG, read_run
+from ..evaluation.report.curves import facts_of_training
+from ..evaluation.report.diagnosis import diagnose
 from ..evaluation.report.reproduction import program
 from ..evaluation.results import SplitResults
 from ..evaluation.summary import write_summary
 from ..models import ImageClassifier
+from ..program import program_name
 from ..training.fine_tuning import count, count_trainable
 from .console import shown
 
@@ -30,6 +34,7 @@ def facts_of(trainer: Trainer, model: ImageClassifier, data: ImageDataModule) ->
         "model": type(model).__name__,
         "num_epochs": trainer.current_epoch,
         "num_train_images": len(data.split("train")),
+        "train/class_counts": data.split("train").labels.bincount(minlength=data.facts.num_classes).tolist(),
         "num_parameters": count(model),
         "num_trainable_parameters": count_trainable(model),
         "monitor": model.monitor,
@@ -49,6 +54,19 @@ def write_record(
     write_predictions(directory / predictions.FILE_NAME, outputs["test"], class_names)
     save_outputs(directory, outputs)
     write_summary(directory, results, facts)
+
+
+def diagnosis_line(directory: Path) -> str:
+    """What the learning curves say, in one line."""
+    run = read_run(directory)
+    return f"diagnosis: {diagnose(run.epochs, facts_of_training(run)).line}"
+
+
+def next_after_divergence(directory: Path, model: ImageClassifier, reason: str) -> str:
+    """What has happened to a training whose loss is no longer a number, and the command to try next."""
+    config, lr = shlex.quote(shown(directory / CONFIG)), model.optimizer_settings.lr
+    command = f"{program_name()} fit --config {config} --model.optimizer.lr {lr / 10:g}"
+    return f"diverged: {reason}, so the training has ended; try a tenth of the learning rate: {command}"
 
 
 def write_report_or_warn(directory: Path, data: ImageDataModule) -> None:

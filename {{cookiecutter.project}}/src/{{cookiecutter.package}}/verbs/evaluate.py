@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..data.splits import Split
 from ..deployment.checkpoint import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
 from ..errors import UserError
 from ..evaluation.results import evaluate_test_split, limit_notes, print_results
+from ..evaluation.summary import strict_json
 from ..models import ImageClassifier
 from ..training.image_checks import RefuseTrainedImages
 from .lightning_cli import ClassifierCLI
@@ -68,7 +68,7 @@ class EvaluationCLI(ClassifierCLI):
 
     def validate(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
         metrics = self.trainer.validate(model, datamodule=datamodule, verbose=False)[0]
-        rank_zero_only(print)(json.dumps(metrics, indent=2))
+        rank_zero_only(print)(strict_json(metrics))
         for note in self.notes("val"):
             log.warning(note)
 

@@ -27,6 +27,7 @@ from ..models.initial_weights import load_initial_weights
 from ..program import program_name
 from ..training.callbacks import build_callbacks
 from ..training.checkpoint_bundle import CheckpointBundle
+from ..training.divergence import DivergedError, require_finite_losses
 from ..training.environment import write_environment
 from ..training.feature_cache import CachedFeatures
 from ..training.fine_tuning import count
@@ -38,7 +39,7 @@ from ..training.run_directory import RunSettings, create_run_directory, release_
 from ..training.run_status import StatusFile
 from ..training.stopping import SaveWhenStopped
 from ..training.tracking import finish_wandb, start_wandb, sync_command
-from .conclusion import facts_of, write_record, write_report_or_warn
+from .conclusion import diagnosis_line, facts_of, next_after_divergence, write_record, write_report_or_warn
 from .console import shown
 from .evaluate import require_same_facts
 from .lightning_cli import ClassifierCLI
@@ -173,6 +174,10 @@ class FitCLI(ClassifierCLI):
             log.info("stopped and saved. To go on: %s fit --resume %s", program_name(), shown(self.directory))
             self.trainer.strategy.barrier()  # a launcher ends all processes when the first one has ended like this
             raise SystemExit(SIGNALLED + self.stopper.signal) from stopped
+        except DivergedError as diverged:
+            self.give_up(diverged)
+            self.trainer.strategy.barrier()
+            raise SystemExit(1) from diverged
         except BaseException as error:
             self.status.fail(error)
             if not is_lost_process(error):
@@ -190,6 +195,7 @@ class FitCLI(ClassifierCLI):
 
     def train_and_test(self, ckpt_path: str | None, **kwargs: Any) -> None:
         self.trainer.fit(ckpt_path=ckpt_path, weights_only=True, **kwargs)
+        require_finite_losses(self.trainer)
         seconds = self.bundle.seconds
         results, test = evaluate_test_split(self.trainer, self.model, self.datamodule)
         val, milliseconds = predict_split(self.trainer, self.model, self.datamodule, "val")
@@ -213,6 +219,14 @@ class FitCLI(ClassifierCLI):
         return [*seen, *limit_notes(self.trainer, self.datamodule, ("train", "val", "test"))]
 
     @rank_zero_only
+    def give_up(self, diverged: DivergedError) -> None:
+        """Say what to try next, and leave the status and the report of a training that diverged."""
+        self.status.end("failed", f"diverged: {diverged}")
+        if self.config["fit"].report:
+            write_report_or_warn(self.directory, self.datamodule)
+        log.error("%s", next_after_divergence(self.directory, self.model, str(diverged)))
+
+    @rank_zero_only
     def conclude(self, results: SplitResults, facts: dict[str, Any], outputs: dict[str, SplitOutputs]) -> None:
         """Leave the record and the report in the run directory, tell W&B, and show the results."""
         settings = self.config["fit"]
@@ -224,6 +238,7 @@ class FitCLI(ClassifierCLI):
         print_results(results, f"{self.recipe}: test split, best weights", facts["notes"])
         if self.wandb and self.wandb.is_alive and (upload := sync_command(self.directory)):
             print(f"W&B was offline. To upload this run: {upload}")
+        print(diagnosis_line(self.directory))
         print(shown(self.directory))
 
 

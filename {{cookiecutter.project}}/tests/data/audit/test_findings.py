@@ -137,9 +137,28 @@ def test_tiny_and_unequal_classes(clean: Path) -> None:
     for number in range(1, 20):
         (clean / "train" / "dog" / f"{number}.jpg").unlink()
     found = findings(clean)
-    assert "'dog' has 1 training images" in found["tiny class"].message
+    assert found["tiny class"].message.startswith("class 'dog' has 1 of 21 images; 2 are needed, one for each of train, val")
     assert found["tiny class"].severity == "error"
     assert "'cat' has 20 training images, 'dog' has 1" in found["imbalance"].message
+
+
+@pytest.mark.parametrize(("count", "severity"), [(2, "error"), (3, "warning")])
+def test_a_class_too_small_for_the_splits_that_are_carved(clean: Path, count: int, severity: str) -> None:
+    shutil.rmtree(clean / "test")
+    for number in range(count, 20):
+        (clean / "train" / "dog" / f"{number}.jpg").unlink()
+    finding = findings(clean)["tiny class"]
+    assert finding.severity == severity
+    if severity == "error":
+        assert "'dog' has 2 of 22 images; 3 are needed, one for each of train, val, test" in finding.message
+
+
+def test_identical_images(clean: Path) -> None:
+    for file in clean.rglob("*.jpg"):
+        file.write_bytes((clean / "train" / "cat" / "0.jpg").read_bytes())
+    found = findings(clean)["identical images"]
+    assert found.severity == "error"
+    assert found.message.startswith("all 50 images are the same file")
 
 
 def test_class_that_is_not_tested(clean: Path) -> None:

@@ -4,9 +4,11 @@ import torch
 
 from {{cookiecutter.package}}.evaluation.outputs import SplitOutputs
 from {{cookiecutter.package}}.evaluation.report.calibration import (
+    Calibration,
     fit_temperature,
     measure_calibration,
     reliability,
+    verdict,
 )
 
 
@@ -63,3 +65,20 @@ def test_nothing_to_fit_on_where_all_are_right() -> None:
 def test_a_temperature_stays_within_reason() -> None:
     """All wrong: the likeliest temperature is infinite."""
     assert fit_temperature(outputs([0.9, 0.8], [False, False])) == 20.0
+
+
+@pytest.mark.parametrize(
+    ("temperature", "after", "words"),
+    [
+        (0.7, 0.01, "The model is underconfident."),
+        (1.6, 0.01, "The model is overconfident."),
+        (0.7, 0.03, "the test images do not confirm it: their calibration error rises from 2.00% to 3.00%"),
+        (1.02, 0.03, "about as confident as it should be"),
+    ],
+)
+def test_the_verdict_is_flat_only_where_the_test_images_confirm_it(
+    temperature: float, after: float, words: str
+) -> None:
+    text = verdict(temperature, Calibration(0.02, 0.1, []), Calibration(after, 0.1, []))
+    assert words in text
+    assert ("The model is under" in text or "The model is over" in text) is (after == 0.01)

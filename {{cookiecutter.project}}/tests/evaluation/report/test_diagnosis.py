@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from {{cookiecutter.package}}.evaluation.record import EpochMetrics
-from {{cookiecutter.package}}.evaluation.report.diagnosis import TrainingFacts, diagnose, kept_epoch
+from {{cookiecutter.package}}.evaluation.report.curves import TrainingFacts, kept_epoch
+from {{cookiecutter.package}}.evaluation.report.diagnosis import Diagnosis, diagnose
 
 
 def curves(
@@ -30,6 +31,14 @@ JUMPY = curves(
 NAN = curves([0.5, float("nan"), float("nan")], [0.9, 0.1, 0.1], [0.5, float("nan"), float("nan")], [0.9, 0.1, 0.1])
 
 FACTS = TrainingFacts("val/loss", max_epochs=4, num_val_images=1000)
+# Ten classes of equal size; ln 10 is 2.303, and 1.25 ln 10 is 2.878.
+TEN = replace(FACTS, num_classes=10, num_train_images=10_000, train_share=0.1, val_share=0.1, lr=0.01)
+
+
+def of_losses(losses: list[float], accuracy: float = 0.1, **facts: int) -> Diagnosis:
+    """Of a training with these losses, in training and validation, and one accuracy in all epochs."""
+    epochs = curves(losses, [accuracy] * len(losses), losses, [accuracy] * len(losses))
+    return diagnose(epochs, replace(TEN, max_epochs=len(losses), **facts))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +91,7 @@ def test_mixed_images_say_nothing_of_training_accuracy() -> None:
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        (TrainingFacts("val/loss", max_epochs=9, patience=2), "val/loss did not improve for 2 epochs"),
+        (TrainingFacts("val/loss", max_epochs=9, patience=2), "it did not improve for 2 epochs"),
         (TrainingFacts("val/loss", max_epochs=9, patience=3), "Not by early stopping"),
         (TrainingFacts("val/loss", max_epochs=9), "Not by early stopping"),
         (TrainingFacts("val/loss", max_epochs=9, is_finished=False), "did not come to its test"),
@@ -92,6 +101,104 @@ def test_why_it_stopped_early(facts: TrainingFacts, reason: str) -> None:
     found = [check for check in diagnose(RISING, facts).findings if check.name == "stopped early"]
     assert [check.measured for check in found] == ["4 of 9 epochs"]
     assert reason in found[0].meaning
+
+
+@pytest.mark.parametrize(("highest", "name"), [(2.87, "underfitted"), (2.89, "diverged")])
+def test_a_training_loss_far_above_that_of_a_guess_has_diverged(highest: float, name: str) -> None:
+    diagnosis = of_losses([highest, 1.9, 1.5, 1.4], accuracy=0.5)
+    assert diagnosis.name == name
+    if name == "diverged":
+        assert "2.89, in epoch 1, and 1.25 ln 10 is 2.88" in diagnosis.line
+        assert diagnosis.line.endswith("Divide the learning rate by 10: --model.optimizer.lr 0.001.")
+        assert {check.holds for check in diagnosis.checks[1:]} == {None}
+
+
+def test_an_epoch_without_validation_may_diverge() -> None:
+    assert diagnose([{"epoch": 0.0, "train/loss": float("nan")}], TEN).name == "diverged"
+
+
+def test_diverged_says_nothing_of_stopping_early() -> None:
+    """Early stopping ends a training whose loss is not a number, too, and for another reason than its patience."""
+    assert diagnose(NAN, replace(FACTS, max_epochs=40, patience=5)).name == "diverged"
+
+
+@pytest.mark.parametrize(("train", "val", "name"), [(0.108, 0.127, "no better"), (0.12, 0.12, "under"), (0.1, 0.14, "")])
+def test_no_better_than_guessing_within_three_standard_errors(train: float, val: float, name: str) -> None:
+    """These are 0.3 points of 10 % in 10,000 training images, and 0.95 points in 1,000 for validation."""
+    epochs = curves([2.3, 2.29, 2.3], [val] * 3, [2.3, 2.29, 2.3], [train] * 3)
+    assert diagnose(epochs, replace(TEN, max_epochs=3)).name.startswith(name or "underfitted")
+
+
+@pytest.mark.parametrize(
+    ("losses", "advice"),
+    [
+        ([2.36, 2.35, 2.33, 2.31, 2.3, 2.28], "Multiply the learning rate by 10: --model.optimizer.lr 0.1."),
+        ([2.303, 2.303, 2.303, 2.303, 2.303, 2.303], "Try a tenth of the learning rate (--model.optimizer.lr 0.001)"),
+        ([2.8, 2.4, 2.31, 2.7, 2.31, 2.303], "Try a tenth of the learning rate (--model.optimizer.lr 0.001)"),
+    ],
+)
+def test_a_guess_whose_loss_falls_slowly_needs_a_higher_rate(losses: list[float], advice: str) -> None:
+    diagnosis = of_losses(losses)
+    assert diagnosis.name == "no better than guessing"
+    assert advice in diagnosis.line
+
+
+@pytest.mark.parametrize(
+    ("losses", "advice"),
+    [
+        ([2.3, 2.28, 2.26, 2.24, 2.22, 2.2], "Raise the learning rate, for example to 10 times as much"),
+        ([2.0, 1.8, 1.6, 1.5, 1.4, 1.3], "Raise the learning rate, for example to 3 times as much"),
+        ([2.0, 1.3, 1.2, 1.35, 1.2, 1.22], "Take a larger network"),
+    ],
+)
+def test_underfitted_needs_a_higher_rate_only_where_the_loss_fell_slowly(losses: list[float], advice: str) -> None:
+    diagnosis = of_losses(losses, accuracy=0.5)
+    assert diagnosis.name == "underfitted"
+    assert advice in diagnosis.line
+    assert ("learning rate" in diagnosis.line) is advice.startswith("Raise")
+
+
+def test_memorised_replaces_both_of_what_random_labels_look_like() -> None:
+    """The kept epoch is the first, which looks underfitted; the last looks overfitted."""
+    epochs = curves([2.31, 2.4, 2.8, 3.5], [0.1, 0.1, 0.11, 0.1], [2.31, 2.2, 1.5, 0.9], [0.1, 0.2, 0.5, 0.8])
+    assert diagnose(epochs, TEN).name == "memorised"
+
+
+def test_few_validation_images_memorise_nothing() -> None:
+    """75 % of 8 images is within chance of guessing, and 95 % in training is within chance of 75 %."""
+    epochs = curves([0.6, 0.5, 0.5, 0.5], [0.75] * 4, [0.6, 0.5, 0.4, 0.3], [0.8, 0.9, 0.95, 0.95])
+    facts = replace(TEN, num_classes=2, train_share=0.5, val_share=0.5, num_val_images=8)
+    assert "memorised" not in diagnose(epochs, facts).name
+
+
+def test_a_training_loss_that_rises_again_is_unstable() -> None:
+    losses = [1.0, 0.7, 0.6, 1.2, 1.3, 1.0, 0.9, 0.8]
+    accuracies = [0.93, 0.94, 0.95, 0.95, 0.95, 0.96, 0.96, 0.96]
+    epochs = curves([0.3, 0.2, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25], accuracies, losses, accuracies)
+    diagnosis = diagnose(epochs, replace(TEN, max_epochs=8))
+    assert diagnosis.name == "unstable"
+    assert "--model.optimizer.lr 0.00333" in diagnosis.line
+
+
+def test_epochs_that_brought_nothing_lead_to_a_patience_that_keeps_the_same_epoch() -> None:
+    """The longest wait for an improvement was 7 epochs: patience 5 would have ended before the best one."""
+    losses = [0.3, *[0.32] * 6, 0.2, *[0.21] * 12]
+    epochs = curves(losses, [0.95] * 20, [0.2] * 20, [0.96] * 20)
+    diagnosis = diagnose(epochs, replace(FACTS, max_epochs=20))
+    assert diagnosis.name == "more epochs than needed"
+    assert "12 epochs of 20 after the kept one" in diagnosis.line
+    assert "--early_stopping.patience 8" in diagnosis.line
+    assert diagnose(epochs, replace(FACTS, max_epochs=20, patience=15)).name == "fine"
+
+
+def test_the_fall_at_the_end_of_a_schedule_is_no_promise() -> None:
+    assert diagnose(FALLING, replace(FACTS, is_annealed=True)).name == "fine"
+    assert diagnose(FALLING, replace(FACTS, is_annealed=True, max_epochs=9)).name == "still improving, stopped early"
+
+
+def test_a_loss_that_rises_while_accuracy_does_is_not_overfitting() -> None:
+    better = [epoch | {"val/acc": 0.94 + 0.005 * epoch["epoch"]} for epoch in RISING]
+    assert diagnose(better, FACTS).name == "fine"
 
 
 def test_without_a_limit_nothing_is_early() -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from {{cookiecutter.package}}.evaluation.report.mislabelled import Suspect, find_suspects
+from {{cookiecutter.package}}.evaluation.report.mislabelled import Suspect, find_suspects, why_not_judged
 
 # Thresholds: (0.9 + 0.8 + 0.1) / 3 = 0.6 of class 0, (0.7 + 0.9 + 0.45) / 3 = 0.683 of class 1.
 PROBABILITIES = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.1, 0.9], [0.55, 0.45]], dtype=np.float32)
@@ -40,3 +40,8 @@ def test_a_flipped_label_is_found_among_many() -> None:
 def test_a_class_without_images_suggests_nothing() -> None:
     shares = np.array([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]], dtype=np.float32)
     assert find_suspects(shares, np.array([0, 0])) == []
+
+
+def test_a_model_that_is_often_wrong_suspects_nothing() -> None:
+    assert why_not_judged(0.9) is None
+    assert "70.3 % of the validation and test images right. Below 90 %" in str(why_not_judged(0.703))

@@ -117,6 +117,13 @@ def placeholders(files: Sequence[InspectedFile]) -> Iterable[Finding]:
         )
 
 
+def identical_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
+    same = images(files)
+    if len(same) > 1 and len({file.digest for file in same}) == 1:
+        message = f"all {len(same):,} images are the same file, so there is nothing to learn from them."
+        yield Finding("error", "identical images", message, tuple(same))
+
+
 def exact_duplicates(files: Sequence[InspectedFile]) -> Iterable[Finding]:
     by_digest = defaultdict(list)
     for file in images(files):
@@ -149,10 +156,16 @@ def describe_copies(copies: Sequence[InspectedFile], kind: str, what: str) -> Fi
 
 def class_sizes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
     counts = Counter(file.class_name for file in images(files) if file.split == "train")
+    total, present = sum(counts.values()), {file.split for file in files}
+    carved = [split for split in SPLITS if split == "train" or split not in present]
     for class_name in sorted({file.class_name for file in files}):
-        if counts[class_name] < MIN_CLASS_SIZE:
+        if counts[class_name] < len(carved):
+            message = f"class {class_name!r} has {counts[class_name]} of {total:,} images; {len(carved)} are needed"
+            message += f", one for each of {', '.join(carved)}." if len(carved) > 1 else " for training."
+            yield Finding("error", "tiny class", f"{message} Add images, or remove the class.")
+        elif counts[class_name] < MIN_CLASS_SIZE:
             message = f"class {class_name!r} has {counts[class_name]} training images; {MIN_CLASS_SIZE} are a start."
-            yield Finding("error" if counts[class_name] < 2 else "warning", "tiny class", message)
+            yield Finding("warning", "tiny class", message)
     if not counts:
         return
     (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
@@ -206,6 +219,7 @@ def sizes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
 
 CHECKS: tuple[Check, ...] = (
     unreadable,
+    identical_images,
     exact_duplicates,
     similar_images,
     placeholders,

@@ -100,6 +100,10 @@ class ChunkedBatches(TrainingBatches):
         largest, smallest = math.ceil(total / order.num_replicas), total // order.num_replicas
         self.num_batches = min(math.ceil(largest / batch_size), smallest)  # no batch is empty
 
+    @property
+    def smallest(self) -> int:
+        return len(self.order) // self.num_batches
+
     def __len__(self) -> int:
         return self.num_batches
 

@@ -14,6 +14,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from ..outputs import SplitOutputs
 
 NUM_BINS = 15
+NEAR_ONE = 1.05  # a temperature that changes little
 TEMPERATURES = (0.05, 20.0)  # outside of them, probabilities are 0 and 1, or all alike
 
 
@@ -93,3 +94,23 @@ def fit_temperature(outputs: SplitOutputs) -> float | None:
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     return log_temperature.detach().exp().clamp(*TEMPERATURES).item()
+
+
+def verdict(temperature: float, before: Calibration, after: Calibration) -> str:
+    """Whether the model is too sure of itself, or not sure enough, and whether the test images agree.
+
+    Args:
+        temperature: fitted on validation.
+        before: of the test images, as the model is.
+        after: of the test images, with the temperature.
+    """
+    if 1 / NEAR_ONE < temperature < NEAR_ONE:
+        return "The temperature is near 1: the model is about as confident as it should be."
+    direction = "overconfident" if temperature > 1 else "underconfident"
+    if after.ece > before.ece:
+        return (
+            f"On the validation images the model is {direction}, but the test images do not confirm it: their "
+            f"calibration error rises from {before.ece:.2%} to {after.ece:.2%} with the temperature. Use the "
+            "probabilities as they are."
+        )
+    return f"The model is {direction}."

@@ -12,19 +12,22 @@ from jinja2 import Environment, PackageLoader
 
 from ...data import ImageDataModule
 from ...data.splits import Split
+from ...errors import some
 from ..intervals import CONFIDENCE, NUM_RESAMPLES, accuracy_interval
 from ..outputs import SplitOutputs
 from ..record import RunRecord
 from . import confusion
 from .abstention import COVERAGES, answers_at
-from .calibration import NUM_BINS, fit_temperature, measure_calibration
-from .diagnosis import TrainingFacts, diagnose, kept_epoch
-from .mislabelled import find_suspects
+from .calibration import NUM_BINS, fit_temperature, measure_calibration, verdict
+from .curves import facts_of_training, kept_epoch
+from .diagnosis import Diagnosis, diagnose
+from .mislabelled import find_suspects, why_not_judged
 from .pictures import Album, Card, open_data
 from .plots import plot_coverage, plot_curves, plot_learning_rates, plot_reliability
 from .reproduction import command_again, command_given
 
 FILE_NAME = "report.html"
+MIN_TEST_IMAGES = 10  # of a class, for its numbers to say something
 MAX_CARDS = 12  # of a kind
 MAX_SUSPECTS = 24
 MAX_CLASSES_SHOWN = 50
@@ -52,22 +55,27 @@ def write_report(run: RunRecord, file: Path, data: ImageDataModule | None = None
 def describe(run: RunRecord, data: ImageDataModule | None) -> Section:
     """What the template shows."""
     val, test = (run.outputs(split) if run.class_names else None for split in ("val", "test"))
+    training = describe_training(run, data)
     section: Section = {
         "run": run,
         "summary": run.summary,
         "date": datetime.now().strftime("%Y-%m-%d %H:%M"),
-        "training": describe_training(run, val),
+        "training": training,
         "origin": describe_origin(run),
         "test": None,
         "calibration": None,
+        "images": None,
     }
     if test is not None and val is not None:
         section["test"] = describe_test(run, test)
     if test is not None and val is not None and has_probabilities(val) and has_probabilities(test):
+        if training["diagnosis"].has_learned:
+            section |= {
+                "calibration": describe_calibration(val, test),
+                "abstention": describe_abstention(val, test),
+            }
         section |= {
-            "calibration": describe_calibration(val, test),
-            "abstention": describe_abstention(val, test),
-            "images": describe_images(run, {"val": val, "test": test}, data),
+            "images": describe_images(run, {"val": val, "test": test}, data, training["diagnosis"]),
         }
     return section
 
@@ -77,8 +85,8 @@ def has_probabilities(outputs: SplitOutputs) -> bool:
     return bool(np.isfinite(outputs.logits).all())
 
 
-def describe_training(run: RunRecord, val: SplitOutputs | None) -> Section:
-    facts = facts_of_training(run, None if val is None else len(val))
+def describe_training(run: RunRecord, data: ImageDataModule | None) -> Section:
+    facts = facts_of_training(run, data)
     epochs, kept = run.epochs, kept_epoch(run.epochs, facts.monitor)
     return {
         "facts": facts,
@@ -89,18 +97,6 @@ def describe_training(run: RunRecord, val: SplitOutputs | None) -> Section:
         "accuracy": plot_curves(epochs, "acc", "accuracy", kept) if epochs else None,
         "learning_rates": plot_learning_rates(epochs),
     }
-
-
-def facts_of_training(run: RunRecord, num_val_images: int | None) -> TrainingFacts:
-    config = run.config
-    return TrainingFacts(
-        monitor=config["monitor"],
-        max_epochs=config["trainer"].get("max_epochs") or -1,
-        patience=config.get("early_stopping", {}).get("patience"),
-        is_mixed=config["model"].get("init_args", {}).get("mix", {}).get("name", "none") != "none",
-        num_val_images=num_val_images,
-        is_finished=bool(run.summary),
-    )
 
 
 def describe_test(run: RunRecord, test: SplitOutputs) -> Section:
@@ -117,12 +113,24 @@ def describe_test(run: RunRecord, test: SplitOutputs) -> Section:
         "num_resamples": NUM_RESAMPLES,
         "largest_class": run.class_names[int(np.argmax(support))],
         "largest_share": float(support.max() / support.sum()),
+        "small_classes": describe_small_classes(run.summary["test/classes"]),
         "classes": worst_first[:MAX_CLASSES_SHOWN],
         "more_classes": worst_first[MAX_CLASSES_SHOWN:],
         "table": confusion.table(counts) if is_table else None,
         "pairs": confusion.most_confused(counts, run.class_names),
         "heat_map": None if is_table else confusion.heat_map(counts),
     }
+
+
+def describe_small_classes(results: list[Section]) -> str | None:
+    """A sentence on the classes with too few test images; None where all have enough."""
+    small = [
+        f"{result['name']} ({result['num_images']})" for result in results if result["num_images"] < MIN_TEST_IMAGES
+    ]
+    if not small:
+        return None
+    subject = "1 class has" if len(small) == 1 else f"{len(small)} classes have"
+    return f"{subject} fewer than {MIN_TEST_IMAGES} test images, so the numbers say little: {some(small)}."
 
 
 def describe_calibration(val: SplitOutputs, test: SplitOutputs) -> Section:
@@ -133,6 +141,7 @@ def describe_calibration(val: SplitOutputs, test: SplitOutputs) -> Section:
         "temperature": temperature,
         "before": before,
         "after": after,
+        "verdict": None if temperature is None or after is None else verdict(temperature, before, after),
         "num_bins": NUM_BINS,
         "num_val_images": len(val),
         "plot": plot_reliability(before, after),
@@ -143,19 +152,26 @@ def describe_abstention(val: SplitOutputs, test: SplitOutputs) -> Section:
     return {"rows": [answers_at(val, test, coverage) for coverage in COVERAGES], "plot": plot_coverage(test)}
 
 
-def describe_images(run: RunRecord, outputs: dict[Split, SplitOutputs], data: ImageDataModule | None) -> Section:
+def describe_images(
+    run: RunRecord, outputs: dict[Split, SplitOutputs], data: ImageDataModule | None, diagnosis: Diagnosis
+) -> Section:
     why_none = None
     if data is None:
         data, why_none = open_data(run, outputs)
     album = Album(outputs, run.class_names, data)
     surest_first = np.argsort(-album.probabilities["test"].max(axis=1), kind="stable")
     mistakes = surest_first[~outputs["test"].is_correct[surest_first]]
-    suspects, num_suspects = likely_mislabelled(album)
+    all_correct = np.concatenate([of_split.is_correct for of_split in outputs.values()])
+    why_no_suspects = why_not_judged(float(all_correct.mean()))
+    if not diagnosis.has_learned:
+        why_no_suspects = f"The diagnosis of the training is “{diagnosis.name}”."
+    suspects, num_suspects = ([], 0) if why_no_suspects else likely_mislabelled(album)
     return {
         "why_none": why_none,
         "mistakes": [album.card("test", index) for index in mistakes[:MAX_CARDS]],
         "num_mistakes": len(mistakes),
         "uncertain": [album.card("test", index) for index in surest_first[::-1][:MAX_CARDS]],
+        "why_no_suspects": why_no_suspects,
         "suspects": suspects,
         "num_suspects": num_suspects,
     }

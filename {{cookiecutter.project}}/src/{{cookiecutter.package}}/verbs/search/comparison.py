@@ -6,17 +6,20 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Literal
+from typing import Any, Literal
 
 from ...evaluation.summary import FILE_NAME
 from ...models.monitor import MODES, Monitor
+from ...training.divergence import DivergedError
 from ..fit import fit
 from .trial import quietly
 
 NUM_SEEDS = 3
+DIVERGED: dict[str, Any] = {"best": None, "test/acc": math.nan}
 
 Verdict = Literal["better", "worse", "no clear difference"]
 
@@ -88,16 +91,20 @@ def percent(shares: Sequence[float]) -> str:
 def train_contender(
     name: str, options: Sequence[str], seeds: Sequence[int], folder: Path, step: Callable[[], None]
 ) -> Contender:
-    """Train and test with each seed, in ``folder/name-seed-S``; what an earlier start has finished is kept."""
+    """Train and test with each seed, in ``folder/name-seed-S``; what an earlier start has finished is kept.
+
+    A training that diverges counts as the worst possible.
+    """
     summaries = []
     for seed in seeds:
         directory = folder / f"{name}-seed-{seed}"
         if not (directory / FILE_NAME).exists():
             shutil.rmtree(directory, ignore_errors=True)
             where = [f"--seed_everything={seed}", f"--run.directory={directory}", "--trainer.enable_progress_bar=false"]
-            with quietly():
+            with quietly(), suppress(DivergedError):
                 fit([*options, *where])
-        summaries.append(json.loads((directory / FILE_NAME).read_text(encoding="utf-8")))
+        file = directory / FILE_NAME
+        summaries.append(json.loads(file.read_text(encoding="utf-8")) if file.exists() else DIVERGED)
         step()
     values = [math.nan if summary["best"] is None else summary["best"] for summary in summaries]
     return Contender(values, [summary["test/acc"] for summary in summaries])

@@ -14,9 +14,10 @@ import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ...errors import UserError
+from ...training.divergence import DivergedError
 from .study import PROBLEM, SHIPPED, concluded
 from .sweep_file import Sweep
-from .trial import DivergedError, Report, train
+from .trial import Report, train
 
 OutOfMemory = torch.OutOfMemoryError
 

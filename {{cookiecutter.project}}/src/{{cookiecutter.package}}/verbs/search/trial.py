@@ -15,15 +15,12 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ...models.monitor import MODES, Monitor
+from ...training.divergence import DivergedError, require_finite_losses
 from ..fit import FitCLI, closing_training
 
 Report = Callable[[int, float], None]
 
 LOSS = "val/loss"
-
-
-class DivergedError(Exception):
-    """The loss of a training is no longer a number."""
 
 
 class TrialCLI(FitCLI):
@@ -38,6 +35,7 @@ class TrialCLI(FitCLI):
 
     def fit(self, ckpt_path: str | None = None, **kwargs: Any) -> None:
         self.trainer.fit(ckpt_path=ckpt_path, weights_only=True, **kwargs)
+        require_finite_losses(self.trainer)
         self.status.end("finished")
 
 
@@ -95,6 +93,8 @@ def quietly() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except SystemExit as stop:
+        if isinstance(stop.__cause__, DivergedError):
+            raise stop.__cause__ from None
         raise KeyboardInterrupt from stop
     finally:
         signal.signal(signal.SIGINT, on_interrupt)
