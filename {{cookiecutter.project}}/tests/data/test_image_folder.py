@@ -84,7 +84,7 @@ def test_unreadable_image(photos: Path, unreadable: str, caplog: pytest.LogCaptu
 
 def test_unreadable_image_that_is_only_decoded_in_training(photos: Path) -> None:
     for file in sorted((photos / "red").iterdir()):
-        file.write_text("no image")
+        file.write_text(f"no image {file.name}")
     data = module(photos, cache="none")
     with pytest.raises(UserError, match=r"photos/red/.* cannot be read.*--data\.cache auto"):
         list(data.train_dataloader())
