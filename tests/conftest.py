@@ -20,12 +20,12 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """
     tmp_path_factory.getbasetemp()  # stays where the user wants it
     short = "/tmp" if os.name == "posix" else None
-    with TemporaryDirectory(prefix="tests-", dir=short, ignore_cleanup_errors=True) as folder:
-        with pytest.MonkeyPatch.context() as patch:
-            for variable in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"):
-                patch.setenv(variable, folder)
-            patch.setattr(tempfile, "tempdir", folder)
-            yield
+    folders = TemporaryDirectory(prefix="tests-", dir=short, ignore_cleanup_errors=True)
+    with folders as folder, pytest.MonkeyPatch.context() as patch:
+        for variable in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"):
+            patch.setenv(variable, folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ import pytest
 from baking import TEMPLATE, bake
 
 # What users leave in a project, and what its commands write there.
-LEFT_BEHIND = ["photos/cat/1.jpg", "more-photos/dog/2.JPEG", "scans/3.tiff", "x.png", "predictions.csv", "compare.html"]
-LEFT_BEHIND += ["audit/audit.html", "runs/digits_cnn/now/summary.json", "data/MNIST/raw/labels", "slurm-1.out", "b.ckpt"]
+LEFT_BEHIND = ["photos/cat/1.jpg", "more-photos/dog/2.JPEG", "scans/3.tiff", "x.png", "predictions.csv"]
+LEFT_BEHIND += ["compare.html", "audit/audit.html", "runs/digits_cnn/now/summary.json", "data/MNIST/raw/labels"]
+LEFT_BEHIND += ["slurm-1.out", "b.ckpt"]
 KEPT = ["photos/splits.csv", "uv.lock", "notes.md", "docs/logo.png"]  # committed; in no package
 
 

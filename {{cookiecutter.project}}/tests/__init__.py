@@ -9,9 +9,8 @@ import os
 import tempfile
 
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-own = tempfile.TemporaryDirectory(  # noqa: SIM115, removed at exit
-    prefix="tests-", dir="/tmp" if os.name == "posix" else None, ignore_cleanup_errors=True
-)
+short = "/tmp" if os.name == "posix" else None
+own = tempfile.TemporaryDirectory(prefix="tests-", dir=short, ignore_cleanup_errors=True)
 atexit.register(own.cleanup)
 os.environ |= dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), own.name)
 tempfile.tempdir = own.name
