@@ -210,7 +210,7 @@ def two_nodes(folder: Path) -> Callable[[str], list[tuple[int, str]]]:
         meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{free_port()}", "--rdzv-id=night"]
         command = [*TORCHRUN, "--nnodes=2", "--nproc-per-node=1", *meeting, str(SCRIPT), "fit", *RANDOM]
         command += ["--trainer.devices", "1", "--trainer.num_nodes", "2", "--run.name", "nodes"]
-        env = environment(STRIKE=strike)
+        env = environment(STRIKE=strike, TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1")  # as the script sets it
         files = [folder / f"{strike or 'again'}-{number}.txt" for number in range(2)]
         agents = []
         for file in files:
