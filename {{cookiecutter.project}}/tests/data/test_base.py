@@ -9,7 +9,7 @@ from lightning.pytorch.accelerators import Accelerator, CPUAccelerator, CUDAAcce
 from torch.utils.data import DistributedSampler
 
 from {{cookiecutter.package}}.data import DigitsDataModule, ImageFolderDataModule, MNISTDataModule
-from {{cookiecutter.package}}.data.base import ImageDataModule
+from {{cookiecutter.package}}.data.base import ImageDataModule, are_all_the_same
 from {{cookiecutter.package}}.data.labelled_images import Batch, BatchDataset, LabelledImages, SeededIndices
 from {{cookiecutter.package}}.data.loading import EvaluationBatches, TrainingBatches, TrainingLoader
 from {{cookiecutter.package}}.errors import UserError
@@ -114,6 +114,25 @@ def test_processes_train_on_different_images_and_draw_different_augmentation() -
     assert sorted(index for share in batches for batch in share for index in batch) == list(range(8))
     seeds = [batch.seed for share in batches for batch in share if isinstance(batch, SeededIndices)]
     assert len(set(seeds)) == 4
+
+
+@pytest.mark.parametrize(("batch_size", "num_processes", "lengths"), [(1000, 1, (1, 1000)), (1000, 2, (1, 647))])
+def test_a_share_smaller_than_a_batch_is_one_batch(
+    batch_size: int, num_processes: int, lengths: tuple[int, int]
+) -> None:
+    """1,294 images: a process that has fewer than a batch would otherwise drop them all."""
+    data = DigitsDataModule(batch_size=batch_size)
+    data.trainer = SimpleNamespace(accelerator=CPUAccelerator(), world_size=num_processes, global_rank=0)  # type: ignore[assignment]
+    loader = data.train_dataloader()
+    assert isinstance(loader, TrainingLoader)
+    assert (len(loader), loader.batch_sampler.smallest) == lengths
+
+
+def test_images_that_are_all_the_same() -> None:
+    images = torch.zeros(40, 1, 2, 2, dtype=torch.uint8)
+    assert are_all_the_same(images)
+    images[39, 0, 1, 1] = 1
+    assert not are_all_the_same(images)
 
 
 def test_more_processes_than_images() -> None:

@@ -133,7 +133,7 @@ REFUSED = {
     "floats": (floats, r"float\.tiff.*no defined range"),
     "empty class": (lambda root: (root / "nothing").mkdir(), "class 'nothing' has no images"),
     "class of other files": (write("notes/a.txt", b"?"), "class 'notes' has no images"),
-    "class of one image": (only_one_left, "class 'blue' has 1 image left"),
+    "class of one image": (only_one_left, "class 'blue' has 1 of 41 images, and 3 are needed"),
     "one class": (both(move_out("red"), move_out("green")), "only the class 'blue'"),
     "no class": (both(*map(move_out, COLOURS)), "has no class folders"),
     "class that train lacks": (

@@ -136,5 +136,5 @@ def test_two_folders_for_one_split(photos: Path) -> None:
 def test_class_too_small_to_split(photos: Path) -> None:
     for file in sorted((photos / "red").iterdir())[1:]:
         file.unlink()
-    with pytest.raises(UserError, match="class 'red' has 1 image"):
+    with pytest.raises(UserError, match="class 'red' has 1 of 41 images, and 3 are needed"):
         module(photos).split("train")

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.evaluation.summary import strict_json
+from {{cookiecutter.package}}.verbs import lightning_cli
 from {{cookiecutter.package}}.verbs.search import trial
 
 from ..conftest import Fit
@@ -63,7 +65,7 @@ def test_ends_at_that_epoch_and_says_what_to_do(
 def test_on_two_processes(workspace: Path) -> None:
     words = [sys.executable, "-m", "{{cookiecutter.package}}", "fit", *OPTIONS, "--trainer.devices", "2"]
     ended = subprocess.run(
-        words, cwd=workspace, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False
+        words, cwd=workspace, env=environment(), capture_output=True, text=True, timeout=3 * SECONDS, check=False
     )
     assert ended.returncode == 1, ended.stderr
     assert_failed(workspace / "run")
@@ -73,8 +75,6 @@ def test_on_two_processes(workspace: Path) -> None:
 
 def test_epochs_before_are_kept(fit: Fit, workspace: Path, interrupt: Any) -> None:
     """A rate that is fine, and weights that are ruined in the third epoch."""
-    from {{cookiecutter.package}}.verbs import lightning_cli
-
     models: list[Any] = []
     build = lightning_cli.ClassifierCLI.instantiate_classes
 
@@ -92,8 +92,6 @@ def test_epochs_before_are_kept(fit: Fit, workspace: Path, interrupt: Any) -> No
             fit("--run.directory", "run", epochs=5)
     assert stop.value.code == 1
     assert read(workspace / "run" / "status.json")["reason"] == "diverged: the training loss is nan in epoch 3"
-    import torch
-
     for file in (workspace / "run" / "checkpoints").iterdir():
         checkpoint = torch.load(file, weights_only=True)
         assert checkpoint["epoch"] <= 1
@@ -102,7 +100,7 @@ def test_epochs_before_are_kept(fit: Fit, workspace: Path, interrupt: Any) -> No
 
 def test_a_search_counts_it_as_failed(workspace: Path) -> None:
     with pytest.raises(trial.DivergedError, match="epoch 1"):
-        trial.train([*OPTIONS, "--report=false"], "val/loss", lambda number, value: None)
+        trial.train([*OPTIONS, "--report=false"], "val/loss", lambda *_: None)
     assert read(workspace / "run" / "status.json")["state"] == "failed"
 
 

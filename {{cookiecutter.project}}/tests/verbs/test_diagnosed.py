@@ -65,9 +65,7 @@ def test_144_images_for_200_epochs(capsys: pytest.CaptureFixture[str]) -> None:
     ("model", "epochs", "name"),
     [("mlp", 20, "memorised"), ("cnn", 20, "memorised"), ("cnn", 3, "no better than guessing")],
 )
-def test_random_labels(
-    model: str, epochs: int, name: str, workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_random_labels(model: str, epochs: int, name: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     for label in "abcd":
         (workspace / "images" / label).mkdir(parents=True)
@@ -96,9 +94,7 @@ def test_identical_images_are_refused(workspace: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_the_smallest_class_that_can_be_split(
-    count: int, workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_smallest_class_that_can_be_split(count: int, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, (name, colour) in enumerate(COLOURS.items()):
         write_images(workspace / "images" / name, count if name == "red" else 20, colour, seed)
     options = [*FOLDER, "--model", "MLPClassifier", "--trainer.max_epochs", "1"]

@@ -271,8 +271,8 @@ def still_improving(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Che
         "the schedule lowered the learning rate to 0: the loss always falls then.",
         f"validation loss of the last epoch: {change}" if len(losses) > 1 else "one epoch has none before it",
         is_best_last and fall >= FALL if len(losses) > 1 and not is_over else None,
-        "Train longer: a new training with a higher --trainer.max_epochs. The schedule of the learning rate then extends "
-        "over all of its epochs.",
+        "Train longer: a new training with a higher --trainer.max_epochs. The schedule of the learning rate then "
+        "extends over all of its epochs.",
     )
 
 
