@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import NoReturn
@@ -50,6 +52,28 @@ All options:     {program} fit --help
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that ``args`` (of the command line by default) begin with."""
+    with reader_may_leave():
+        dispatch(args)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End quietly where whoever reads standard output, ``head`` for example, has read enough."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        try:
+            print(flush=True)
+        except BrokenPipeError:  # so it was standard output, and not a pipe to another process
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            raise
+
+
+def dispatch(args: Sequence[str] | None) -> None:
     args = sys.argv[1:] if args is None else args
     verb = args[0] if args else "--help"
     if verb in {"-h", "--help", "help"}:

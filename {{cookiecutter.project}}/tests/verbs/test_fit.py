@@ -40,7 +40,7 @@ def metrics(run: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize("model", ["MLPClassifier", "CNNClassifier"])
 def test_leaves_a_complete_record(fit: Fit, workspace: Path, model: str) -> None:
     run = fit("--report", "true", model=model)
-    assert run.parent == workspace / "runs" / "custom"
+    assert run.parent == workspace / "runs" / f"image_folder_{model.removesuffix('Classifier').lower()}"
     assert {path.name for path in run.iterdir()} == RECORD
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     facts = summary(run)

@@ -146,8 +146,8 @@ def test_best_recipe_is_a_card_that_trains(finished: Path, monkeypatch: pytest.M
     monkeypatch.chdir(finished)
     file = f"{STUDY}/best.yaml"
     text = Path(file).read_text()
-    assert (finished / "printed.txt").read_text().endswith(f"image fit --config '{file}'")
-    assert f"#     image fit --config '{file}'" in text
+    assert (finished / "printed.txt").read_text().endswith(f"fit --config '{file}'")
+    assert f"#     fit --config '{file}'" in text
     assert "Best of 5 trials" in text
     assert {line[0] for line in text.splitlines()[:6]} == {"#"}
     config = yaml.safe_load(text)

@@ -44,7 +44,7 @@ class StreamingImageDataModule(ImageDataModule):
         num_channels: 3 (RGB) or 1 (grey); None takes that of the packing.
         batch_size: images a training step and process; evaluation takes four times as many at once.
         num_workers: loader processes; 0 decodes in threads, between training steps.
-        augmentation: of training images only.
+        augmentation: augmentation of the training images.
         mirror: whether a mirrored image keeps its class: not so for text, road signs or left and right hands.
         imbalance: ``loss_weights`` counts an image in the training loss as much as its class is rare.
         shuffle_chunks: chunks whose images are shuffled together; the chunks of train are shuffled anyway.

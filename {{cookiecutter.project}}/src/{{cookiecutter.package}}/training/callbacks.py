@@ -24,7 +24,7 @@ class EarlyStoppingSettings:
 
     Attributes:
         patience: epochs without improvement of the monitored metric; None never stops early.
-        min_delta: a smaller change is no improvement.
+        min_delta: smallest change that counts as an improvement.
     """
 
     patience: int | None = None
@@ -36,7 +36,7 @@ class AveragingSettings:
     """Whether validation, checkpoints and test use averaged weights: smoother ones than those of the last step.
 
     Attributes:
-        ema_decay: of the exponential moving average over steps, such as 0.999; None averages nothing.
+        ema_decay: decay of an exponential moving average of the weights, such as 0.999; None averages nothing.
     """
 
     ema_decay: float | None = None

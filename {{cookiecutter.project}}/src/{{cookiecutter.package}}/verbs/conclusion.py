@@ -13,10 +13,10 @@ from ..evaluation import predictions
 from ..evaluation.outputs import SplitOutputs, save_outputs
 from ..evaluation.predictions import write_predictions
 from ..evaluation.record import read_run
-from ..evaluation.report.reproduction import program
 from ..evaluation.results import SplitResults
 from ..evaluation.summary import write_summary
 from ..models import ImageClassifier
+from ..program import program_name
 from ..training.fine_tuning import count, count_trainable
 from .console import shown
 
@@ -60,5 +60,5 @@ def write_report_or_warn(directory: Path, data: ImageDataModule) -> None:
         write_report(run, directory / FILE_NAME, data)
         log.info("report: %s", shown(directory / FILE_NAME))
     except Exception as error:
-        again = f"{program(run.environment)} report {shown(directory)}"
+        again = f"{program_name()} report {shown(directory)}"
         log.warning("no report (%s: %s). Once that is mended: %s", type(error).__name__, error, again)

@@ -26,12 +26,7 @@ and compared on the validation split. Started again with the same study, a searc
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = VerbParser(
-        "tune",
-        __doc__,
-        EPILOGUE,
-        allow_abbrev=False,  # what is no option here is one of fit
-    )
+    parser = VerbParser("tune", __doc__, EPILOGUE)  # what is no option here is one of fit
     parser.add_argument("--sweep", type=Path, required=True, metavar="FILE", help="search space: configs/sweep/*.yaml")
     parser.add_argument(
         "--trials", type=int, metavar="N", help=f"of the study in all ({NUM_TRIALS}, without --minutes)"
