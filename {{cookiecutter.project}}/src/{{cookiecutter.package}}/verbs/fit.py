@@ -80,7 +80,7 @@ class FitCLI(ClassifierCLI):
     @property
     def resolved_config(self) -> dict[str, Any]:
         config = super().resolved_config
-        del config["resume"]  # how a training goes on, and not what it is
+        config.pop("resume", None)  # how a training goes on, and not what it is
         return config
 
     def instantiate_classes(self) -> None:

@@ -17,7 +17,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -29,6 +29,7 @@ from ..models.monitor import Monitor
 from ..program import program_name
 from ..training.callbacks import AveragingSettings, EarlyStoppingSettings
 from ..training.feature_cache import CacheFeatures
+from ..training.progress import progress_callback
 from ..training.run_directory import RunSettings
 from ..training.tracking import TrackingSettings
 
@@ -43,7 +44,6 @@ TRACKING = Path("configs", "tracking", "wandb.yaml")
 HELP, ALL = {"-h", "--help", "--help-all"}, "--help-all"
 CONFIG_OPTION, PRINT_OPTION = (Option(name, "") for name in ("config", "print_config"))
 COMPILERS = ("g++", "clang++", "c++", "cl")
-REFRESH_RATE = 10  # of the progress bar, a second; more costs time, and less is waited for at the end of each stage
 
 
 class ClassifierCLI(LightningCLI):
@@ -114,7 +114,7 @@ class ClassifierCLI(LightningCLI):
         assert isinstance(args, list)
         if asked := HELP & set(args):
             print(self.help(parser, [word for word in args if word not in HELP], is_full=ALL in asked))
-            raise SystemExit
+            raise SystemExit(0)
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except argparse.ArgumentError as error:
@@ -198,12 +198,14 @@ class ClassifierCLI(LightningCLI):
             self.model.compile_networks()
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
-        """The trainer, with ``callbacks`` before those of the config, and a progress bar unless it is switched off."""
+        """The trainer, with ``callbacks`` before those of the config, and what shows its progress before all."""
         config = self.config_init[str(self.subcommand)].trainer
         own = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks] if config.callbacks else []
-        bar = [] if config.enable_progress_bar is False else [RichProgressBar(REFRESH_RATE)]
+        # A bar of the config's own takes the place of this project's.
+        shown = [] if any(isinstance(own_one, ProgressBar) for own_one in own) else [progress_callback(config.enable_progress_bar)]
+        kwargs["enable_progress_bar"] = any(isinstance(found, ProgressBar) for found in [*shown, *own])
         try:
-            trainer = super().instantiate_trainer(callbacks=[*callbacks, *bar, *own], **kwargs)
+            trainer = super().instantiate_trainer(callbacks=[*shown, *callbacks, *own], **kwargs)
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise UserError(f"the trainer cannot be set up: {error}") from error
         if isinstance(trainer.accelerator, CUDAAccelerator):
