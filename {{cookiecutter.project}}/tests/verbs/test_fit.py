@@ -114,6 +114,26 @@ def test_overlays_win_over_the_recipe(fit: Fit, workspace: Path) -> None:
     assert run.parent.name == "overlay"
 
 
+def test_a_run_with_overlays_only_is_named_after_its_classes(fit: Fit, workspace: Path) -> None:
+    (workspace / "none.yaml").write_text("tracking: {wandb: 'off'}\n")
+    assert fit("--config", "none.yaml", epochs=1).parent.name == "image_folder_cnn"
+    (workspace / "recipe.yaml").write_text("model: {class_path: CNNClassifier}\n")
+    assert fit("--config", "none.yaml", "--config=recipe.yaml", epochs=1).parent.name == "recipe"
+
+
+def test_a_run_is_named_by_its_folder_or_as_the_last(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(epochs=1)
+    newest = fit(epochs=1)
+    for name in ("last", "runs/image_folder_cnn", str(newest)):
+        main(["test", "--ckpt", name, "--trainer.accelerator", "cpu"])
+        assert "on 9 test images" in capsys.readouterr().out
+        main(["report", name])
+        assert Path(capsys.readouterr().out.strip()).absolute() == newest / "report.html"
+    main(["predict", "--ckpt", "last", "photos/red"])
+    main(["compare", "last", "--output", "last.html"])
+    assert read_checkpoint(fit("--init_from", "runs", epochs=1) / "checkpoints" / "last.ckpt")["epoch"] == 0
+
+
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine", "plateau", "step", "constant"])
 def test_every_schedule_trains_and_resumes(fit: Fit, schedule: str) -> None:
     options = ["--model.schedule.name", schedule, "--model.optimizer.gradient_clip_norm", "1.0"]

@@ -204,7 +204,7 @@ class CompactBar(ProgressBar):
             return
         if self.progress is None:
             self.progress = self.build()
-            self.progress.add_task("")
+            self.progress.add_task("", text="")
             self.progress.start()
         self.title, self.total = title, total
         self.draw(0)
