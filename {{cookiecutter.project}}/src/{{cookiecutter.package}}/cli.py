@@ -1,4 +1,4 @@
-"""The verbs. Help needs no torch: what a verb imports is imported when the verb runs."""
+"""The verbs. Help needs no torch: the modules of a verb are imported when it runs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .errors import UserError, did_you_mean
 from .program import program_name
 
 VERBS = {
-    "fit": "train, then test the best checkpoint and write the run's summary",
+    "fit": "train, test the best checkpoint, and write a report",
     "validate": "measure a checkpoint on the validation split",
-    "test": "measure a checkpoint on the test split, class by class",
-    "predict": "write what a checkpoint says of images, folders or lists of images to a table",
-    "compare": "put runs side by side, and say which differences are real",
-    "report": "write a run's page again, from its directory",
-    "audit": "look at every file of a folder of images before a training does",
-    "split": "decide once, in a file, which image of a folder is in which split",
-    "pack": "write a folder of images in chunks, for data sets that one machine does not hold",
-    "tune": "search for a better recipe, and say whether there is one",
+    "test": "measure a checkpoint on the test split, with the results of each class",
+    "predict": "classify images with a checkpoint, and write a table",
+    "compare": "compare runs, and test which differences are significant",
+    "report": "write the report of a run again",
+    "audit": "check every file of a folder of images before training",
+    "split": "write a file that assigns each image of a folder to a split",
+    "pack": "pack a folder of images for streaming, for data sets larger than one machine",
+    "tune": "search for better settings of a recipe",
 }
 # Module in verbs/, and function in it.
 ACTIONS = {

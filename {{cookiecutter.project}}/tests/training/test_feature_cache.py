@@ -93,7 +93,7 @@ def test_auto_says_why_not(fit: Fit, caplog: pytest.LogCaptureFixture, options: 
 def test_auto_says_that_it_does(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         train(fit, "auto", *PLAIN, "--model.head_epochs", "4")
-    assert "features of 43 images are computed once, in 1 views" in caplog.text
+    assert "Caching backbone features of 43 images." in caplog.text
 
 
 @pytest.mark.parametrize(

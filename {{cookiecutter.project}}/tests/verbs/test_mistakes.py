@@ -50,7 +50,7 @@ MISTAKES = [
     (MLP + "--data.val_fraction 1.5", ["data.val_fraction is 1.5", "for example 0.1"]),
     (MLP + "--trainer.accelerator abacus", ["abacus", "cpu"]),
     (MLP + "--ckpt_path nowhere.ckpt", ["'nowhere.ckpt'", "there is no such file"]),
-    (MLP + "please", ["'please' stands alone"]),
+    (MLP + "please", ["'please' is not an option"]),
     (CNN + "--model.widths [8,8,8,8]", ["4 blocks", "8 pixels allow 1 to 3"]),
     (CNN + "--model.pool min", ["model.pool is 'min'", "'average', 'max', 'none'"]),
     (TRANSFER + "--model.backbone resnet19", ["'resnet19'", "'resnet18'?"]),

@@ -87,7 +87,7 @@ def match_by_order(state: State, expected: State, path: Path) -> State:
     shapes, wanted = [t.shape for t in state.values()], [t.shape for t in expected.values()]
     if shapes[: len(wanted)] != wanted or len(shapes) > len(wanted) + HEAD_TENSORS:
         return state
-    log.info("%s names its tensors in another way: all %d matched by order and shape", path.name, len(wanted))
+    log.info("Loaded pretrained weights from %s: %d tensors, matched by order and shape.", path.name, len(wanted))
     return dict(zip(expected, state.values(), strict=False))
 
 

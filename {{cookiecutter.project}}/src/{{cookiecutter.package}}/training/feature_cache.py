@@ -77,11 +77,8 @@ class CachedFeatures(Callback):
     def compute(self, trainer: Trainer, model: TransferClassifier) -> None:
         train, val = dataset_of(trainer.train_dataloader), dataset_of(trainer.val_dataloaders)
         num_views = self.num_views if train.augmentation is not None else 1
-        log.info(
-            "features of %d images are computed once, in %d views, for the epochs before the backbone is unfrozen",
-            len(train),
-            num_views,
-        )
+        times = f", {num_views} augmented versions of each" if num_views > 1 else ""
+        log.info("Caching backbone features of %s images%s.", f"{len(train):,}", times)
         batch_size = trainer.datamodule.batch_size  # type: ignore[attr-defined]
         self.train_views = [
             compute_features(trainer, model, train, batch_size, view, f"features, view {view + 1} of {num_views}")

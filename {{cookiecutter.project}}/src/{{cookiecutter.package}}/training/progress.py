@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-REFRESH_SECONDS = 0.1
+REFRESH_SECONDS = 0.25
 NARROW = 110  # columns; a terminal with fewer has no room for the training loss and the number of batches
 BAR_COLUMNS = 10
 
@@ -61,9 +61,9 @@ class EpochClock:
 
     @property
     def rate(self) -> str:
-        """Training images a second, the validation left out."""
+        """Training images a second, the validation left out; empty before the first of them."""
         seconds = self.seconds - self.validation_seconds
-        return f"{self.num_images / seconds:,.0f}" if seconds > 0 else "0"
+        return f"{self.num_images / seconds:,.0f} images/s" if self.num_images and seconds > 0 else ""
 
     def left(self, num_epochs: float, max_epochs: int | None) -> str:
         """The time until the last epoch ends, at the mean speed so far; empty where there is no last one.
@@ -118,7 +118,7 @@ class EpochLines(Callback):
             return
         clock, number = self.clock, self.ended + 1
         parts = [epoch_of(number, trainer.max_epochs), *metrics_of(trainer, pl_module)]
-        parts += [f"{clock.rate} images/s", f"{clock.seconds:.1f} s", clock.left(number, trainer.max_epochs)]
+        parts += [clock.rate, f"{clock.seconds:.1f} s", clock.left(number, trainer.max_epochs)]
         log.info("%s", "  ".join(filter(None, parts)))
         self.ended = None
 
@@ -210,7 +210,7 @@ class CompactBar(ProgressBar):
         self.draw(0)
 
     def build(self) -> Progress:
-        bar = BarColumn(BAR_COLUMNS, style="default", complete_style="green", finished_style="green")
+        bar = BarColumn(BAR_COLUMNS, style="bright_black", complete_style="green", finished_style="green")
         text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
         return Progress(
             TextColumn("{task.description}", markup=False),
@@ -234,7 +234,7 @@ class CompactBar(ProgressBar):
         parts = [f"{num_batches}/{total or '?'}"] if self.console.width >= NARROW else []
         if self.trainer.state.fn == TrainerFn.FITTING:
             trained = self.trainer.current_epoch + (num_batches / total if total and self.trainer.training else 0)
-            parts += [f"{self.clock.rate} images/s", self.clock.left(trained, self.trainer.max_epochs)]
+            parts += [self.clock.rate, self.clock.left(trained, self.trainer.max_epochs)]
             metrics = metrics_of(self.trainer, self.trainer.lightning_module)
             parts += metrics if self.console.width >= NARROW else metrics[1:3]
         (task,) = self.progress.task_ids

@@ -1,4 +1,4 @@
-"""What a run tells W&B, unless it is switched off, and never at the training's expense."""
+"""Tracking with W&B: where a run is logged, and what happens where W&B does not work."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def finish_wandb(exit_code: int = 0) -> None:
         is_closed = logger.attempt(partial(run.finish, exit_code), None if run.offline else UPLOAD_SECONDS)
         file = Path(run.settings.sync_file)
         if is_closed and run.offline and not is_written(file):
-            log.warning("W&B wrote nothing to %s: is the disk full? The run's own record is not concerned.", file)
+            log.warning("W&B wrote nothing to %s: is the disk full? The files of the run itself are complete.", file)
 
 
 def is_written(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""jsonargparse's complaints, in one sentence with the valid choices."""
+"""Error messages of jsonargparse, rewritten as one sentence with the valid choices."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a rule has to go by; its keys are the groups of the pattern that matched."""
+    """The input of a rule; its keys are the groups of the pattern that matched."""
 
     match: re.Match[str]
     section: str
@@ -149,7 +149,7 @@ def with_end(given: str, known: Sequence[str]) -> list[str]:
 
 
 def explain_stray(problem: Problem) -> str:
-    return f"{problem['given']!r} stands alone: an option begins with --, for example --config configs/digits_cnn.yaml."
+    return f"{problem['given']!r} is not an option: options begin with --, for example --config configs/digits_cnn.yaml."
 
 
 def explain_file(problem: Problem) -> str:
@@ -160,7 +160,7 @@ def explain_file(problem: Problem) -> str:
 
 def explain_yaml(problem: Problem) -> str:
     reason = re.sub(r"\s*\n\s*", " ", problem["reason"])
-    return f"a config file is not valid YAML: {reason}. Mend that line."
+    return f"a config file is not valid YAML: {reason}. Correct that line."
 
 
 def explain_required(problem: Problem) -> str:

@@ -1,4 +1,4 @@
-"""The verb ``compare``: put runs side by side, and say which differences are real."""
+"""The verb ``compare``: compare runs, and test which differences are significant."""
 
 from __future__ import annotations
 

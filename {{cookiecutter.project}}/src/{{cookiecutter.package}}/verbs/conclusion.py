@@ -1,4 +1,4 @@
-"""What a training leaves behind when it is over: its record, its report, its result on the screen."""
+"""Writes the record and the report of a training that has ended."""
 
 from __future__ import annotations
 
@@ -61,4 +61,4 @@ def write_report_or_warn(directory: Path, data: ImageDataModule) -> None:
         log.info("report: %s", shown(directory / FILE_NAME))
     except Exception as error:
         again = f"{program_name()} report {shown(directory)}"
-        log.warning("no report (%s: %s). Once that is mended: %s", type(error).__name__, error, again)
+        log.warning("The report could not be written (%s: %s). To try again: %s", type(error).__name__, error, again)

@@ -1,4 +1,4 @@
-"""What a user sees: this project's own lines, and not the ones that do not concern them."""
+"""Which log lines and warnings a user sees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-# Each is right somewhere, and wrong or beside the point here.
+# Warnings that do not apply to this project.
 IRRELEVANT = (
     r".*does not have many workers.*",  # a batch is one gather from memory: workers would slow it down
     r".*smaller than the logging interval.*",  # metrics are logged once an epoch

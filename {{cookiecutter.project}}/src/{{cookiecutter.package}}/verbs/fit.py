@@ -1,4 +1,4 @@
-"""The verb ``fit``: train, restore the best weights, test them, and leave a record."""
+"""The verb ``fit``: train, restore the best weights, test them, and write the record of the run."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class FitCLI(ClassifierCLI):
             self.train_and_test(ckpt_path, **kwargs)
         except SIGTERMException as stopped:
             self.status.end("stopped", f"told to, by {self.stopper.signal.name}")
-            log.info("stopped and saved. To go on: %s fit --resume %s", program_name(), shown(self.directory))
+            log.info("stopped, with a checkpoint. To continue: %s fit --resume %s", program_name(), shown(self.directory))
             self.trainer.strategy.barrier()  # a launcher ends all processes when the first one has ended like this
             raise SystemExit(SIGNALLED + self.stopper.signal) from stopped
         except BaseException as error:
@@ -177,7 +177,7 @@ class FitCLI(ClassifierCLI):
             if not is_lost_process(error):
                 raise
             log.error(
-                "process %d of %d: %s. To go on from the last checkpoint: %s fit --resume %s",
+                "process %d of %d: %s. To continue from the last checkpoint: %s fit --resume %s",
                 self.trainer.global_rank,
                 self.trainer.world_size,
                 REASON,

@@ -1,4 +1,4 @@
-"""The verb ``report``: a run as one page that opens anywhere, made again from its directory."""
+"""The verb ``report``: write the report of a run again, from its directory."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:
     own = [f"--config={run / CONFIG}", *without_resume(options)]
     if checkpoint.is_file():
         return [*own, f"--ckpt_path={checkpoint}"], run
-    log.info("%s stopped before its first checkpoint, and begins again", run)
+    log.info("%s stopped before its first checkpoint: training starts again", run)
     return own, run
 
 
@@ -62,7 +62,7 @@ def restarted_run(settings: RunSettings, recipe: str) -> Path | None:
             f"the run of this job, {str(run)!r}, is finished. For another run, give another --run.name or "
             "--run.directory, or a new job id (torchrun --rdzv-id NAME)."
         )
-    log.info("%s has a checkpoint of this job: the run goes on from there", run)
+    log.info("%s has a checkpoint of this job: training continues from it", run)
     return run
 
 
