@@ -80,7 +80,7 @@ def test_a_job_that_makes_way_for_an_urgent_one_goes_on(cluster: Cluster, defaul
     wait_for_end(cluster, urgent, tmp_path / "urgent.out")
     cluster.run(f"scontrol update JobId={job} StartTime=now")  # SLURM would wait for two minutes
     wait_for_end(cluster, job, out)
-    assert f"job-{job} has a checkpoint of this job: the run goes on from there" in out.read_text()
+    assert f"job-{job} has a checkpoint of this job: training continues from it" in out.read_text()
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
     uninterrupted = tmp_path / "digits_mlp" / f"job-{whole}"
     assert weights(run) == weights(uninterrupted)

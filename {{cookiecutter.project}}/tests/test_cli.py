@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from {{cookiecutter.package}} import __version__
 from {{cookiecutter.package}}.cli import VERBS, main
+from {{cookiecutter.package}}.program import program_name
 
 PRINT_HEAVY_MODULES = """
 import sys
@@ -51,6 +53,81 @@ def test_every_verb_explains_its_options(verb: str, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert shown.startswith("usage: ")
     assert verb in shown.splitlines()[0]
+
+
+@pytest.mark.parametrize("words", ["--help", "fit --help-all", "predict --help"])
+def test_whoever_reads_the_output_may_leave(words: str) -> None:
+    """As ``head`` does; here the reader has left before anything is written."""
+    command = [sys.executable, "-m", "{{cookiecutter.package}}", *words.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        errors = process.stderr.read() if process.stderr else ""
+    assert process.returncode == 0
+    assert errors == ""
+
+
+def help_of(words: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        main([*words.split(), "--help"])
+    return capsys.readouterr().out
+
+
+def test_help_of_fit_has_the_common_options(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = help_of("fit", capsys)
+    for name in ("data.batch_size", "data.image_size", "model.optimizer.lr", "trainer.max_epochs", "resume"):
+        assert f"--{name}" in shown
+    for internal in (":paramref:", "attrgetter", "facts", "--model.monitor", "--trainer.plugins"):
+        assert internal not in shown
+    assert len(shown.splitlines()) < 120
+
+
+def test_help_leads_with_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = help_of(f"fit --config {CONFIGS / 'folder_probe.yaml'} --data.root photos", capsys)
+    assert "Data set: ImageFolderDataModule" in shown
+    assert "pixels [288]" in shown
+    assert "the folder [photos]" in shown
+    assert "--model.widths" not in shown
+    assert shown.index("--data.root") < shown.index("--model.backbone") < shown.index("--trainer.max_epochs")
+
+
+def test_help_all_has_every_option_of_the_trainer(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--help-all"])
+    shown = capsys.readouterr().out
+    assert "--trainer.plugins" in shown
+    assert re.search(r":\w+:`|``", shown) is None
+
+
+@pytest.mark.parametrize("verb", ["test", "validate"])
+def test_help_of_an_evaluation_has_its_own_options_only(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = help_of(verb, capsys)
+    assert "--ckpt " in shown
+    assert "--data.batch_size" in shown
+    for other in ("--early_stopping", "--model", "--tracking", "--run", "--trainer.max_epochs", "--resume"):
+        assert other not in shown
+    with pytest.raises(SystemExit):
+        main([verb, "--ckpt", "last", "--early_stopping.patience", "3"])
+    assert f"{verb} has no option '--early_stopping.patience': it is one of fit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "uv", "expected"),
+    [
+        ("/anywhere/image", "1", "uv run image"),
+        ("/nowhere/bin/image", None, "/nowhere/bin/image"),
+        ("/x/__main__.py", "1", "uv run python -m {{cookiecutter.package}}"),
+    ],
+)
+def test_the_command_that_messages_print(
+    script: str, uv: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script])
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    if uv:
+        monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", uv)
+    assert program_name() == expected
 
 
 def test_misspelt_verb(capsys: pytest.CaptureFixture[str]) -> None:

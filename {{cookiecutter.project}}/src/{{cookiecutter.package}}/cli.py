@@ -1,10 +1,12 @@
-"""The verbs. Help needs no torch: what a verb imports is imported when the verb runs."""
+"""The verbs. Help needs no torch: the modules of a verb are imported when it runs."""
 
 from __future__ import annotations
 
 import errno
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import NoReturn
@@ -14,16 +16,16 @@ from .errors import UserError, did_you_mean
 from .program import program_name
 
 VERBS = {
-    "fit": "train, then test the best checkpoint and write the run's summary",
+    "fit": "train, test the best checkpoint, and write a report",
     "validate": "measure a checkpoint on the validation split",
-    "test": "measure a checkpoint on the test split, class by class",
-    "predict": "write what a checkpoint says of images, folders or lists of images to a table",
-    "compare": "put runs side by side, and say which differences are real",
-    "report": "write a run's page again, from its directory",
-    "audit": "look at every file of a folder of images before a training does",
-    "split": "decide once, in a file, which image of a folder is in which split",
-    "pack": "write a folder of images in chunks, for data sets that one machine does not hold",
-    "tune": "search for a better recipe, and say whether there is one",
+    "test": "measure a checkpoint on the test split, with the results of each class",
+    "predict": "classify images with a checkpoint, and write a table",
+    "compare": "compare runs, and test which differences are significant",
+    "report": "write the report of a run again",
+    "audit": "check every file of a folder of images before training",
+    "split": "write a file that assigns each image of a folder to a split",
+    "pack": "pack a folder of images for streaming, for data sets larger than one machine",
+    "tune": "search for better settings of a recipe",
 }
 # Module in verbs/, and function in it.
 ACTIONS = {
@@ -50,6 +52,28 @@ All options:     {program} fit --help
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that ``args`` (of the command line by default) begin with."""
+    with reader_may_leave():
+        dispatch(args)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End quietly where whoever reads standard output, ``head`` for example, has read enough."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        try:
+            print(flush=True)
+        except BrokenPipeError:  # so it was standard output, and not a pipe to another process
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            raise
+
+
+def dispatch(args: Sequence[str] | None) -> None:
     args = sys.argv[1:] if args is None else args
     verb = args[0] if args else "--help"
     if verb in {"-h", "--help", "help"}:

@@ -21,11 +21,19 @@ class UserError(Exception):
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
     """The end of an error message: the nearest valid choice, and all of them where they are few enough to read."""
     known = sorted(choices)
-    near = difflib.get_close_matches(given, known, n=5)
+    near = nearest(given, known)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     if len(known) > MAX_CHOICES_SHOWN:
         return f"{hint}Nearest of {len(known)} choices: {', '.join(near) or 'none'}."
     return f"{hint}Valid choices: {', '.join(known)}."
+
+
+def nearest(given: str, known: Sequence[str]) -> list[str]:
+    """The choices most like what was given, the best first: those that begin with it, then the similar ones."""
+    folded = {choice.casefold(): choice for choice in known}
+    beginning = [name for name in folded if given and name.startswith(given.casefold())]
+    similar = difflib.get_close_matches(given.casefold(), folded, n=NUM_SHOWN)
+    return [folded[name] for name in dict.fromkeys([*beginning, *similar])][:NUM_SHOWN]
 
 
 def some(names: Sequence[str]) -> str:

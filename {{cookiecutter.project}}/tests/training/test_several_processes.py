@@ -182,7 +182,7 @@ def test_torchrun_starts_the_job_again_by_itself(folder: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert "job-night has a checkpoint of this job: the run goes on from there" in run.stderr
+    assert "job-night has a checkpoint of this job: training continues from it" in run.stderr
     assert_same(folder / "runs" / "restarted" / "job-night", folder / "2" / "random")
 
 

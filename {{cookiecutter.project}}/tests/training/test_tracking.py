@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.training.tracking import TrackingSettings, wandb_mode
 
 from ..conftest import Fit
@@ -35,9 +36,27 @@ def test_the_upload_command_is_printed() -> None:
     result = subprocess.run([*command, "--trainer.max_epochs", "1"], capture_output=True, text=True, timeout=300)
     lines = result.stdout.strip().splitlines()
     assert result.returncode == 0, result.stderr
-    assert "wandb sync runs/custom/" in lines[-2]
+    assert "wandb sync runs/image_folder_mlp/" in lines[-2]
     assert len(list(Path().glob(lines[-2].split("wandb sync ")[1]))) == 1
     assert Path(lines[-1], "summary.json").is_file()
+
+
+def test_the_file_of_the_project_holds_in_every_folder(
+    fit: Fit, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logged in, and W&B switched off in the project: nothing may be uploaded from a folder within or beside it."""
+    monkeypatch.setenv("WANDB_API_KEY", 40 * "0")
+    (workspace / "project" / "configs" / "tracking").mkdir(parents=True)
+    (workspace / "project" / "configs" / "tracking" / "wandb.yaml").write_text("tracking: {wandb: 'off'}\n")
+    (workspace / "project" / "configs" / "mine.yaml").write_text("monitor: val/acc\n")
+    (workspace / "project" / "notebooks").mkdir()
+    options = ["--trainer.max_epochs=1", "--report=false", "--trainer.accelerator=cpu"]
+    options += ["--data=DigitsDataModule", "--model=MLPClassifier"]
+    for folder, more in (("project/notebooks", []), (".", ["--config=project/configs/mine.yaml"])):
+        monkeypatch.chdir(workspace / folder)
+        main(["fit", *options, *more])
+        (run,) = Path("runs/digits_mlp").iterdir()
+        assert not (run / "wandb").exists()
 
 
 def test_asks_nobody(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

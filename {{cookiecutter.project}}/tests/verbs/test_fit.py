@@ -41,7 +41,7 @@ def metrics(run: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize("model", ["MLPClassifier", "CNNClassifier"])
 def test_leaves_a_complete_record(fit: Fit, workspace: Path, model: str) -> None:
     run = fit("--report", "true", model=model)
-    assert run.parent == workspace / "runs" / "custom"
+    assert run.parent == workspace / "runs" / f"image_folder_{model.removesuffix('Classifier').lower()}"
     assert {path.name for path in run.iterdir()} == RECORD
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     facts = summary(run)
@@ -113,6 +113,26 @@ def test_overlays_win_over_the_recipe(fit: Fit, workspace: Path) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["data"]["init_args"]["batch_size"] == 4
     assert run.parent.name == "overlay"
+
+
+def test_a_run_with_overlays_only_is_named_after_its_classes(fit: Fit, workspace: Path) -> None:
+    (workspace / "none.yaml").write_text("tracking: {wandb: 'off'}\n")
+    assert fit("--config", "none.yaml", epochs=1).parent.name == "image_folder_cnn"
+    (workspace / "recipe.yaml").write_text("model: {class_path: CNNClassifier}\n")
+    assert fit("--config", "none.yaml", "--config=recipe.yaml", epochs=1).parent.name == "recipe"
+
+
+def test_a_run_is_named_by_its_folder_or_as_the_last(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(epochs=1)
+    newest = fit(epochs=1)
+    for name in ("last", "runs/image_folder_cnn", str(newest)):
+        main(["test", "--ckpt", name, "--trainer.accelerator", "cpu"])
+        assert "on 9 test images" in capsys.readouterr().out
+        main(["report", name])
+        assert Path(capsys.readouterr().out.strip()).absolute() == newest / "report.html"
+    main(["predict", "--ckpt", "last", "photos/red"])
+    main(["compare", "last", "--output", "last.html"])
+    assert read_checkpoint(fit("--init_from", "runs", epochs=1) / "checkpoints" / "last.ckpt")["epoch"] == 0
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine", "plateau", "step", "constant"])

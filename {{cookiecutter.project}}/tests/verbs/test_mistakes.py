@@ -16,7 +16,19 @@ TRANSFER = "--data DigitsDataModule --model TransferClassifier "
 
 # Options, and what the message must say: the value given, what is allowed, what to do.
 MISTAKES = [
-    (MLP + "--modle.dropout 1", ["no option '--modle.dropout'", "Did you mean 'model'?"]),
+    (MLP + "--modle.dropout 1", ["no option '--modle.dropout'", "Did you mean 'model.dropout'?"]),
+    (MLP + "--modle 1", ["no option '--modle'", "Did you mean 'model'?"]),
+    # Abbreviations are refused, and the last part of a name leads to its full name.
+    (MLP + "--trainer.max_epoch 3", ["no option '--trainer.max_epoch'", "Did you mean 'trainer.max_epochs'?"]),
+    (MLP + "--seed 3", ["no option '--seed'", "Did you mean 'seed_everything'?"]),
+    (MLP + "--max_epochs 3", ["no option '--max_epochs'", "Did you mean 'trainer.max_epochs'?"]),
+    (MLP + "--epochs 3", ["no option '--epochs'", "Did you mean 'trainer.max_epochs' or"]),
+    (MLP + "--lr 0.1", ["no option '--lr'", "Did you mean 'model.optimizer.lr'?"]),
+    (MLP + "--batch_size 3", ["no option '--batch_size'", "Did you mean 'data.batch_size'?"]),
+    (MLP + "--resum last", ["no option '--resum'", "Did you mean 'resume'?"]),
+    (MLP + "--model.lr 0.1", ["no argument 'model.lr'", "Did you mean 'model.optimizer.lr'?"]),
+    (MLP + "--model cnn", ["model is 'cnn'", "'CNNClassifier'?"]),
+    (MLP + "--data FashionMnist", ["data is 'FashionMnist'", "'FashionMNISTDataModule'?"]),
     (MLP + "--trainer.max_epohcs 1", ["no option '--trainer.max_epohcs'", "'trainer.max_epochs'?"]),
     (MLP + "--data DigitDataModule", ["data is 'DigitDataModule'", "'DigitsDataModule'?", "MNISTDataModule"]),
     (MLP + "--model CNNClasifier", ["model is 'CNNClasifier'", "'CNNClassifier'?", "TransferClassifier"]),
@@ -37,8 +49,8 @@ MISTAKES = [
     (MLP + "--data.batch_size 0", ["data.batch_size is 0", "1 or more"]),
     (MLP + "--data.val_fraction 1.5", ["data.val_fraction is 1.5", "for example 0.1"]),
     (MLP + "--trainer.accelerator abacus", ["abacus", "cpu"]),
-    (MLP + "--ckpt_path nowhere.ckpt", ["'nowhere.ckpt'", "does not exist"]),
-    (MLP + "please", ["'please' stands alone"]),
+    (MLP + "--ckpt_path nowhere.ckpt", ["'nowhere.ckpt'", "there is no such file"]),
+    (MLP + "please", ["'please' is not an option"]),
     (CNN + "--model.widths [8,8,8,8]", ["4 blocks", "8 pixels allow 1 to 3"]),
     (CNN + "--model.pool min", ["model.pool is 'min'", "'average', 'max', 'none'"]),
     (TRANSFER + "--model.backbone resnet19", ["'resnet19'", "'resnet18'?"]),
@@ -47,6 +59,8 @@ MISTAKES = [
     ("--model MLPClassifier --data ImageFolderDataModule --data.root nowhere", ["'nowhere'", "not a folder"]),
     ("--data DigitsDataModule --model lightning.pytorch.demos.boring_classes.BoringModel", ["BoringModel"]),
     ("--config configs/nowhere.yaml", ["configs/nowhere.yaml", "no such file"]),
+    (MLP + "--ckpt_path last", ["--ckpt_path is 'last'", "no run in 'runs' has checkpoints/last.ckpt"]),
+    (MLP + "--init_from nowhere", ["--init_from is 'nowhere'", "no such file or folder", "or last"]),
     ("", ["missing: data, model", "--config configs/digits_cnn.yaml"]),
 ]
 

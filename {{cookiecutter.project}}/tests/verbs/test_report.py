@@ -191,17 +191,17 @@ def test_a_report_that_fails_does_not_end_the_fit(
     assert not (run / "report.html").exists()
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert "no report (ModuleNotFoundError: " in warnings[0]
+    assert "The report could not be written (ModuleNotFoundError: " in warnings[0]
     assert warnings[0].endswith(f"report {run.relative_to(Path.cwd())}")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "'nowhere' is no run directory: it has no config.yaml"),
+        (["nowhere"], "RUN is 'nowhere', and there is no such file or folder"),
         (["other"], "'other/config.yaml' is not the config of a run: it lacks data, model"),
         (["broken"], "'broken/config.yaml' is not valid YAML"),
-        (["."], "'.' is no run directory"),
+        (["empty"], "RUN is 'empty', which is no run directory, and holds none"),
         ([], "the following arguments are required: RUN"),
     ],
 )
@@ -210,6 +210,7 @@ def test_not_a_run(words: list[str], message: str, capsys: pytest.CaptureFixture
     for folder, text in (("other", "trainer: [1]\nmonitor: val/acc\n"), ("broken", "trainer: [")):
         Path(folder).mkdir()
         Path(folder, "config.yaml").write_text(text)
+    Path("empty").mkdir()
     assert run_report(*words) == 2
     assert message in capsys.readouterr().err
     assert not list(Path.cwd().rglob("*.html"))

@@ -107,7 +107,7 @@ def test_ctrl_c_and_the_run_that_is_last(
     assert ended.value.code == 128 + signal.SIGINT
     assert "SIGINT: stopping after this step" in capsys.readouterr().out
     main(["fit", "--resume", "last"])
-    (run,) = (workspace / "runs" / "custom").iterdir()
+    (run,) = (workspace / "runs" / "image_folder_cnn").iterdir()
     assert status(run)["state"] == "finished"
     with pytest.raises(SystemExit):
         main(["fit", "--resume", "last"])
@@ -160,7 +160,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 @pytest.mark.parametrize(
     ("resume", "message"),
     [
-        ("nowhere", "resume is 'nowhere', which is no run directory: it has no config.yaml"),
+        ("nowhere", "--resume is 'nowhere', and there is no such file or folder"),
         ("whole", "resume is 'whole', a run that is finished"),
         ("last", "no run in 'runs' is unfinished"),
     ],

@@ -35,7 +35,7 @@ class ImageDataModule(LightningDataModule):
     Args:
         batch_size: images a training step and process; evaluation takes four times as many at once.
         num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
-        augmentation: of training images only.
+        augmentation: augmentation of the training images.
         val_fraction: share of the training images carved off for validation, stratified.
         split_seed: seed of every carved split, apart from the training seed, so that seeds can be compared.
     """

@@ -19,7 +19,7 @@ class DigitsDataModule(ImageDataModule):
     Args:
         batch_size: images a training step and process; evaluation takes four times as many at once.
         num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
-        augmentation: of training images only.
+        augmentation: augmentation of the training images.
         val_fraction: share of the images left after the test split that is carved off for validation.
         test_fraction: share of the images carved off for the test.
         split_seed: seed of the carved splits.

@@ -45,7 +45,7 @@ class ImageFolderDataModule(ImageDataModule):
         num_channels: 3 (RGB) or 1 (grey).
         batch_size: images a training step and process; evaluation takes four times as many at once.
         num_workers: loader processes.
-        augmentation: of training images only.
+        augmentation: augmentation of the training images.
         mirror: whether a mirrored image keeps its class: not so for text, road signs or left and right hands.
         val_fraction: share of the training images, approximately, carved off where there is no ``val`` folder.
         test_fraction: share of the training images, approximately, carved off, first, where there is no ``test``

@@ -30,7 +30,7 @@ class MNISTDataModule(ImageDataModule):
         root: folder that holds ``MNIST/raw/``; downloaded to where it is missing.
         batch_size: images a training step and process; evaluation takes four times as many at once.
         num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
-        augmentation: of training images only.
+        augmentation: augmentation of the training images.
         val_fraction: share of the 60,000 training images carved off for validation.
         split_seed: seed of the carved split.
     """

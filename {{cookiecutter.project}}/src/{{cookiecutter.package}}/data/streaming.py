@@ -45,7 +45,7 @@ class StreamingImageDataModule(ImageDataModule):
         num_channels: 3 (RGB) or 1 (grey); None takes that of the packed data set.
         batch_size: images of a training step, in each process; evaluation uses batches of four times this size.
         num_workers: loader processes; 0 decodes in threads, between training steps.
-        augmentation: of training images only.
+        augmentation: augmentation of the training images.
         mirror: whether a mirrored image keeps its class; false for text, road signs or left and right hands.
         imbalance: ``loss_weights`` weights images in the training loss inversely to the size of their class.
         shuffle_chunks: number of chunks whose images are shuffled together; the order of the chunks is shuffled too.

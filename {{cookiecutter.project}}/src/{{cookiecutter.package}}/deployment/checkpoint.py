@@ -9,26 +9,31 @@ import torch
 
 from ..data import DATA_MODULES
 from ..errors import UserError, did_you_mean
+from ..evaluation.record import ROOT, find_run
 from ..models import CLASSIFIERS, ImageClassifier
 
 Checkpoint = dict[str, Any]
 
 
-def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--ckpt") -> Path:
-    """The file itself, or the checkpoint of that name in a run directory.
+def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--ckpt", root: Path = Path(ROOT)) -> Path:
+    """The file itself, or the checkpoint of that name in the run that is named.
 
     Args:
-        path: what was given.
+        path: a file, a run directory, a folder of runs (its newest is meant), or ``last`` (the newest of all).
         name: of the checkpoint in a run directory.
         option: that it was given with.
+        root: folder of all runs.
 
     Raises:
         UserError: there is no such file.
     """
-    file = path / "checkpoints" / f"{name}.ckpt" if path.is_dir() else path
+    if path.is_file():
+        return path
+    relative = Path("checkpoints", f"{name}.ckpt")
+    file = find_run(path, option, lambda run: (run / relative).is_file(), f"has {relative}", root) / relative
     if not file.is_file():
         raise UserError(
-            f"{option} is {str(path)!r}: {str(file)!r} does not exist. Give a .ckpt file or a run directory."
+            f"{option} is {str(path)!r}, a run without {str(relative)!r}. Give another run or a .ckpt file."
         )
     return file
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +14,17 @@ from typing import Any
 import yaml
 
 from ..data import DATA_MODULES, ImageDataModule
-from ..errors import UserError, did_you_mean
+from ..errors import UserError, did_you_mean, some
 from .outputs import SplitOutputs, load_outputs
 
 CONFIG, METRICS, SUMMARY, ENVIRONMENT = "config.yaml", "metrics.csv", "summary.json", "environment.json"
+STATUS = "status.json"
+
+LAST = "last"  # names the newest run
+ROOT = "runs"
+TUNE = "tune"  # folder in it with the trainings of searches, none of which is meant by ``last``
+
+log = logging.getLogger(__name__)
 
 EpochMetrics = dict[str, float]
 
@@ -104,6 +113,49 @@ def find_runs(folder: Path) -> list[Path]:
     """
     runs = sorted(file.parent for file in folder.rglob(CONFIG))
     return [run for run in runs if "wandb" not in run.relative_to(folder).parts[1:]]
+
+
+def find_run(given: Path, option: str, is_wanted: Callable[[Path], bool], wanted: str, root: Path = Path(ROOT)) -> Path:
+    """The run directory that an option names: itself, the newest run in a folder, or the newest of all.
+
+    Args:
+        given: a run directory, a folder with runs at any depth, or ``last``.
+        option: that it was given with.
+        is_wanted: which runs can be meant, where ``given`` is no run directory itself.
+        wanted: what holds for these, such as ``has a test result``.
+        root: where ``last`` looks.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    if (given / CONFIG).is_file():
+        return given
+    is_last = given == Path(LAST) and not given.exists()
+    folder = root if is_last else given
+    if not is_last and not folder.is_dir():
+        raise UserError(f"{option} is {str(given)!r}, and there is no such file or folder. {runs_to_give(root)}")
+    runs = [run for run in find_runs(folder) if not (is_last and run.relative_to(folder).parts[0] == TUNE)]
+    if not is_last and not runs:
+        raise UserError(f"{option} is {str(given)!r}, which is no run directory, and holds none. {runs_to_give(root)}")
+    found = [run for run in runs if is_wanted(run)]
+    if not found:
+        raise UserError(f"{option} is {str(given)!r}, and no run in {str(folder)!r} {wanted}. {runs_to_give(root)}")
+    newest = max(found, key=written)
+    log.info("%s %s: %s", option, given, newest)
+    return newest
+
+
+def written(run: Path) -> float:
+    """When the training of a run wrote to its directory last."""
+    files = [file for file in (run / STATUS, run / CONFIG) if file.is_file()]
+    return files[0].stat().st_mtime
+
+
+def runs_to_give(root: Path) -> str:
+    """The end of an error message: how a run is named, and the folders that hold some."""
+    recipes = sorted({str(run.parent) for run in find_runs(root)})
+    known = f" Folders with runs: {some(recipes)}." if recipes else ""
+    return f"Give a run directory that fit has written, a folder of runs for its newest, or {LAST}.{known}"
 
 
 def read_json(file: Path) -> dict[str, Any]:

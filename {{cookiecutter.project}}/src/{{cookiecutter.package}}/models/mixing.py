@@ -19,9 +19,9 @@ class MixSettings:
     """Whether training images are mixed, in pairs, and their labels with them.
 
     Attributes:
-        name: ``mixup`` blends two images (Zhang et al., 2018), ``cutmix`` puts a part of one into the other (Yun et
+        name: how pairs are mixed; ``mixup`` blends two images (Zhang et al., 2018), ``cutmix`` puts a part of one into the other (Yun et
             al., 2019), ``both`` draws one of these for each batch.
-        alpha: of the beta distribution that the shares are drawn from; smaller mixes less.
+        alpha: parameter of the beta distribution of the shares; a smaller one mixes less.
     """
 
     name: Literal["none", "mixup", "cutmix", "both"] = "none"

@@ -21,10 +21,10 @@ class OptimizerSettings:
         name: ``sgd`` (with Nesterov momentum), ``adam`` or ``adamw``.
         lr: learning rate; the peak of it under ``onecycle`` and ``cosine``.
         weight_decay: L2 penalty; decoupled from the gradient under ``adamw`` (Loshchilov and Hutter, 2019).
-        momentum: of ``sgd``.
+        momentum: momentum of ``sgd``.
         gradient_clip_norm: largest 2-norm of all gradients together; None does not clip.
-        lr_for_batch_size: images a step, over all processes, that ``lr`` was found for; another number of them scales
-            it in proportion. None takes ``lr`` as it is.
+        lr_for_batch_size: images a step, over all processes, for which ``lr`` was chosen; ``lr`` is scaled in
+            proportion to the images of this training. None takes ``lr`` as it is.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "adamw"

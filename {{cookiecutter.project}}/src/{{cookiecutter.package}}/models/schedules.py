@@ -30,13 +30,13 @@ class ScheduleSettings:
     """How the learning rate changes.
 
     Attributes:
-        name: ``onecycle`` (up, then down to nothing; Smith and Topin, 2019) and ``cosine`` change at every step,
-            ``plateau`` and ``step`` after an epoch, ``constant`` never.
+        name: when the learning rate changes; ``onecycle`` (up, then down to zero; Smith and Topin, 2019) and ``cosine``
+            at every step, ``plateau`` and ``step`` after an epoch, ``constant`` never.
         warmup_fraction: ``onecycle``: share of all steps on the way up.
         warmup_epochs: ``cosine``: epochs of linear warm-up.
         step_epochs: ``step``: epochs between two drops.
         patience: ``plateau``: epochs without improvement of the monitored metric before a drop.
-        factor: ``step`` and ``plateau``: what a drop multiplies the learning rate by.
+        factor: ``step`` and ``plateau``: factor of each drop.
     """
 
     name: Literal["onecycle", "cosine", "plateau", "step", "constant"] = "onecycle"

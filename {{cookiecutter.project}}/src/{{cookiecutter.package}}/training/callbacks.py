@@ -25,7 +25,7 @@ class EarlyStoppingSettings:
 
     Attributes:
         patience: epochs without improvement of the monitored metric; None never stops early.
-        min_delta: the least change that counts as an improvement.
+        min_delta: smallest change that counts as an improvement.
     """
 
     patience: int | None = None

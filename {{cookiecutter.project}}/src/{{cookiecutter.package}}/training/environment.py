@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from .. import __version__
+from ..program import program_name
 
 FILE_NAME = "environment.json"
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "numpy")
@@ -30,6 +31,7 @@ def write_environment(directory: Path) -> None:
 
 def environment() -> dict[str, Any]:
     return {
+        "program": program_name(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "working_directory": str(Path.cwd()),
         "git_commit": git("rev-parse", "HEAD"),

@@ -38,9 +38,10 @@ class RunSettings:
 
     Attributes:
         root: folder of all runs.
-        name: folder of this recipe's runs within it; None takes the file name of the first ``--config``.
-        directory: of this run, instead of ``root/name/date-time``; it must be new or empty, unless a launcher starts
-            the run's job again.
+        name: folder of this recipe's runs within ``root``; None takes the file name of the recipe, or the names of data
+            set and model.
+        directory: directory of this run, instead of ``root/name/date-time``; it must be new or empty, unless a
+            launcher starts the run's job again.
     """
 
     root: str = "runs"

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from ..program import runner
 from .wandb_logger import WandbLogger
 
 log = logging.getLogger(__name__)
@@ -32,13 +33,13 @@ class TrackingSettings:
     """Where a run is recorded besides its directory.
 
     Attributes:
-        wandb: ``auto`` is online when the user is logged in and offline when not; ``off`` switches W&B off.
+        wandb: where W&B writes; ``auto`` is online when the user is logged in and offline when not; ``off`` switches W&B off.
         project: W&B project; None is the name of this package.
         entity: W&B user or team; None is the personal default.
-        tags: of the W&B run, in addition to the class names of model and data set.
-        group: of the W&B run, for example for the seeds of one recipe.
-        log_model: whether the best and the last checkpoint are uploaded as a W&B artifact.
-        watch_gradients: whether histograms of the gradients are logged in each epoch.
+        tags: tags of the W&B run, beside the names of the model's and the data set's class.
+        group: group of the W&B run, for example of the seeds of one recipe.
+        log_model: upload the best and the last checkpoint, as a W&B artifact.
+        watch_gradients: log histograms of the gradients once an epoch.
     """
 
     wandb: Literal["auto", "online", "offline", "off"] = "auto"
@@ -123,7 +124,7 @@ def finish_wandb(exit_code: int = 0) -> None:
         is_closed = logger.attempt(partial(run.finish, exit_code), None if run.offline else UPLOAD_SECONDS)
         file = Path(run.settings.sync_file)
         if is_closed and run.offline and not is_written(file):
-            log.warning("W&B wrote nothing to %s: is the disk full? The run's own record is not concerned.", file)
+            log.warning("W&B wrote nothing to %s: is the disk full? The files of the run itself are complete.", file)
 
 
 def is_written(file: Path) -> bool:
@@ -138,4 +139,4 @@ def sync_command(directory: Path) -> str | None:
     """The command that uploads the offline W&B runs of a run directory; a resumed run has several."""
     if not any((directory / "wandb").glob("offline-run-*")):
         return None
-    return f"wandb sync {shlex.quote(os.path.relpath(directory / 'wandb'))}/offline-run-*"
+    return f"{runner()}wandb sync {shlex.quote(os.path.relpath(directory / 'wandb'))}/offline-run-*"

@@ -1,19 +1,22 @@
-"""jsonargparse's complaints, in one sentence with the valid choices."""
+"""Error messages of jsonargparse, rewritten as one sentence with the valid choices."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from ..errors import UserError, did_you_mean
+from ..program import program_name
 from .recipes import suggest
 
 Classes = Mapping[str, Mapping[str, type]]
 Rule = Callable[["Problem"], str]
 
+MAX_MEANT = 4  # options that a message suggests
 LINKED = {"facts", "monitor"}  # filled in by the CLI
 TYPE_NAMES = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
 
@@ -22,11 +25,13 @@ class Choices:
     """What may be given.
 
     Args:
+        verb: that was given.
         options: full names of all options that do not depend on a class, such as ``trainer.max_epochs``.
         classes: for ``data`` and ``model``, the classes by name.
     """
 
-    def __init__(self, options: Iterable[str], classes: Classes) -> None:
+    def __init__(self, verb: str, options: Iterable[str], classes: Classes) -> None:
+        self.verb = verb
         self.options = set(options)
         self.classes = classes
 
@@ -38,10 +43,21 @@ class Choices:
             return [f"{section}.{group}.{field.name}" for field in fields(settings)]
         return [f"{section}.{name}" for name in inspect.signature(owner).parameters if name not in LINKED]
 
+    def all_arguments(self, section: str, class_name: str) -> list[str]:
+        """Full names of the arguments of a class and of its groups of settings."""
+        names = self.arguments(section, class_name, "")
+        inner = [self.arguments(section, class_name, name.removeprefix(f"{section}.")) for name in names]
+        return sorted({*names, *(name for group in inner for name in group)})
+
+    def all_options(self) -> list[str]:
+        """Full names of all options, those of every class included."""
+        of_classes = [self.all_arguments(section, name) for section, known in self.classes.items() for name in known]
+        return list(dict.fromkeys([*sorted(self.options), *(name for names in of_classes for name in names)]))
+
 
 @dataclass(frozen=True)
 class Problem:
-    """What a rule has to go by; its keys are the groups of the pattern that matched."""
+    """The input of a rule; its keys are the groups of the pattern that matched."""
 
     match: re.Match[str]
     section: str
@@ -86,7 +102,11 @@ def explain_argument(problem: Problem) -> str:
     path = f"{group}.{problem['given']}" if group else problem["given"]
     given = f"{problem.section}.{path}"
     known = problem.choices.arguments(problem.section, class_name, path.rpartition(".")[0])
-    return f"{class_name} has no argument {given!r}. {did_you_mean(given, known)}"
+    same_end = with_end(given, problem.choices.all_arguments(problem.section, class_name))
+    hint = (
+        f"Did you mean {same_end[0]!r}? Valid choices: {', '.join(known)}." if same_end else did_you_mean(given, known)
+    )
+    return f"{class_name} has no argument {given!r}. {hint}"
 
 
 def explain_class(problem: Problem) -> str:
@@ -107,15 +127,35 @@ def explain_union(problem: Problem) -> str:
 
 def explain_option(problem: Problem) -> str:
     given = problem["given"].lstrip("-").split("=")[0]
-    section = given.split(".")[0]
-    siblings = [option for option in problem.choices.options if option.startswith(f"{section}.")]
+    near = nearest_options(given, problem.choices.all_options())
     sections = {option.split(".")[0] for option in problem.choices.options}
-    near = did_you_mean(given, siblings) if siblings else did_you_mean(section, sections)
-    return f"there is no option {problem['given']!r}. {near} All options: fit --help."
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else did_you_mean(given.split(".")[0], sections)
+    return f"there is no option {problem['given']!r}. {hint} All options: {program_name()} {problem.choices.verb} --help-all."
+
+
+def nearest_options(given: str, known: Sequence[str]) -> list[str]:
+    """The full names that may be meant: they end alike, begin alike, or are similar."""
+    candidates = with_end(given, known) or [option for option in known if option.startswith(given)]
+    candidates = candidates or difflib.get_close_matches(given, known, n=1, cutoff=0.75)
+    if not candidates and "." not in given:
+        ends = {option.rpartition(".")[2]: option for option in known}
+        similar = [end for end in ends if end.endswith(f"_{given}")] or difflib.get_close_matches(
+            given, ends, cutoff=0.75
+        )
+        candidates = [ends[end] for end in similar]
+    return candidates[:1] if "." in given else candidates[:MAX_MEANT]
+
+
+def with_end(given: str, known: Sequence[str]) -> list[str]:
+    """The names whose last part is that of the given one, the most similar first: ``model.optimizer.lr`` for ``lr``."""
+    found = [option for option in known if option.rpartition(".")[2] == given.rpartition(".")[2]]
+    return sorted(found, key=lambda option: -difflib.SequenceMatcher(None, given, option).ratio())
 
 
 def explain_stray(problem: Problem) -> str:
-    return f"{problem['given']!r} stands alone: an option begins with --, as in --config configs/digits_cnn.yaml."
+    return (
+        f"{problem['given']!r} is not an option: options begin with --, for example --config configs/digits_cnn.yaml."
+    )
 
 
 def explain_file(problem: Problem) -> str:
@@ -124,7 +164,7 @@ def explain_file(problem: Problem) -> str:
 
 def explain_yaml(problem: Problem) -> str:
     reason = re.sub(r"\s*\n\s*", " ", problem["reason"])
-    return f"a config file is not valid YAML: {reason}. Mend that line."
+    return f"a config file is not valid YAML: {reason}. Correct that line."
 
 
 def explain_required(problem: Problem) -> str:

@@ -1,4 +1,4 @@
-"""The verb ``compare``: put runs side by side, and say which differences are real."""
+"""The verb ``compare``: compare runs, and test which differences are significant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("compare", __doc__)
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="run directory, or a folder with run directories in it"
+        "runs", type=Path, nargs="+", metavar="RUN", help="run directory, a folder (all runs in it), or last"
     )
     parser.add_argument("--output", type=Path, default=Path("compare.html"), help="page to write (compare.html)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""What a training leaves behind when it is over: its record, its report, its result on the screen."""
+"""Writes the record and the report of a training that has ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ..evaluation.predictions import write_predictions
 from ..evaluation.record import CONFIG, read_run
 from ..evaluation.report.curves import facts_of_training
 from ..evaluation.report.diagnosis import diagnose
-from ..evaluation.report.reproduction import program
 from ..evaluation.results import SplitResults
 from ..evaluation.summary import write_summary
 from ..models import ImageClassifier
@@ -78,5 +77,5 @@ def write_report_or_warn(directory: Path, data: ImageDataModule) -> None:
         write_report(run, directory / FILE_NAME, data)
         log.info("report: %s", shown(directory / FILE_NAME))
     except Exception as error:
-        again = f"{program(run.environment)} report {shown(directory)}"
-        log.warning("no report (%s: %s). Once that is mended: %s", type(error).__name__, error, again)
+        again = f"{program_name()} report {shown(directory)}"
+        log.warning("The report could not be written (%s: %s). To try again: %s", type(error).__name__, error, again)

@@ -1,15 +1,17 @@
-"""What a user sees: this project's own lines, and not the ones that do not concern them."""
+"""Which log lines and warnings a user sees."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-# Each is right somewhere, and wrong or beside the point here.
+# Warnings that do not apply to this project.
 IRRELEVANT = (
     r".*does not have many workers.*",  # a batch is one gather from memory: workers would slow it down
     r".*smaller than the logging interval.*",  # metrics are logged once an epoch
@@ -26,9 +28,17 @@ IRRELEVANT = (
 OBSERVER = "lightning.fabric.strategies.launchers.subprocess_script"
 
 
+class StandardError(logging.StreamHandler[Any]):
+    """Writes to what ``sys.stderr`` is at that moment: while a progress bar is shown, to the lines above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
+
+
 def configure_console() -> None:
     """Log this package's lines as they are, on rank zero, and Lightning's only from warnings upward."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[StandardError()])
     own_level = logging.INFO if getattr(rank_zero_only, "rank", 0) == 0 else logging.ERROR
     logging.getLogger(__package__.split(".")[0]).setLevel(own_level)
     for name in ("lightning.pytorch", "lightning.fabric"):

@@ -21,21 +21,47 @@ from ..errors import UserError
 from ..evaluation.results import evaluate_test_split, limit_notes, print_results
 from ..evaluation.summary import strict_json
 from ..models import ImageClassifier
+from ..program import program_name
 from ..training.image_checks import RefuseTrainedImages
-from .lightning_cli import ClassifierCLI
+from .console import shown
+from .lightning_cli import HELP, ClassifierCLI
 
 NO_CHECKPOINT: Checkpoint = {
     "bundle": {"model": "MLPClassifier", "config": {"data": {"class_path": "DigitsDataModule"}}}
 }
+FIT_ONLY = frozenset(
+    {
+        "averaging",
+        "cache_features",
+        "checkpoint_every_minutes",
+        "early_stopping",
+        "feature_views",
+        "init_from",
+        "monitor",
+        "report",
+        "resume",
+        "run",
+        "seed_everything",
+        "tracking",
+    }
+)
+DEVICES = ("trainer.accelerator", "trainer.devices", "trainer.precision")
 log = logging.getLogger(__name__)
 
 SKIPPED = {"model", "dataloaders", "datamodule", "ckpt_path", "weights_only", "verbose"}
 
 
 class EvaluationCLI(ClassifierCLI):
-    """Takes model and data set from a checkpoint; options and configs say what to change of the data set."""
+    """Measure a checkpoint on the data set that it was trained on, or as options and configs change it."""
 
-    def __init__(self, verb: str, checkpoint: Checkpoint, options: list[str]) -> None:
+    usage = "--ckpt RUN [--OPTION VALUE ...]"
+    hidden = FIT_ONLY | {"model"}
+
+    def __init__(self, verb: str, file: Path | None, checkpoint: Checkpoint, options: list[str]) -> None:
+        self.file = file
+        self.unchosen = frozenset({"data"} if file is None else ())
+        evaluated = "val" if verb == "validate" else "test"
+        self.trainer_options = (*DEVICES, f"trainer.limit_{evaluated}_batches", "trainer.enable_progress_bar")
         self.checkpoint = checkpoint
         # The parser imports what a config names: give it names of the fixed tables only.
         config = {"data": data_config(checkpoint), "model": checkpoint["bundle"]["model"]}
@@ -47,7 +73,12 @@ class EvaluationCLI(ClassifierCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--ckpt", "--ckpt_path", type=str, help="Checkpoint, or run directory (its best one).")
+        parser.add_argument(
+            "--ckpt",
+            "--ckpt_path",
+            type=str,
+            help="run directory (its best checkpoint), a folder of runs for its newest, last, or a file",
+        )
 
     def instantiate_classes(self) -> None:
         """Instantiate the data set from the config, and the model from the checkpoint alone."""
@@ -74,7 +105,8 @@ class EvaluationCLI(ClassifierCLI):
 
     def test(self, model: ImageClassifier, datamodule: ImageDataModule) -> None:
         results, _ = evaluate_test_split(self.trainer, model, datamodule)
-        print_results(results, f"{self.settings.ckpt}: test split", self.notes("test"))
+        file = Path(self.settings.ckpt) if self.file is None else self.file
+        print_results(results, f"{shown(file)}: test split", self.notes("test"))
 
     def notes(self, split: Split) -> list[str]:
         """What a reader must know beside the numbers."""
@@ -91,14 +123,26 @@ def evaluate(verb: str, options: Sequence[str]) -> None:
     finder = argparse.ArgumentParser(add_help=False)
     finder.add_argument("--ckpt", "--ckpt_path")
     path = finder.parse_known_args(options)[0].ckpt
-    if {"-h", "--help"} & set(options):
-        EvaluationCLI(verb, NO_CHECKPOINT, ["--help"])  # prints and exits
+    require_own_options(verb, options)
+    if path is None and HELP & set(options):
+        EvaluationCLI(verb, None, NO_CHECKPOINT, list(options))  # prints and exits
     if path is None:
         raise UserError(f"{verb} needs a checkpoint: --ckpt with a run directory or a .ckpt file of one.")
+    file = find_checkpoint(Path(path), "best")
     try:
-        EvaluationCLI(verb, read_checkpoint(find_checkpoint(Path(path), "best")), list(options))
+        EvaluationCLI(verb, file, read_checkpoint(file), list(options))
     except MisconfigurationException as error:
         raise UserError(f"the trainer cannot go on: {error}") from error
+
+
+def require_own_options(verb: str, options: Sequence[str]) -> None:
+    """Refuse what would change nothing here; a config may hold it, as one of a training does."""
+    for option in options:
+        name = option.removeprefix("--").split("=")[0]
+        if option.startswith("--") and name.split(".")[0] in FIT_ONLY:
+            raise UserError(
+                f"{verb} has no option '--{name}': it is one of fit. All options: {program_name()} {verb} --help."
+            )
 
 
 def require_same_facts(trained: ImageFacts, given: ImageFacts) -> None:

@@ -1,8 +1,9 @@
-"""The verb ``fit``: train, restore the best weights, test them, and leave a record."""
+"""The verb ``fit``: train, restore the best weights, test them, and write the record of the run."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -42,7 +44,7 @@ from ..training.tracking import finish_wandb, start_wandb, sync_command
 from .conclusion import diagnosis_line, facts_of, next_after_divergence, write_record, write_report_or_warn
 from .console import shown
 from .evaluate import require_same_facts
-from .lightning_cli import ClassifierCLI
+from .lightning_cli import CLASSES, ClassifierCLI, bare_name, values_of
 from .recipes import find_recipes
 from .resume import LAST_CHECKPOINT, restarted_run, resume_options
 from .resumed_checkpoint import require_same_length, require_same_processes, require_same_settings
@@ -53,22 +55,48 @@ log = logging.getLogger(__name__)
 
 
 class FitCLI(ClassifierCLI):
-    """``fit``: the whole way from a config to a tested checkpoint in a run directory."""
+    """Train, restore the best weights, test them, and write the record of the run into a directory of its own."""
+
+    trainer_options = (
+        "trainer.max_epochs",
+        "trainer.accelerator",
+        "trainer.devices",
+        "trainer.precision",
+        "trainer.accumulate_grad_batches",
+        "trainer.limit_train_batches",
+        "trainer.fast_dev_run",
+        "trainer.enable_progress_bar",
+    )
 
     def __init__(self, options: list[str]) -> None:
         options, self.resumed_directory = resume_options(find_recipes(options))
-        self.recipe = recipe_name(options)
+        self.named = recipe_name(options)
         super().__init__(["fit", *options])
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
 
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.add_argument(
+            "--resume",
+            type=str | None,
+            help="run to continue in its own directory: a run directory, a folder of runs, or last",
+        )
+
+    @property
+    def resolved_config(self) -> dict[str, Any]:
+        config = super().resolved_config
+        config.pop("resume", None)  # how a training goes on, and not what it is
+        return config
+
     def instantiate_classes(self) -> None:
         settings = self.config["fit"]
-        self.recipe = settings.run.name or self.recipe
+        self.recipe = settings.run.name or self.named or name_of_classes(settings)
         if self.resumed_directory is None:
             self.go_on_with_job(RunSettings(**vars(settings.run)))
+        self.root = Path(settings.run.root)
         self.resumed = self.read_resumed(settings.ckpt_path, settings.trainer.max_epochs)
         self.require_same_run()
         initial = self.read_initial(settings)
@@ -88,7 +116,7 @@ class FitCLI(ClassifierCLI):
         """The checkpoint from which the training goes on, if from any."""
         if path is None:
             return None
-        file = find_checkpoint(Path(path), "last", "--ckpt_path")
+        file = find_checkpoint(Path(path), "last", "--ckpt_path", self.root)
         self.config["fit"].ckpt_path = str(file)
         checkpoint = read_checkpoint(file, "--ckpt_path")
         require_same_length(checkpoint, max_epochs)
@@ -111,7 +139,8 @@ class FitCLI(ClassifierCLI):
         """The checkpoint whose weights the training starts from, if any; a backbone then needs no others."""
         if settings.init_from is None or self.resumed is not None:
             return None
-        checkpoint = read_checkpoint(find_checkpoint(Path(settings.init_from), "best", "--init_from"), "--init_from")
+        file = find_checkpoint(Path(settings.init_from), "best", "--init_from", self.root)
+        checkpoint = read_checkpoint(file, "--init_from")
         arguments = settings.model.init_args
         if "weights" in arguments:
             arguments.weights = "none"
@@ -171,7 +200,9 @@ class FitCLI(ClassifierCLI):
             raise UserError(f"the trainer cannot go on: {error}") from error
         except SIGTERMException as stopped:
             self.status.end("stopped", f"told to, by {self.stopper.signal.name}")
-            log.info("stopped and saved. To go on: %s fit --resume %s", program_name(), shown(self.directory))
+            log.info(
+                "stopped, with a checkpoint. To continue: %s fit --resume %s", program_name(), shown(self.directory)
+            )
             self.trainer.strategy.barrier()  # a launcher ends all processes when the first one has ended like this
             raise SystemExit(SIGNALLED + self.stopper.signal) from stopped
         except DivergedError as diverged:
@@ -183,7 +214,7 @@ class FitCLI(ClassifierCLI):
             if not is_lost_process(error):
                 raise
             log.error(
-                "process %d of %d: %s. To go on from the last checkpoint: %s fit --resume %s",
+                "process %d of %d: %s. To continue from the last checkpoint: %s fit --resume %s",
                 self.trainer.global_rank,
                 self.trainer.world_size,
                 REASON,
@@ -211,7 +242,6 @@ class FitCLI(ClassifierCLI):
             facts["num_test_images_trained_on"] = seen.num_trained
             facts["num_test_images_validated_on"] = seen.num_validated
         self.conclude(results, facts, {"val": val, "test": test})
-        self.status.end("finished")
 
     def notes(self) -> list[str]:
         """What a reader must know beside the numbers: contaminated test images, splits that were used in part."""
@@ -235,6 +265,7 @@ class FitCLI(ClassifierCLI):
             write_report_or_warn(self.directory, self.datamodule)
         if wandb := self.wandb:
             wandb.attempt(lambda: mirror_run(read_run(self.directory), wandb.run, self.datamodule), MIRROR_SECONDS)
+        self.status.end("finished")  # before anything is printed: whoever reads it may have left
         print_results(results, f"{self.recipe}: test split, best weights", facts["notes"])
         if self.wandb and self.wandb.is_alive and (upload := sync_command(self.directory)):
             print(f"W&B was offline. To upload this run: {upload}")
@@ -242,14 +273,26 @@ class FitCLI(ClassifierCLI):
         print(shown(self.directory))
 
 
-def recipe_name(options: list[str]) -> str:
-    """File name of the first ``--config``, without its ending; ``custom`` where there is none."""
-    for position, given in enumerate(options):
-        option, _, value = given.partition("=")
-        if option in {"--config", "-c"}:
-            following = options[position + 1] if position + 1 < len(options) else ""
-            return Path(value or following).stem or "custom"
-    return "custom"
+def recipe_name(options: list[str]) -> str | None:
+    """File name, without its ending, of the first ``--config`` that is no overlay; None where there is none."""
+    configs = [Path(value) for value in values_of(options, "--config", "-c")]
+    return next((file.stem for file in configs if not is_overlay(file)), None)
+
+
+def is_overlay(config: Path) -> bool:
+    """Whether a config says nothing of the data set and the model, such as those in ``configs/trainer``."""
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False  # the parser says what is wrong with it
+    return isinstance(content, dict) and not content.keys() & CLASSES.keys()
+
+
+def name_of_classes(settings: Any) -> str:
+    """What a run without a recipe is called: ``digits_cnn`` for ``DigitsDataModule`` and ``CNNClassifier``."""
+    names = [bare_name(settings[section].class_path) for section in CLASSES]
+    short = [name.removesuffix("DataModule").removesuffix("Classifier") or name for name in names]
+    return "_".join(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name) for name in short).lower()
 
 
 @rank_zero_only

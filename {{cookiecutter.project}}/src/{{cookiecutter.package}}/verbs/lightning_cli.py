@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -22,31 +26,52 @@ from ..data.facts import ImageFacts
 from ..errors import UserError
 from ..models import CLASSIFIERS, ImageClassifier
 from ..models.monitor import Monitor
+from ..program import program_name
 from ..training.callbacks import AveragingSettings, EarlyStoppingSettings
 from ..training.feature_cache import CacheFeatures
 from ..training.processes import switch_off_sync_batchnorm
+from ..training.progress import progress_callback
 from ..training.run_directory import RunSettings
 from ..training.tracking import TrackingSettings
 
 # Recipes name data modules and classifiers without a path: jsonargparse finds bare names among imported subclasses.
+from . import option_help
 from .cli_errors import Choices, explain, mistake_within
+from .option_help import Option
 
 CLASSES: dict[str, Mapping[str, type]] = {"data": DATA_MODULES, "model": CLASSIFIERS}
-# The project's own W&B settings: read where they exist, before any --config.
-DEFAULT_CONFIGS = ["configs/tracking/wandb.yaml"]
+# The project's own W&B settings: read before any --config.
+TRACKING = Path("configs", "tracking", "wandb.yaml")
+HELP, ALL = {"-h", "--help", "--help-all"}, "--help-all"
+CONFIG_OPTION, PRINT_OPTION = (Option(name, "") for name in ("config", "print_config"))
 COMPILERS = ("g++", "clang++", "c++", "cl")
-REFRESH_RATE = 10  # of the progress bar, a second; more costs time, and less is waited for at the end of each stage
 
 
 class ClassifierCLI(LightningCLI):
     """Parses configs and options; subclasses say what their verbs do with them.
 
+    Attributes:
+        usage: what follows the verb on a command line.
+        trainer_options: those of Lightning's that ``--help`` explains; ``--help-all`` explains all.
+        hidden: groups of options that help does not show, as the verb makes no use of them.
+        unchosen: of data set and model, what the arguments do not decide.
+
     Raises:
         UserError: an option, class or value is wrong.
     """
 
+    usage = "[--config FILE ...] [--OPTION VALUE ...]"
+    trainer_options: tuple[str, ...] = ()
+    hidden: frozenset[str] = frozenset()
+    unchosen: frozenset[str] = frozenset()
+
     def __init__(self, args: list[str]) -> None:
-        verbs = {verb: {"exit_on_error": False, "default_config_files": DEFAULT_CONFIGS} for verb in self.subcommands()}
+        self.verb = args[0]
+        defaults = [glob.escape(str(file)) for file in [tracking_file(args)] if file is not None]
+        verbs = {
+            verb: {"exit_on_error": False, "allow_abbrev": False, "default_config_files": defaults}
+            for verb in self.subcommands()
+        }
         super().__init__(
             ImageClassifier,
             ImageDataModule,
@@ -55,7 +80,7 @@ class ClassifierCLI(LightningCLI):
             # The data set shares its images out to processes itself: each once, and resumable.
             trainer_defaults={"enable_model_summary": False, "max_epochs": 10, "use_distributed_sampler": False},
             seed_everything_default=0,
-            parser_kwargs={"exit_on_error": False, **verbs},
+            parser_kwargs={"exit_on_error": False, "allow_abbrev": False, **verbs},
             subclass_mode_model=True,
             subclass_mode_data=True,
             args=args,
@@ -65,25 +90,33 @@ class ClassifierCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--monitor", type=Monitor, default="val/loss", help="Metric that says which epoch is best.")
-        parser.add_argument("--compile", type=bool, default=False, help="Compile the network: torch.compile, in place.")
+        parser.add_argument(
+            "--monitor", type=Monitor, default="val/loss", help="metric that decides which epoch is best"
+        )
+        parser.add_argument("--compile", type=bool, default=False, help="compile the network with torch.compile")
         parser.add_argument(
             "--cache_features",
             type=CacheFeatures,
             default="auto",
-            help="Whether a frozen backbone computes each image's features once, instead of in every epoch.",
+            help="compute the features of a frozen backbone once, instead of in every epoch",
         )
-        parser.add_argument("--feature_views", type=int, default=2, help="Augmented views of a cached training image.")
-        parser.add_argument("--init_from", type=str | None, help="Run or checkpoint whose weights to start from.")
         parser.add_argument(
-            "--checkpoint_every_minutes", type=float | None, help="Save within an epoch as well; None: after each one."
+            "--feature_views", type=int, default=2, help="augmented versions of each training image in that cache"
+        )
+        parser.add_argument(
+            "--init_from", type=str | None, help="run or checkpoint whose weights the training starts from"
+        )
+        parser.add_argument(
+            "--checkpoint_every_minutes",
+            type=float | None,
+            help="save a checkpoint within an epoch as well, this often",
         )
         parser.add_argument(
             "--allow_trained_images",
             action="store_true",
-            help="Evaluate on images that the model was trained on too, and mark the result.",
+            help="evaluate on images that the model was trained on too, and mark the result",
         )
-        parser.add_argument("--report", type=bool, default=True, help="Write report.html at the end of fit.")
+        parser.add_argument("--report", type=bool, default=True, help="write report.html at the end")
         parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
         parser.add_class_arguments(AveragingSettings, "averaging")
         parser.add_class_arguments(RunSettings, "run")
@@ -95,6 +128,10 @@ class ClassifierCLI(LightningCLI):
             )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        assert isinstance(args, list)
+        if asked := HELP & set(args):
+            print(self.help(parser, [word for word in args if word not in HELP], is_full=ALL in asked))
+            raise SystemExit(0)
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except argparse.ArgumentError as error:
@@ -102,9 +139,56 @@ class ClassifierCLI(LightningCLI):
 
         self.require_known_classes()
 
+    def help(self, parser: LightningArgumentParser, args: list[str], *, is_full: bool) -> str:
+        """The options of the data set, the model, this verb and, if ``is_full``, all of Lightning's trainer."""
+        config, chosen = self.parse_for_help(parser, args)
+        columns = option_help.width()
+        lines = [f"usage: {program_name()} {self.verb} {self.usage}", "", self.__doc__ or "", option_help.VALUES]
+        own = [
+            replace(option, value=config.get(option.name, option.value))
+            for option in option_help.options_of(self._subcommand_parsers[self.verb])
+            if option.name.split(".")[0] not in self.hidden and option.name not in CLASSES
+        ]
+        of_trainer = {option.name: option for option in own if option.name.startswith("trainer.")}
+        trainer = of_trainer if is_full else {name: of_trainer[name] for name in self.trainer_options}
+        general = [option for option in own if "." not in option.name and option.name != CONFIG_OPTION.name]
+        grouped = [option for option in own if "." in option.name and option.name not in of_trainer]
+        for section, classes in CLASSES.items():
+            if section in self.hidden:
+                continue
+            name = bare_name(config[section].class_path) if section in chosen else None
+            options = (
+                option_help.section_options(section, classes[name], config)
+                if name in classes
+                else option_help.shared_options(section, classes)
+            )
+            title = option_help.title_of(section, name, classes)
+            lines += option_help.render(title, options, columns, is_full=is_full)
+            if name is None:
+                lines += ["", f"Beside these, with --{section} NAME --help to explain them:"]
+                lines += option_help.particular_options(section, classes, columns)
+        lines += option_help.render("Trainer", trainer.values(), columns, is_full=is_full)
+        lines += option_help.render("Run", [CONFIG_OPTION, *general, PRINT_OPTION, *grouped], columns, is_full=is_full)
+        if not is_full:
+            lines += ["", f"More, and longer explanations: {program_name()} {self.verb} --help-all"]
+        return "\n".join(lines)
+
+    def parse_for_help(self, parser: LightningArgumentParser, args: list[str]) -> tuple[Namespace, set[str]]:
+        """The configuration that the arguments give, and which of data set and model they choose."""
+        stand_ins = {section: f"--{section}={next(iter(classes))}" for section, classes in CLASSES.items()}
+        for missing in ([], ["data"], ["model"], ["data", "model"]):
+            given = [args[0], *(stand_ins[section] for section in missing), *args[1:]]
+            try:
+                config = parser.parse_args(given)[self.verb]
+            except argparse.ArgumentError as error:
+                problem = error
+            else:
+                return config, CLASSES.keys() - missing - self.unchosen
+        raise explain(str(problem), self.choices()) from problem
+
     def choices(self) -> Choices:
         options = {name for verb in self._subcommand_parsers.values() for name in verb.get_defaults().keys()}  # noqa: SIM118
-        return Choices(options, CLASSES)
+        return Choices(self.verb, options, CLASSES)
 
     def require_known_classes(self) -> None:
         """Refuse, before it is trained, what could not be loaded from its checkpoint again."""
@@ -134,12 +218,18 @@ class ClassifierCLI(LightningCLI):
             self.model.compile_networks()
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
-        """The trainer, with ``callbacks`` before those of the config, and a progress bar unless it is switched off."""
+        """The trainer, with ``callbacks`` before those of the config, and what shows its progress before all."""
         config = self.config_init[str(self.subcommand)].trainer
         own = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks] if config.callbacks else []
-        bar = [] if config.enable_progress_bar is False else [RichProgressBar(REFRESH_RATE)]
+        # A bar of the config's own takes the place of this project's.
+        shown = (
+            []
+            if any(isinstance(own_one, ProgressBar) for own_one in own)
+            else [progress_callback(config.enable_progress_bar)]
+        )
+        kwargs["enable_progress_bar"] = any(isinstance(found, ProgressBar) for found in [*shown, *own])
         try:
-            trainer = super().instantiate_trainer(callbacks=[*callbacks, *bar, *own], **kwargs)
+            trainer = super().instantiate_trainer(callbacks=[*shown, *callbacks, *own], **kwargs)
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise UserError(f"the trainer cannot be set up: {error}") from error
         require_some_batches(trainer)
@@ -165,6 +255,30 @@ def require_some_batches(trainer: Trainer) -> None:
                 f"trainer.limit_{split}_batches is 0; it must be a number of batches, 1 or more, or a share above 0 "
                 "and up to 1.0. For a quick run of everything, use --config configs/trainer/debug.yaml."
             )
+
+
+def tracking_file(options: Sequence[str]) -> Path | None:
+    """The project's W&B settings: of the working directory's project, that of a config, or that of this package.
+
+    A project is any folder above them with that file. Who has switched W&B off there means every folder that a
+    training is started from.
+    """
+    configs = [Path(value).absolute().parent for value in values_of(options, "--config", "-c")]
+    for start in [Path.cwd(), *configs, Path(__file__).resolve().parent]:
+        for folder in [start, *start.parents]:
+            if (folder / TRACKING).is_file():
+                return folder / TRACKING
+    return None
+
+
+def values_of(options: Sequence[str], *names: str) -> list[str]:
+    """The values of an option on a command line, in order."""
+    pairs = [option.partition("=") for option in options]
+    return [
+        value if equals else options[position + 1]
+        for position, (name, equals, value) in enumerate(pairs)
+        if name in names and (equals or position + 1 < len(options))
+    ]
 
 
 def require_compiler() -> None:

@@ -1,4 +1,4 @@
-"""The verb ``report``: a run as one page that opens anywhere, made again from its directory."""
+"""The verb ``report``: write the report of a run again, from its directory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 from yaml import YAMLError
 
 from ..errors import UserError
-from ..evaluation.record import CONFIG, RunRecord, read_run
+from ..evaluation.record import CONFIG, RunRecord, find_run, read_run
 from .verb_parser import VerbParser
 
 SECTIONS = {"data", "model", "monitor", "run", "trainer"}
@@ -19,7 +19,12 @@ SECTIONS = {"data", "model", "monitor", "run", "trainer"}
 
 def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("report", __doc__)
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory that fit has written, finished or not")
+    parser.add_argument(
+        "run",
+        type=Path,
+        metavar="RUN",
+        help="run directory (finished or not), a folder of runs for its newest, or last",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="page to write (default: RUN/report.html)")
     return parser
 
@@ -33,6 +38,7 @@ def report(options: Sequence[str]) -> None:
     from ..evaluation.report.page import FILE_NAME, write_report
 
     arguments = build_parser().parse_args(options)
+    arguments.run = find_run(arguments.run, "RUN", lambda _: True, f"has {CONFIG}")
     output: Path = arguments.output or arguments.run / FILE_NAME
     try:
         run = require_run(arguments.run)

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..evaluation.record import CONFIG, find_runs
+from ..evaluation.record import CONFIG, find_run
 from ..training import run_status
 from ..training.run_directory import INHERITED, RunSettings, is_launched, launched_directory
 
-LAST = "last"
 LAST_CHECKPOINT = Path("checkpoints", "last.ckpt")
 
 log = logging.getLogger(__name__)
@@ -35,12 +34,12 @@ def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:
     resume = parser.parse_known_args(options)[0].resume
     if resume is None:
         return list(options), None
-    run = find_run(resume, Path(parser.parse_known_args(options)[0].root))
+    run = run_to_resume(resume, Path(parser.parse_known_args(options)[0].root))
     checkpoint = run / LAST_CHECKPOINT
     own = [f"--config={run / CONFIG}", *without_resume(options)]
     if checkpoint.is_file():
         return [*own, f"--ckpt_path={checkpoint}"], run
-    log.info("%s stopped before its first checkpoint, and begins again", run)
+    log.info("%s stopped before its first checkpoint: training starts again", run)
     return own, run
 
 
@@ -63,7 +62,7 @@ def restarted_run(settings: RunSettings, recipe: str) -> Path | None:
             f"the run of this job, {str(run)!r}, is finished. For another run, give another --run.name or "
             "--run.directory, or a new job id (torchrun --rdzv-id NAME)."
         )
-    log.info("%s has a checkpoint of this job: the run goes on from there", run)
+    log.info("%s has a checkpoint of this job: training continues from it", run)
     return run
 
 
@@ -77,28 +76,15 @@ def without_resume(options: Sequence[str]) -> list[str]:
     return kept
 
 
-def find_run(resume: str, root: Path) -> Path:
-    """The run directory that ``--resume`` names: ``last`` is the unfinished one that was written to most recently."""
-    if resume == LAST and INHERITED in os.environ:  # a copy of a process that has found it
+def run_to_resume(resume: str, root: Path) -> Path:
+    """The run directory that ``--resume`` names; of several, the unfinished one that was written to most recently."""
+    if INHERITED in os.environ:  # a copy of a process that has found it
         return Path(os.environ[INHERITED])
-    if resume == LAST and not Path(resume).exists():
-        unfinished = [run for run in find_runs(root) if state_of(run) != "finished"]
-        if not unfinished:
-            raise UserError(
-                f"resume is {resume!r}, and no run in {str(root)!r} is unfinished. Give the directory of a run, or "
-                "start a new one without --resume."
-            )
-        return max(unfinished, key=lambda run: (run / run_status.FILE_NAME).stat().st_mtime)
-    run = Path(resume)
-    if not (run / CONFIG).is_file():
-        raise UserError(
-            f"resume is {resume!r}, which is no run directory: it has no {CONFIG}. Give one that fit has written, or "
-            f"{LAST}."
-        )
+    run = find_run(Path(resume), "--resume", lambda run: state_of(run) != "finished", "is unfinished", root)
     if state_of(run) == "finished":
         raise UserError(
-            f"resume is {resume!r}, a run that is finished. To train on from its weights in a new run, give "
-            f"--init_from {resume}; to train for more epochs, start anew with a larger --trainer.max_epochs."
+            f"--resume is {resume!r}, a run that is finished. To train on from its weights in a new run, give "
+            f"--init_from {run}; to train for more epochs, start anew with a larger --trainer.max_epochs."
         )
     return run
 

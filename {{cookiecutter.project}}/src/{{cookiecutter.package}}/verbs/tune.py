@@ -1,4 +1,4 @@
-"""The verb ``tune``: search for a better recipe, and say whether there is one."""
+"""The verb ``tune``: search for better settings of a recipe, and compare the best with the recipe as shipped."""
 
 from __future__ import annotations
 
@@ -27,21 +27,18 @@ and compared on the validation split. Started again with the same study, a searc
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = VerbParser(
-        "tune",
-        __doc__,
-        EPILOGUE,
-        allow_abbrev=False,  # what is no option here is one of fit
-    )
+    parser = VerbParser("tune", __doc__, EPILOGUE)  # what is no option here is one of fit
     parser.add_argument("--sweep", type=Path, required=True, metavar="FILE", help="search space: configs/sweep/*.yaml")
     parser.add_argument(
         "--trials", type=int, metavar="N", help=f"of the study in all ({NUM_TRIALS}, without --minutes)"
     )
-    parser.add_argument("--minutes", type=float, metavar="M", help="start no trial after them")
+    parser.add_argument("--minutes", type=float, metavar="M", help="start no trial after M minutes")
     parser.add_argument(
         "--study", type=Path, metavar="FILE", help=f"record of all trials (runs/tune/<sweep>/{FILE_NAME})"
     )
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="train each trial with N seeds (1)")
+    parser.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="trainings of each trial, with different seeds (1)"
+    )
     return parser
 
 

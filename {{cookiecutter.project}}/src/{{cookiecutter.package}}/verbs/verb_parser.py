@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import re
+from typing import Any, NoReturn
 
+from ..errors import UserError, did_you_mean
 from ..program import program_name
 
 
@@ -19,7 +21,28 @@ class VerbParser(argparse.ArgumentParser):
     """
 
     def __init__(self, verb: str, description: str | None, epilog: str = "", **options: Any) -> None:
-        layout = argparse.RawDescriptionHelpFormatter
         super().__init__(
-            f"{program_name()} {verb}", description=description, epilog=epilog, formatter_class=layout, **options
+            f"{program_name()} {verb}",
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **options,
         )
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:  # type: ignore[override]
+        """As ``ArgumentParser`` does; the names are remembered for error messages."""
+        self.known = [*getattr(self, "known", []), *names]
+        return super().add_argument(*names, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what ``ArgumentParser`` would print behind its usage.
+
+        Raises:
+            UserError: always.
+        """
+        unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
+        if unknown:
+            hint = did_you_mean(unknown[1], [name for name in self.known if name.startswith("--")])
+            raise UserError(f"there is no option {unknown[1]!r}. {hint}")
+        raise UserError(f"{message}. All options: {self.prog} --help")

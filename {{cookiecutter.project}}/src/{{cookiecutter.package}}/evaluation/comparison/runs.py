@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import UserError, some
-from ..record import CONFIG, find_runs, read_run
+from ..record import CONFIG, LAST, SUMMARY, find_run, find_runs, read_run
 from .candidate import Candidate, candidate_of
 
 
@@ -14,7 +14,7 @@ def read_candidates(paths: Sequence[Path]) -> tuple[list[Candidate], list[Path]]
     """Read runs, in the order given.
 
     Args:
-        paths: run directories, or folders with run directories in them.
+        paths: run directories, folders with run directories in them, or ``last`` for the newest run.
 
     Returns:
         the runs that came to their test, and the directories of those that did not.
@@ -49,6 +49,8 @@ def run_directories(paths: Sequence[Path]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for path in paths:
+        if path == Path(LAST) and not path.exists():
+            path = find_run(path, "RUN", lambda run: (run / SUMMARY).is_file(), "has a test result")
         directories = [path] if (path / CONFIG).is_file() else find_runs(path)
         if not directories:
             raise UserError(

@@ -63,9 +63,9 @@ class Comparison:
     def statement(self) -> str:
         """What was measured, in three sentences."""
         verdict = {
-            "better": "is better than the shipped recipe, each training than each of the other's",
-            "worse": "is worse than the shipped recipe, each training than each of the other's",
-            "no clear difference": "is not clearly better than the shipped recipe: their trainings overlap",
+            "better": f"is better: all {len(self.seeds)} of its runs beat all {len(self.seeds)} of the shipped recipe's",
+            "worse": f"is worse: all {len(self.seeds)} of the shipped recipe's runs beat all {len(self.seeds)} of its own",
+            "no clear difference": "is not clearly better than the shipped recipe: the results of their runs overlap",
         }[self.verdict]
         best, shipped = spread(self.best.values), spread(self.shipped.values)
         accuracies = f"{percent(self.best.accuracies)} against {percent(self.shipped.accuracies)}"

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...errors import UserError
+from ...program import program_name
 from . import best_recipe, page
 from .best_recipe import write_recipe
 from .comparison import NUM_SEEDS, Comparison, train_contender
@@ -44,8 +45,7 @@ class Outcome:
     @property
     def command(self) -> str:
         """The command that trains the best recipe."""
-        program = [word for word in self.search.sweep.program if not word.startswith("${")]
-        return shlex.join([*program, "fit", "--config", str(self.file)])
+        return f"{program_name()} fit --config {shlex.quote(str(self.file))}"
 
     @cached_property
     def best(self) -> FrozenTrial | None:

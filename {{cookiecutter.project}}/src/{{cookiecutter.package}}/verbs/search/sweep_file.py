@@ -26,7 +26,6 @@ class Sweep:
 
     Attributes:
         file: where it stands.
-        program: the words before ``fit`` in its command.
         options: of ``fit`` in its command: the recipe.
         metric: decides, as the recipe's ``monitor`` does within a training.
         space: what is searched, by the name of the option.
@@ -35,7 +34,6 @@ class Sweep:
     """
 
     file: Path
-    program: list[str]
     options: list[str]
     metric: Monitor
     space: dict[str, BaseDistribution]
@@ -72,7 +70,7 @@ def read_sweep(file: Path) -> Sweep:
     """
     content = read_yaml(file)
     try:
-        program, options = split_command(content.get("command"))
+        options = split_command(content.get("command"))
         parameters = parse_parameters(content.get("parameters"))
         space = {name: drawn for name, drawn in parameters.items() if isinstance(drawn, BaseDistribution)}
         constants = {name: text for name, text in parameters.items() if isinstance(text, str)}
@@ -81,7 +79,7 @@ def read_sweep(file: Path) -> Sweep:
                 "all parameters are constant: there is nothing to search. Give one `values`, or min and max."
             )
         metric, min_epochs = parse_metric(content.get("metric")), parse_min_epochs(content.get("early_terminate"))
-        return Sweep(file, program, options, metric, space, constants, min_epochs)
+        return Sweep(file, options, metric, space, constants, min_epochs)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
 
@@ -100,15 +98,15 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
-def split_command(command: Any) -> tuple[list[str], list[str]]:
+def split_command(command: Any) -> list[str]:
+    """The options of ``fit`` in the command of a sweep."""
     words = [str(word) for word in command] if isinstance(command, list) else []
     if "fit" not in words or words[-1] != ARGS:
         raise UserError(
             f"command is {command!r}; it must be a list that runs fit and ends with its parameters: "
             f"[PROGRAM, fit, --config, configs/RECIPE.yaml, {ARGS!r}]."
         )
-    verb = words.index("fit")
-    return words[:verb], words[verb + 1 : -1]
+    return words[words.index("fit") + 1 : -1]
 
 
 def parse_metric(metric: Any) -> Monitor:

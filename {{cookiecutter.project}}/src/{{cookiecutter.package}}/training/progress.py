@@ -1,0 +1,265 @@
+"""How far a training is: one line that moves on a terminal, one line an epoch everywhere else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.trainer.states import TrainerFn
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+REFRESH_SECONDS = 0.25
+NARROW = 110  # columns; a terminal with fewer has no room for the training loss and the number of batches
+BAR_COLUMNS = 10
+
+log = logging.getLogger(__name__)
+
+
+def progress_callback(is_enabled: bool | None) -> Callback:
+    """The bar where standard error is a terminal and the bar is not switched off, else lines in the log."""
+    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return CompactBar() if is_terminal and is_enabled is not False else EpochLines()
+
+
+class EpochClock:
+    """Measures epochs; what it says of an epoch holds until the next one starts."""
+
+    def __init__(self) -> None:
+        self.first_epoch: int | None = None  # that this process trains
+        self.num_images = 0  # of this epoch, over all processes
+        self.validation_seconds = 0.0  # of this epoch
+        self.training_start = self.epoch_start = self.validation_start = self.now = time.monotonic()
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch_start = self.now = time.monotonic()
+        self.num_images, self.validation_seconds = 0, 0.0
+        if self.first_epoch is None:
+            self.first_epoch, self.training_start = epoch, self.now
+
+    def count(self, batch: Any, num_processes: int) -> None:
+        self.num_images += len(batch[1]) * num_processes
+        self.now = time.monotonic()
+
+    def start_validation(self) -> None:
+        self.validation_start = time.monotonic()
+
+    def end_validation(self) -> None:
+        self.now = time.monotonic()
+        self.validation_seconds += self.now - self.validation_start
+
+    @property
+    def seconds(self) -> float:
+        return self.now - self.epoch_start
+
+    @property
+    def rate(self) -> str:
+        """Training images a second, the validation left out; empty before the first of them."""
+        seconds = self.seconds - self.validation_seconds
+        return f"{self.num_images / seconds:,.0f} images/s" if self.num_images and seconds > 0 else ""
+
+    def left(self, num_epochs: float, max_epochs: int | None) -> str:
+        """The time until the last epoch ends, at the mean speed so far; empty where there is no last one.
+
+        Args:
+            num_epochs: trained, with the part of the epoch that is being trained.
+            max_epochs: to train in all; None and -1 are without limit.
+        """
+        trained = num_epochs - (self.first_epoch or 0)
+        if trained <= 0 or max_epochs is None or max_epochs < 0:
+            return ""
+        seconds = (self.now - self.training_start) / trained * max(max_epochs - num_epochs, 0)
+        return f"{str(timedelta(seconds=round(seconds))).removeprefix('0:')} left"
+
+
+class EpochLines(Callback):
+    """Logs a line an epoch. It is written when the next epoch starts: by then all its metrics are computed."""
+
+    def __init__(self) -> None:
+        self.clock = EpochClock()
+        self.ended: int | None = None  # the epoch whose line is not written yet
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.clock.start_epoch(trainer.current_epoch)  # on_train_epoch_start does not follow within an epoch
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.write(trainer, pl_module)
+        self.clock.start_epoch(trainer.current_epoch)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.clock.count(batch, trainer.world_size)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.clock.start_validation()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.clock.end_validation()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.ended = trainer.current_epoch
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.write(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.write(trainer, pl_module)
+
+    def write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.ended is None or not trainer.is_global_zero:
+            return
+        clock, number = self.clock, self.ended + 1
+        parts = [epoch_of(number, trainer.max_epochs), *metrics_of(trainer, pl_module)]
+        parts += [clock.rate, f"{clock.seconds:.1f} s", clock.left(number, trainer.max_epochs)]
+        log.info("%s", "  ".join(filter(None, parts)))
+        self.ended = None
+
+
+class CompactBar(ProgressBar):
+    """One line at the bottom of the terminal: epoch, bar, rate, time left, metrics of the epoch before.
+
+    It is drawn on standard error, so that standard output holds results only, and removed when a stage ends. What is
+    printed meanwhile appears above it. Colours are the terminal's own, which suit its background.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = EpochClock()
+        self.console = Console(stderr=True)
+        self.is_enabled = True
+        self.progress: Progress | None = None
+        self.title, self.total, self.drawn = "", 0.0, 0.0
+
+    def enable(self) -> None:
+        self.is_enabled = True
+
+    def disable(self) -> None:
+        self.is_enabled = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.clock.start_epoch(trainer.current_epoch)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.clock.start_epoch(trainer.current_epoch)
+        self.begin(epoch_of(trainer.current_epoch + 1, trainer.max_epochs), self.total_train_batches)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.clock.count(batch, trainer.world_size)
+        self.advance(batch_idx)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stop()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.clock.start_validation()
+        if not trainer.sanity_checking:
+            self.begin("validation", sum(trainer.num_val_batches))
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        if not trainer.sanity_checking:
+            self.advance(args[2])
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.clock.end_validation()
+        if trainer.state.fn != TrainerFn.FITTING:
+            self.stop()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin("test", sum(trainer.num_test_batches))
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.advance(args[2])
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stop()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin("predict", sum(trainer.num_predict_batches))
+
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.advance(args[2])
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.stop()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.stop()
+
+    def begin(self, title: str, total: float) -> None:
+        """Start a bar, in the place of the one before."""
+        if not self.is_enabled:
+            return
+        if self.progress is None:
+            self.progress = self.build()
+            self.progress.add_task("", text="")
+            self.progress.start()
+        self.title, self.total = title, total
+        self.draw(0)
+
+    def build(self) -> Progress:
+        bar = BarColumn(BAR_COLUMNS, style="bright_black", complete_style="green", finished_style="green")
+        text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+        return Progress(
+            TextColumn("{task.description}", markup=False),
+            bar,
+            text,
+            console=self.console,
+            auto_refresh=False,  # no thread: the training draws it, between two steps
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        )
+
+    def advance(self, batch_idx: int) -> None:
+        if self.progress is not None and time.monotonic() - self.drawn >= REFRESH_SECONDS:
+            self.draw(batch_idx + 1)
+
+    def draw(self, num_batches: int) -> None:
+        if self.progress is None:
+            return
+        self.drawn = time.monotonic()
+        total = self.total if self.total < float("inf") else None
+        parts = [f"{num_batches}/{total or '?'}"] if self.console.width >= NARROW else []
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            trained = self.trainer.current_epoch + (num_batches / total if total and self.trainer.training else 0)
+            parts += [self.clock.rate, self.clock.left(trained, self.trainer.max_epochs)]
+            metrics = metrics_of(self.trainer, self.trainer.lightning_module)
+            parts += metrics if self.console.width >= NARROW else metrics[1:3]
+        (task,) = self.progress.task_ids
+        text = "  ".join(filter(None, parts))
+        self.progress.update(task, description=self.title, total=total, completed=num_batches, text=text)
+        self.progress.refresh()
+
+    def stop(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+
+def epoch_of(number: int, max_epochs: int | None) -> str:
+    """``epoch  3/40``, as wide for every epoch."""
+    limit = "" if max_epochs is None or max_epochs < 0 else str(max_epochs)
+    return f"epoch {number:{len(limit)}}/{limit}" if limit else f"epoch {number}"
+
+
+def metrics_of(trainer: Trainer, model: LightningModule) -> list[str]:
+    """The metrics that were computed last: losses, accuracy, and the one that decides which epoch is best."""
+    values = trainer.callback_metrics
+    names = dict.fromkeys(["train/loss", "val/loss", "val/acc", str(getattr(model, "monitor", "val/loss"))])
+    return [
+        f"{name} {values[name].item():.1%}" if name.endswith("acc") else f"{name} {values[name].item():.4f}"
+        for name in names
+        if name in values
+    ]
