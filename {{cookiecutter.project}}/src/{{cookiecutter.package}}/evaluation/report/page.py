@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 
 from ...data import ImageDataModule
 from ...data.splits import Split
-from ..intervals import CONFIDENCE, NUM_RESAMPLES, accuracy_interval
+from ..intervals import CONFIDENCE, accuracy_interval
 from ..outputs import SplitOutputs
 from ..record import RunRecord
 from . import confusion
@@ -114,7 +114,6 @@ def describe_test(run: RunRecord, test: SplitOutputs) -> Section:
         "accuracy": float(test.is_correct.mean()),
         "interval": accuracy_interval(test.is_correct),
         "confidence": CONFIDENCE,
-        "num_resamples": NUM_RESAMPLES,
         "largest_class": run.class_names[int(support.argmax())],
         "largest_share": float(support.max() / support.sum()),
         "classes": worst_first[:MAX_CLASSES_SHOWN],
