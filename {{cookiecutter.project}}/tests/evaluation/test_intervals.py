@@ -15,9 +15,7 @@ def right(number: int, of: int) -> np.ndarray:
 def test_every_mistake_lowers_both_ends(num_images: int) -> None:
     """One mistake once looked safer than none: 98.6 to 100 % of 209 of 210, beside 98.3 to 100 % of 210."""
     intervals = [accuracy_interval(right(number, of=num_images)) for number in range(num_images + 1)]
-    assert all(
-        fewer[0] < more[0] and fewer[1] < more[1] for fewer, more in pairwise(intervals)
-    )
+    assert all(fewer[0] < more[0] and fewer[1] < more[1] for fewer, more in pairwise(intervals))
     assert (intervals[0][0], intervals[-1][1]) == (0.0, 1.0)
     assert all(low <= k / num_images <= high for k, (low, high) in enumerate(intervals))
 
