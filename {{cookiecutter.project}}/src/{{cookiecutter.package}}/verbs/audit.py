@@ -20,7 +20,7 @@ from .verb_parser import VerbParser
 EXIT_STATUS = {"error": 2, "warning": 1}
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 NUM_EXAMPLES = 3
-EPILOGUE = "Exit status: 0 nothing but notes, 1 warnings, 2 errors."
+EPILOGUE = "Exit status: 0 without problems, 1 with warnings, 2 with errors."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,11 +47,12 @@ def run_audit(options: Sequence[str]) -> int:
     arguments = build_parser().parse_args(options)
     root: Path = arguments.root
     if arguments.restore:
-        print(f"{len(restore(arguments.restore, root))} files are back in {root}")
+        print(f"{len(restore(arguments.restore, root)):,} files moved back to {root}")
         return 0
     files = inspect_folder(index_folder(root))
     findings = audit(files)
-    print_findings(findings, root, f"{root}: {len(files):,} files")
+    print(f"{root}: {len(files):,} files")
+    print_findings(findings, root)
     arguments.output.mkdir(parents=True, exist_ok=True)
     write_csv(arguments.output / "audit.csv", findings, root)
     write_page(arguments.output / "audit.html", findings, files, root)
@@ -59,13 +60,16 @@ def run_audit(options: Sequence[str]) -> int:
     if arguments.quarantine:
         reasons = files_to_move(findings)
         quarantine(arguments.quarantine, root, reasons)
-        print(f"{len(reasons)} files moved to {arguments.quarantine}; back with: audit {root} --restore DIR")
+        undo = f"audit {root} --restore {arguments.quarantine}"
+        print(f"{len(reasons):,} files moved to {arguments.quarantine}; to undo: {undo}")
     return max((EXIT_STATUS.get(finding.severity, 0) for finding in findings), default=0)
 
 
-def print_findings(findings: Sequence[Finding], root: Path, title: str) -> None:
-    table = Table(title=escape(title), show_lines=True)
-    for heading in ("", "what", "files", "finding"):
+def print_findings(findings: Sequence[Finding], root: Path) -> None:
+    if all(finding.severity == "note" for finding in findings):
+        print("No problems found.")
+    table = Table(show_lines=True)
+    for heading in ("", "kind", "files", "finding"):
         table.add_column(heading, justify="right" if heading == "files" else "left", overflow="fold")
     for finding in findings:
         examples = [file.path.relative_to(root).as_posix() for file in finding.files[:NUM_EXAMPLES]]
