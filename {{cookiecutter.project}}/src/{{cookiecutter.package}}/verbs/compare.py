@@ -54,7 +54,7 @@ def compare(options: Sequence[str]) -> None:
     require_writable(arguments.output)
     runs, unfinished = read_candidates(arguments.runs)
     for directory in unfinished:
-        log.warning("%s: left out, it has no test result", directory)
+        log.warning("%s: left out, because it has no test result", directory)
     if not arguments.allow_different_splits:
         require_same_test_images(runs)
     comparison = compare_runs(runs, unfinished, arguments.baselines)
@@ -78,11 +78,12 @@ def print_comparison(comparison: Comparison) -> None:
     num = len(comparison.best.images)
     for group in comparison.groups:
         mean, spread = percent(group.mean, num), interval(*group.spread, num)
-        console.print(f"{escape(group.recipe)}, seeds {', '.join(group.seeds)}: mean {mean}, {spread}")
+        console.print(f"{escape(group.recipe)}, seeds {', '.join(group.seeds)}: mean accuracy {mean} ({spread})")
     for note in comparison.notes:
         console.print(escape(note), style="dim")
     if comparison.tests:
-        console.print(f"{escape(comparison.best.name)}, the best run on {num:,} test images, against", style="bold")
+        best = escape(comparison.best.name)
+        console.print(f"{best}, the most accurate run on {num:,} test images, against", style="bold")
     for test in comparison.tests:
         console.print(f"  {escape(test.second.name)}: {escape(test.verdict)}")
 

@@ -1,4 +1,4 @@
-"""Everything that a comparison says, for the terminal and the page alike."""
+"""The whole of a comparison, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def compare_runs(runs: list[Candidate], unfinished: Sequence[Path], with_baselin
 
 def warnings_about(is_same: bool, unfinished: Sequence[Path]) -> list[str]:
     different = (
-        "These runs were tested on different images. An accuracy on easy images says nothing about one on hard images: "
-        "the order below is no ranking, and there are no tests of significance."
+        "These runs were tested on different images, so their accuracies cannot be compared: the order below is no "
+        "ranking, and there are no tests of significance."
     )
-    left_out = [f"{directory}: left out, it has no test result." for directory in unfinished]
+    left_out = [f"{directory}: left out, because it has no test result." for directory in unfinished]
     return left_out if is_same else [different, *left_out]
 
 
@@ -95,7 +95,7 @@ def notes_about(runs: list[Candidate], candidates: Sequence[Candidate], is_same:
         notes.append(splits)
     for baseline in [candidate for candidate in candidates if candidate.record is None][:1]:
         notes.append(
-            f"Baselines see images of at most {MAX_SIDE} pixels a side; fitted on {baseline.num_train_images:,} "
-            f"training images of {runs[0].name} (at most {MAX_TRAIN_IMAGES:,}, each class in proportion)."
+            f"The baselines are fitted on {baseline.num_train_images:,} training images of {runs[0].name} (at most "
+            f"{MAX_TRAIN_IMAGES:,}, each class in proportion), downscaled to at most {MAX_SIDE} pixels a side."
         )
     return notes
