@@ -23,4 +23,4 @@ class RestoreBestWeights(Callback):
             return  # fast_dev_run writes no checkpoint
         checkpoint = torch.load(checkpointing.best_model_path, map_location="cpu", weights_only=True)
         pl_module.load_state_dict(checkpoint["state_dict"])
-        log.info("restored the best weights, of epoch %d", checkpoint["epoch"])
+        log.info("restored the best weights, of epoch %d", checkpoint["epoch"] + 1)

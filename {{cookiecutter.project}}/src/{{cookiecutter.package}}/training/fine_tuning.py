@@ -32,7 +32,7 @@ class StagedFineTuning(Callback):
         pl_module.freeze_for_epoch(trainer.current_epoch)
         after = count_trainable(pl_module)
         if before != after:
-            log.info("epoch %d: %d of %d parameters are trained", trainer.current_epoch, after, count(pl_module))
+            log.info("epoch %d: %d of %d parameters are trained", trainer.current_epoch + 1, after, count(pl_module))
 
 
 def count(module: LightningModule) -> int:
