@@ -88,6 +88,14 @@ def test_each_class_is_in_both_parts(fraction: float) -> None:
         assert {labels[position] for position in found} == {0, 1, 2} == {labels[p] for p in set(range(6)) - found}
 
 
+def test_what_stays_is_enough_for_another_split() -> None:
+    for seed in range(20):
+        kept, _ = carve_by_content(
+            DIGESTS[:6], [0, 0, 0, 1, 1, 1], 0.9, seed, name="test", class_names=NAMES, num_kept=2
+        )
+        assert len(kept) == 4
+
+
 def test_copies_go_the_same_way() -> None:
     digests = [digest for digest in DIGESTS[:50] for _ in range(2)]
     _, found = carve_by_content(digests, [0, 0, 1, 1] * 25, 0.3, 0, name="val", class_names=NAMES)

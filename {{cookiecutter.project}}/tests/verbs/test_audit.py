@@ -79,8 +79,11 @@ def test_table_page_and_status(capsys: pytest.CaptureFixture[str]) -> None:
         ("duplicate, two labels", "train/ant <b>/2 again.jpg"),
     }
     page = Page(Path("audit", "audit.html").read_text(encoding="utf-8"))
-    assert page.num_images == 4
+    assert page.num_images == 4 + 2 * 6  # of the findings, and of the samples
     assert "train/ant <b>/2 again.jpg" in page.text
+    assert "3 errors" in page.text
+    assert "ant <b>26531" in page.text  # train, test, all
+    assert "No folder val" in page.text
 
 
 def test_quarantine_and_the_way_back(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +93,7 @@ def test_quarantine_and_the_way_back(messy: Path, capsys: pytest.CaptureFixture[
     assert status("messy") == 2  # an image under two labels is for a person to decide
     assert {row["kind"] for row in rows() if row["severity"] == "error"} == {"duplicate, two labels"}
     assert status("messy", "--restore", "aside") == 0
-    assert "2 files are back" in capsys.readouterr().out
+    assert "2 files moved back" in capsys.readouterr().out
     assert {path: (messy / path).read_bytes() for path in files(messy)} == before
 
 
@@ -137,6 +140,10 @@ def clean(workspace: Path) -> Path:
 def test_status_of_a_clean_folder_and_of_warnings(clean: Path) -> None:
     assert status("clean", "--output", "elsewhere") == 0
     assert files(Path("elsewhere")) == {"audit.csv", "audit.html"}
+    page = Page(Path("elsewhere", "audit.html").read_text(encoding="utf-8"))
+    assert "No problems found." in page.text
+    assert "0 errors" not in page.text
+    assert page.num_images == 2 * 6
     write_images(clean / "few", 3, (200, 10, 10))
     assert status("clean") == 1
 

@@ -65,6 +65,7 @@ def test_seeds_baselines_and_page(fit: Fit, capsys: pytest.CaptureFixture[str]) 
     assert "Holm's correction for 5 comparisons" in page.text
     assert "model.widths" in page.text
     assert page.tags.count("svg") == 1
+    assert "The majority class is not shown" not in page.text
     assert "i" not in page.tags, "a name is not escaped"
     assert [address for address in page.loaded if not address.startswith(("data:image/", "#"))] == []
 
@@ -74,11 +75,11 @@ def test_baselines_learn_colours(fit: Fit, capsys: pytest.CaptureFixture[str]) -
     assert status(str(run), "--baselines", "--output", "page.html") == 0
     capsys.readouterr()
     page = Page("page.html")
-    assert "majority class baseline 33.3 % 0.0 to 66.7 0.167" in page.text
+    assert "majority class baseline 33.3 % 12.1 to 64.6 0.167" in page.text
     assert "logistic regression baseline 100.0 %" in page.text
     assert "nearest neighbour baseline 100.0 %" in page.text
     assert json.loads((run / "summary.json").read_text())["num_train_images"] == 43
-    assert "Baselines see images of at most 32 pixels a side; fitted on 43 training images" in page.text
+    assert "The baselines are fitted on 43 training images of" in page.text
     shutil.rmtree("photos")
     assert status(str(run)) == 0
     assert status(str(run), "--baselines") == 2
@@ -112,11 +113,11 @@ def test_disagreements_have_pictures_while_there_are_images(fit: Fit, capsys: py
     page = Page()
     num = page.tags.count("img")
     assert num > 0
-    assert f"good and bad disagree on {num} of 9 images. good is right on {num} of them, bad on 0." in page.text
+    assert f"good and bad disagree on {num} of 9 images. good is correct on {num} of them, bad on 0." in page.text
     shutil.rmtree("photos")
     assert status("runs") == 0
     page = Page()
-    assert "Without pictures: data.root is" in page.text
+    assert "No pictures: data.root is" in page.text
     assert (page.tags.count("img"), page.text.count("no picture")) == (0, num)
 
 
@@ -125,7 +126,7 @@ def test_other_training_images_may_be_compared(fit: Fit) -> None:
         fit("--data.val_fraction", fraction, "--run.directory", f"runs/{fraction}")
     assert status("runs") == 0
     page = Page()
-    assert "Same test images, different images for training or validation: split hashes" in page.text
+    assert "Same test images, but different training or validation images: split hashes" in page.text
     assert page.tags.count("svg") == 2
 
 
@@ -176,7 +177,7 @@ def test_an_unfinished_run_is_left_out(fit: Fit, caplog: pytest.LogCaptureFixtur
     unfinished.mkdir()
     shutil.copy(run / "config.yaml", unfinished)
     assert status(str(run.parent)) == 0
-    assert f"{unfinished}: left out, it has no test result" in caplog.text
+    assert f"{unfinished}: left out, because it has no test result" in caplog.text
     assert "Comparison of 1 run " in Page().text
     assert f"{unfinished}: left out" in Page().text
 

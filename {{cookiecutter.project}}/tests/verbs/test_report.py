@@ -74,11 +74,16 @@ def test_fit_writes_it_and_report_repeats_it(fit: Fit, capsys: pytest.CaptureFix
 def test_what_is_in_it(fit: Fit) -> None:
     run = fit("--report", "true", "--model.optimizer.lr", "0.01", epochs=8)
     page = Page(run / "report.html")
-    assert "100.0 % of 9 test images are classified right" in page.words
-    assert "interval 66.4 % to 100.0 %" in page.words
-    assert "the exact binomial one" in page.words
+    assert "100.0 % of 9 test images are classified correctly" in page.words
+    assert "interval 70.1 % to 100.0 %" in page.words
+    assert "It covers the sampling of the 9 test images only" in page.words
+    assert (
+        "data ImageFolderDataModule, photos images 43 training, 8 validation, 9 test model CNNClassifier" in page.words
+    )
+    assert "predicted class true class" in page.words
+    assert "kept: epoch 0" not in page.words
     assert "Confident learning" in page.words or "by confident learning" in page.words
-    for word in ("How this was decided", "kept: epoch", "macro-F1", "asked coverage", "max_epochs: 8", "torch=="):
+    for word in ("How this was decided", "kept: epoch", "macro-F1", "target coverage", "max_epochs: 8", "torch=="):
         assert word in page.words
     assert f"fit --config {run.relative_to(Path.cwd()) / 'config.yaml'}" in page.words
     assert page.tags.count("svg") == 5
@@ -101,10 +106,10 @@ def test_a_run_in_a_directory_of_its_own_is_repeated_elsewhere(fit: Fit) -> None
 
 
 def test_of_a_training_that_diverged(fit: Fit) -> None:
-    """Its probabilities say nothing, whatever it gets right by them."""
+    """Its probabilities mean nothing, whatever it gets right by them."""
     run = fit("--report", "true", "--model.optimizer.lr", "100", epochs=4)
     page = Page(run / "report.html")
-    assert "the diagnosis of the training is: diverged" in page.words
+    assert "Diagnosis of the training: diverged" in page.words
     assert "Divide the learning rate by 10: --model.optimizer.lr 10." in page.words
     assert "Calibration, abstention and likely mislabelled images are left out" in page.words
     assert "Not judged. The diagnosis of the training is “diverged”." in page.words
@@ -123,7 +128,7 @@ def test_without_the_images(fit: Fit, photos: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "page.html\n"
     page = Page(Path("page.html"))
     assert page.num_pictures == 0
-    assert "Without pictures, because the images are not to be had any more: data.root is" in page.words
+    assert "No pictures, because the images cannot be read: data.root is" in page.words
     assert page.words.count("no picture") >= 9
 
 
@@ -142,7 +147,7 @@ def test_unfinished_run(fit: Fit, lost: list[str]) -> None:
         (run / name).unlink()
     assert run_report(str(run)) == 0
     page = Page(run / "report.html")
-    assert "This run did not come to its test: 2 of 2 epochs are recorded" in page.words
+    assert "This run has no test result. 2 of 2 epochs are recorded" in page.words
     assert page.tags.count("svg") == 3
     assert "How this was decided" in page.words
 
@@ -154,7 +159,7 @@ def test_run_that_ended_before_its_first_epoch(fit: Fit) -> None:
             file.unlink()
     assert run_report(str(run)) == 0
     page = Page(run / "report.html")
-    assert "no epoch of it is recorded" in page.words
+    assert "No epoch is recorded" in page.words
     assert "max_epochs: 2" in page.words
 
 

@@ -134,7 +134,8 @@ class ImageFolderDataModule(ImageDataModule):
         fractions: dict[Split, float] = {"test": self.test_fraction, "val": self.val_fraction}
         for split, fraction in fractions.items():
             if split not in files:
-                files["train"], files[split] = self._carve(files["train"], split, fraction)
+                num_kept = 2 if split == "test" and "val" not in files else 1
+                files["train"], files[split] = self._carve(files["train"], split, fraction, num_kept)
         return files
 
     def prepare_data(self) -> None:
@@ -194,11 +195,17 @@ class ImageFolderDataModule(ImageDataModule):
                 )
 
     def _carve(
-        self, files: list[tuple[Path, int]], split: Split, fraction: float
+        self, files: list[tuple[Path, int]], split: Split, fraction: float, num_kept: int
     ) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
         digests, labels = [self.file_digests[file] for file, _ in files], [label for _, label in files]
         kept, carved = carve_by_content(
-            digests, labels, fraction, self.split_seed, name=split, class_names=self.index.class_names
+            digests,
+            labels,
+            fraction,
+            self.split_seed,
+            name=split,
+            class_names=self.index.class_names,
+            num_kept=num_kept,
         )
         log.info("no %s folder: carved %d of %d training images, stratified", split, len(carved), len(files))
         return [files[i] for i in kept], [files[i] for i in carved]

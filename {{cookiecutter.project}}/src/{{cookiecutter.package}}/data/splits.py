@@ -50,7 +50,14 @@ def carve(
 
 
 def carve_by_content(
-    digests: Sequence[str], labels: Sequence[int], fraction: float, seed: int, *, name: str, class_names: Sequence[str]
+    digests: Sequence[str],
+    labels: Sequence[int],
+    fraction: float,
+    seed: int,
+    *,
+    name: str,
+    class_names: Sequence[str],
+    num_kept: int = 1,
 ) -> tuple[list[int], list[int]]:
     """Split positions into those that stay and those carved off, both sorted, by what each image holds.
 
@@ -66,6 +73,7 @@ def carve_by_content(
         seed: the same seed gives the same split on every machine.
         name: what is carved: ``val`` or ``test``. Each name draws other numbers.
         class_names: for error messages.
+        num_kept: different images that stay of each class, at least: 2 where another split is carved from them.
 
     Raises:
         UserError: a class is too small to be in both parts.
@@ -75,15 +83,14 @@ def carve_by_content(
     carved = {digest for digest, drawn in draws.items() if drawn < fraction}
     for label in sorted(set(labels)):
         own = sorted({digest for digest, of in zip(digests, labels, strict=True) if of == label}, key=draws.__getitem__)
-        if len(own) < 2:
+        if len(own) <= num_kept:
+            found = "copies of one" if len(own) == 1 else f"copies of {len(own)}"
             raise UserError(
-                f"cannot carve a {name} split: all images of class {class_names[label]!r} are copies of one. Add other "
+                f"cannot carve a {name} split: all images of class {class_names[label]!r} are {found}. Add other "
                 f"images to the class, or give a {name}/ folder of your own."
             )
-        if not carved.intersection(own):
-            carved.add(own[0])
-        elif carved.issuperset(own):
-            carved.remove(own[-1])
+        carved.add(own[0])
+        carved.difference_update(own[-num_kept:])
     is_carved = np.array([digest in carved for digest in digests])
     return np.flatnonzero(~is_carved).tolist(), np.flatnonzero(is_carved).tolist()
 

@@ -1,28 +1,25 @@
-"""How far a measured accuracy can be trusted."""
+"""Confidence interval of a measured accuracy: one method, wherever an interval is shown."""
 
 from __future__ import annotations
+
+import math
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-NUM_RESAMPLES = 10_000
 
 
-def accuracy_interval(
-    is_correct: NDArray[np.bool_], confidence: float = CONFIDENCE, num_resamples: int = NUM_RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of an accuracy (Efron and Tibshirani, 1993, chapter 13).
+def accuracy_interval(is_correct: NDArray[np.bool_], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson's score interval of an accuracy (Wilson, 1927; recommended by Brown, Cai and DasGupta, 2001).
 
-    The number of right ones among N images drawn with replacement is binomial, and is drawn as such: the same
-    distribution as that of drawing images, without their N x resamples indices. Where all images are right, or none,
-    resamples show no spread, and the interval's other end is the exact binomial one (Clopper and Pearson, 1934).
+    Both ends rise with every image that is classified correctly, from 0 correct to all: a result with a mistake never
+    looks more certain than one without.
 
     Args:
-        is_correct: (N,) whether each image is classified right.
-        confidence: share of such intervals that hold the true accuracy.
-        num_resamples: more make the ends steadier.
-        seed: of the resamples.
+        is_correct: (N,) whether each image is classified correctly.
+        confidence: share of such intervals that contain the true accuracy.
 
     Returns:
         lower and upper end, in 0 to 1.
@@ -30,13 +27,14 @@ def accuracy_interval(
     Raises:
         ValueError: there is no image.
     """
-    num, right = len(is_correct), int(np.count_nonzero(is_correct))
+    num, correct = len(is_correct), int(np.count_nonzero(is_correct))
     if num == 0:
-        raise ValueError("no image, no accuracy")
-    tail = (1 - confidence) / 2
-    if right in {0, num}:
-        end = tail ** (1 / num)
-        return (end, 1.0) if right else (0.0, 1 - end)
-    resampled = np.random.default_rng(seed).binomial(num, right / num, num_resamples) / num
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return float(low), float(high)
+        raise ValueError("is_correct is empty: an accuracy takes at least one image.")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = correct / num
+    center = share + z**2 / (2 * num)
+    half = z * math.sqrt(share * (1 - share) / num + z**2 / (4 * num**2))
+    scale = 1 + z**2 / num
+    lower = 0.0 if correct == 0 else (center - half) / scale  # exactly, without rounding
+    upper = 1.0 if correct == num else (center + half) / scale
+    return lower, upper

@@ -20,7 +20,7 @@ from .verb_parser import VerbParser
 EXIT_STATUS = {"error": 2, "warning": 1}
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 NUM_EXAMPLES = 3
-EPILOGUE = "Exit status: 0 nothing but notes, 1 warnings, 2 errors."
+EPILOGUE = "Exit status: 0 without problems, 1 with warnings, 2 with errors."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ def run_audit(options: Sequence[str]) -> int:
     arguments = build_parser().parse_args(options)
     root: Path = arguments.root
     if arguments.restore:
-        print(f"{len(restore(arguments.restore, root))} files are back in {root}")
+        print(f"{len(restore(arguments.restore, root)):,} files moved back to {root}")
         return 0
     files = inspect_folder(index_folder(root))
     stale = set(FileDigests(arguments.cache_dir).stale({file.path: file.digest for file in files if file.digest}))
@@ -67,13 +67,16 @@ def run_audit(options: Sequence[str]) -> int:
     if arguments.quarantine:
         reasons = files_to_move(findings)
         quarantine(arguments.quarantine, root, reasons)
-        print(f"{len(reasons)} files moved to {arguments.quarantine}; back with: audit {root} --restore DIR")
+        undo = f"audit {root} --restore {arguments.quarantine}"
+        print(f"{len(reasons):,} files moved to {arguments.quarantine}; to undo: {undo}")
     return max((EXIT_STATUS.get(finding.severity, 0) for finding in findings), default=0)
 
 
 def print_findings(findings: Sequence[Finding], root: Path) -> None:
     """One line a finding, and one for each of its first files, none of them wrapped: paths can be copied."""
     console = Console(highlight=False, soft_wrap=True)
+    if all(finding.severity == "note" for finding in findings):
+        console.print("No problems found.")
     for finding in findings:
         severity = f"[{STYLES[finding.severity]}]{finding.severity:7}[/]"
         console.print(f"{severity} {escape(finding.kind)}: {escape(finding.message)}")

@@ -54,7 +54,7 @@ def compare(options: Sequence[str]) -> None:
     require_writable(arguments.output)
     runs, unfinished = read_candidates(arguments.runs)
     for directory in unfinished:
-        log.warning("%s: left out, it has no test result", directory)
+        log.warning("%s: left out, because it has no test result", directory)
     groups = [runs] if arguments.allow_different_splits else by_test_images(runs)
     comparisons = [compare_runs(group, arguments.baselines) for group in groups]
     if len(groups) > 1:
@@ -82,11 +82,12 @@ def print_comparison(comparison: Comparison) -> None:
     num = len(comparison.best.images)
     for group in comparison.groups:
         mean, spread = percent(group.mean, num), interval(*group.spread, num)
-        console.print(f"{escape(group.recipe)}, seeds {', '.join(group.seeds)}: mean {mean}, {spread}")
+        console.print(f"{escape(group.recipe)}, seeds {', '.join(group.seeds)}: mean accuracy {mean} ({spread})")
     for note in comparison.notes:
         console.print(escape(note), style="dim")
     if comparison.tests:
-        console.print(f"{escape(comparison.best.name)}, the best run on {num:,} test images, against", style="bold")
+        best = escape(comparison.best.name)
+        console.print(f"{best}, the most accurate run on {num:,} test images, against", style="bold")
     for test in comparison.tests:
         console.print(f"  {escape(test.second.name)}: {escape(test.verdict)}")
 

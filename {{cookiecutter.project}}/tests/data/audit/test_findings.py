@@ -76,7 +76,7 @@ def test_unreadable_files(clean: Path, content: bytes | None, problem: str) -> N
     assert paths(finding, clean) == ["train/cat/bad.jpg"]
 
 
-@pytest.mark.parametrize(("name", "problem"), [("notes.txt", "is no image"), ("photo.dat", "is a JPEG image that")])
+@pytest.mark.parametrize(("name", "problem"), [("notes.txt", "is not an image"), ("photo.dat", "is a JPEG image that")])
 def test_files_that_are_passed_over_are_told(clean: Path, name: str, problem: str) -> None:
     file = clean / "train" / "cat" / name
     file.write_bytes(b"text" if name == "notes.txt" else (clean / "train" / "cat" / "0.jpg").read_bytes())
@@ -163,7 +163,7 @@ def test_identical_images(clean: Path) -> None:
 
 def test_class_that_is_not_tested(clean: Path) -> None:
     shutil.rmtree(clean / "test" / "dog")
-    assert only(clean, "missing class").message == "test has no image of dog."
+    assert only(clean, "missing class").message == "test has no images of dog."
 
 
 def test_small_images(clean: Path) -> None:
@@ -177,6 +177,6 @@ def test_what_decoding_handles_is_a_note(clean: Path) -> None:
     photograph(902).save(clean / "train" / "cat" / "turned.jpg", exif=exif)
     photograph(903).convert("CMYK").save(clean / "train" / "cat" / "print.jpg")
     found = findings(clean)
-    assert set(found) == {"EXIF rotation", "mode", "sizes"}
-    assert "CMYK (1)" in found["mode"].message
-    assert {found["EXIF rotation"].severity, found["mode"].severity} == {"note"}
+    assert set(found) == {"EXIF rotation", "colour mode", "sizes"}
+    assert "CMYK (1)" in found["colour mode"].message
+    assert {found["EXIF rotation"].severity, found["colour mode"].severity} == {"note"}

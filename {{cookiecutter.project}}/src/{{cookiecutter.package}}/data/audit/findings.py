@@ -30,7 +30,7 @@ COMMON_MODES = {"RGB", "L"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that an audit has to say.
+    """One finding of an audit.
 
     Attributes:
         severity: ``error`` stops an audit with status 2, ``warning`` with 1, ``note`` with 0.
@@ -80,8 +80,8 @@ def unreadable(files: Sequence[InspectedFile]) -> Iterable[Finding]:
         if file.problem:
             by_problem[file.problem].append(file)
     for problem, bad in sorted(by_problem.items()):
-        used = not problem.startswith("is no image") and "not used" not in problem
-        message = f"{number_of(bad, 'file')}: {problem}. Mend or remove."
+        used = not problem.startswith("is not an image") and "not used" not in problem
+        message = f"{number_of(bad, 'file')}: {problem}. Repair or remove."
         yield Finding("error" if used else "warning", "unreadable", message, tuple(bad))
 
 
@@ -91,7 +91,7 @@ def wrong_extension(files: Sequence[InspectedFile]) -> Iterable[Finding]:
     if bad:
         formats = ", ".join(sorted({f"{f.path.suffix} is {f.format}" for f in bad}))
         yield Finding(
-            "warning", "wrong extension", f"{number_of(bad, 'file')} of another format: {formats}.", tuple(bad)
+            "warning", "wrong extension", f"{number_of(bad, 'file')} with a wrong extension: {formats}.", tuple(bad)
         )
 
 
@@ -112,7 +112,7 @@ def placeholders(files: Sequence[InspectedFile]) -> Iterable[Finding]:
         yield Finding(
             "warning",
             "placeholder",
-            f"{number_of(bad, 'image')} more like a placeholder than like a photograph.",
+            f"{number_of(bad, 'possible placeholder')}: few colours, or a name such as 'not found'.",
             tuple(bad),
         )
 
@@ -130,7 +130,7 @@ def exact_duplicates(files: Sequence[InspectedFile]) -> Iterable[Finding]:
         by_digest[file.digest].append(file)
     for copies in by_digest.values():
         if len(copies) > 1:
-            yield describe_copies(copies, "duplicate", "the same image")
+            yield describe_copies(copies, "duplicate", "identical")
 
 
 def similar_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
@@ -138,20 +138,21 @@ def similar_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
     distinct = list({file.digest: file for file in images(files)}.values())
     drawn = [file for file in distinct if file.num_colours > MAX_PLACEHOLDER_COLOURS]
     for group in near_duplicates([file.perceptual_hash for file in drawn]):
-        finding = describe_copies([drawn[position] for position in group], "near duplicate", "nearly the same image")
+        finding = describe_copies([drawn[position] for position in group], "near duplicate", "near-identical")
         yield Finding("warning", finding.kind, finding.message, finding.files)
 
 
 def describe_copies(copies: Sequence[InspectedFile], kind: str, what: str) -> Finding:
-    """Gravest first: two labels for one image; then two splits, which a test would profit from; then mere weight."""
+    """The worst case first: two labels for one image; then two splits, which raises test scores; then mere copies."""
     classes, splits = sorted({f.class_name for f in copies}), [s for s in SPLITS if s in {f.split for f in copies}]
+    number = number_of(copies, f"{what} image")
     if len(classes) > 1:
-        message = f"{what} is in the classes {' and '.join(classes)}. Decide on one."
+        message = f"{number} in the classes {' and '.join(classes)}. Keep the one with the correct label."
         return Finding("error", f"{kind}, two labels", message, tuple(copies))
     if len(splits) > 1:
-        message = f"{what} is in {' and '.join(splits)}: a score on it says nothing. Keep one of them."
+        message = f"{number} in {' and '.join(splits)}: scores on such images are too high. Keep one of them."
         return Finding("error", f"{kind} across splits", message, tuple(copies))
-    return Finding("warning", kind, f"{what} is there {len(copies)} times.", tuple(copies))
+    return Finding("warning", kind, f"{number}.", tuple(copies))
 
 
 def class_sizes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
@@ -164,13 +165,14 @@ def class_sizes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
             message += f", one for each of {', '.join(carved)}." if len(carved) > 1 else " for training."
             yield Finding("error", "tiny class", f"{message} Add images, or remove the class.")
         elif counts[class_name] < MIN_CLASS_SIZE:
-            message = f"class {class_name!r} has {counts[class_name]} training images; {MIN_CLASS_SIZE} are a start."
+            noun = "image" if counts[class_name] == 1 else "images"
+            message = f"{class_name!r} has {counts[class_name]} training {noun}; aim for at least {MIN_CLASS_SIZE}."
             yield Finding("warning", "tiny class", message)
     if not counts:
         return
     (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
     if most >= MAX_IMBALANCE * least:
-        message = f"{largest!r} has {most} training images, {smallest!r} has {least}: accuracy alone will mislead."
+        message = f"{largest!r} has {most:,} training images, {smallest!r} has {least:,}: accuracy alone is misleading."
         yield Finding("warning", "imbalance", message)
 
 
@@ -179,27 +181,28 @@ def missing_classes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
     for split in SPLITS:
         missing = sorted({name for _, name in found if (split, name) not in found})
         if missing and any(of == split for of, _ in found):
-            yield Finding("warning", "missing class", f"{split} has no image of {', '.join(missing)}.")
+            yield Finding("warning", "missing class", f"{split} has no images of {', '.join(missing)}.")
 
 
 def small_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
     small = [file for file in images(files) if min(file.width, file.height) < MIN_SIDE]
     if small:
-        message = f"{number_of(small, 'image')} with a side below {MIN_SIDE} pixels: enlarged, they show no more."
+        message = f"{number_of(small, 'image')} with a side below {MIN_SIDE} pixels: enlarging adds no detail."
         yield Finding("warning", "small image", message, tuple(small))
 
 
 def handled(files: Sequence[InspectedFile]) -> Iterable[Finding]:
-    """What decoding takes care of."""
+    """What is corrected when images are decoded."""
     rotated = [file for file in images(files) if file.rotated]
     if rotated:
         yield Finding(
-            "note", "EXIF rotation", f"{number_of(rotated, 'image')} turned upright as EXIF says.", tuple(rotated)
+            "note", "EXIF rotation", f"{number_of(rotated, 'image')} rotated upright according to EXIF.", tuple(rotated)
         )
     odd = [file for file in images(files) if file.mode not in COMMON_MODES]
     if odd:
         modes = ", ".join(f"{mode} ({count})" for mode, count in Counter(file.mode for file in odd).most_common())
-        yield Finding("note", "mode", f"{number_of(odd, 'image')} converted to RGB or grey: {modes}.", tuple(odd))
+        message = f"{number_of(odd, 'image')} converted to RGB or greyscale, from {modes}."
+        yield Finding("note", "colour mode", message, tuple(odd))
 
 
 def sizes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
@@ -211,8 +214,8 @@ def sizes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
     cropped = mean(1 - min(file.width, file.height) / max(file.width, file.height) for file in good)
     fit = "pad" if cropped > MAX_CROPPED_SHARE else "crop"
     message = (
-        f"sides of {min(sides)} to {max(sides)} pixels (median {median(sides):.0f}). Cropping to squares would cut off "
-        f"{cropped:.0%} of an image on average: --data.fit {fit}."
+        f"sides of {min(sides)} to {max(sides)} pixels (median {median(sides):.0f}). Cropping to a square removes "
+        f"{100 * cropped:.0f} % of an image on average; recommended: --data.fit {fit}."
     )
     yield Finding("note", "sizes", message)
 

@@ -66,7 +66,7 @@ def inspect_folder(index: FolderIndex) -> list[InspectedFile]:
     jobs = list(class_files(index))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda job: inspect_file(*job), jobs)
-        return list(track(results, "opening images", total=len(jobs), transient=True))
+        return list(track(results, "Opening images", total=len(jobs), transient=True))
 
 
 def class_files(index: FolderIndex) -> Iterator[tuple[Path, str, Split]]:
@@ -99,14 +99,13 @@ def inspect_file(path: Path, class_name: str, split: Split) -> InspectedFile:
     try:
         with Image.open(BytesIO(content)) as image:
             if path.suffix.lower() not in image_extensions():
-                return InspectedFile(
-                    *known, problem=f"is a {image.format} image that is not used: its name says no image"
-                )
+                problem = f"is a {image.format} image that is not used: its name has no image extension"
+                return InspectedFile(*known, problem=problem)
             return measure(known, image)
     except (OSError, *UNDECODABLE) as error:
         if path.suffix.lower() in image_extensions():
             return InspectedFile(*known, problem=f"cannot be decoded: {error_text(error)}")
-        return InspectedFile(*known, problem="is no image")
+        return InspectedFile(*known, problem="is not an image")
 
 
 def measure(known: tuple[Path, str, Split, int, str], image: Image.Image) -> InspectedFile:

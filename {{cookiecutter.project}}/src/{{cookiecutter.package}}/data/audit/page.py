@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import csv
+import math
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from .findings import SEVERITIES, Finding
+from ...pages.rendering import picture_url, render
+from ..splits import SPLITS
+from .findings import SEVERITIES, Finding, images
 from .inspection import InspectedFile
 
 MAX_THUMBNAILS = 24  # of a finding
 THUMBNAIL_SIDE = 128
+NUM_SAMPLES = 6  # of a class
+MAX_CLASSES_SAMPLED = 24
 COLUMNS = ("severity", "kind", "finding", "path", "class", "split", "message")
 
 
@@ -35,18 +39,41 @@ def write_csv(file: Path, findings: Sequence[Finding], root: Path) -> None:
 
 def write_page(file: Path, findings: Sequence[Finding], files: Sequence[InspectedFile], root: Path) -> None:
     """The page needs no other file and no network."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True, trim_blocks=True)
-    page = environment.get_template("page.html").render(
-        root=root.name,
+    classes = describe_classes(images(files), sorted({found.class_name for found in files}), root)
+    page = render(
+        __package__,
+        root=root.resolve().name,
         date=datetime.now().strftime("%Y-%m-%d %H:%M"),
         num_files=len(files),
-        classes=sorted({found.class_name for found in files}),
         counts={severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES},
         findings=[describe(finding, root) for finding in findings],
+        splits=[split for split in SPLITS if any(found.split == split for found in files)],
+        missing_splits=[split for split in SPLITS if not any(found.split == split for found in files)],
+        classes=classes,
+        num_without_samples=max(0, len(classes) - MAX_CLASSES_SAMPLED),
     )
     file.write_text(page, encoding="utf-8")
+
+
+def describe_classes(good: Sequence[InspectedFile], names: Sequence[str], root: Path) -> list[dict[str, object]]:
+    """Of each class: images in each split, and a few of them, evenly spaced in the order of their paths."""
+    by_class: dict[str, list[InspectedFile]] = {name: [] for name in names}
+    for found in good:
+        by_class[found.class_name].append(found)
+    most = max((len(members) for members in by_class.values()), default=0)
+    rows: list[dict[str, object]] = []
+    for position, (name, members) in enumerate(by_class.items()):
+        chosen = members[:: math.ceil(len(members) / NUM_SAMPLES)] if members else []
+        rows.append(
+            {
+                "name": name,
+                "counts": Counter(found.split for found in members),
+                "total": len(members),
+                "share": 100 * len(members) / max(1, most),
+                "samples": [as_picture(found, root) for found in chosen] if position < MAX_CLASSES_SAMPLED else [],
+            }
+        )
+    return rows
 
 
 def describe(finding: Finding, root: Path) -> dict[str, object]:
@@ -55,12 +82,13 @@ def describe(finding: Finding, root: Path) -> dict[str, object]:
         "severity": finding.severity,
         "kind": finding.kind,
         "message": finding.message,
-        "files": [
-            {"path": found.path.relative_to(root).as_posix(), "image": thumbnail(found), "problem": found.problem}
-            for found in shown
-        ],
+        "files": [as_picture(found, root) for found in shown],
         "num_hidden": len(finding.files) - len(shown),
     }
+
+
+def as_picture(found: InspectedFile, root: Path) -> dict[str, str | None]:
+    return {"path": found.path.relative_to(root).as_posix(), "image": thumbnail(found), "problem": found.problem}
 
 
 def thumbnail(found: InspectedFile) -> str | None:
@@ -69,8 +97,5 @@ def thumbnail(found: InspectedFile) -> str | None:
         return None
     with Image.open(found.path) as image:
         image.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
-        small = ImageOps.exif_transpose(image).convert("RGB")
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    stream = BytesIO()
-    small.save(stream, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    return picture_url(upright, THUMBNAIL_SIDE)

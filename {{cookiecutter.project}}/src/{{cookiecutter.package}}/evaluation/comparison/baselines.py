@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...data.labelled_images import LabelledImages
 from ...data.splits import apportion
 from ...errors import UserError
+from ...pages.rendering import duration
 from .candidate import Candidate
 from .pictures import open_split
 
@@ -54,7 +55,7 @@ def measure_baselines(run: Candidate) -> list[Candidate]:
     positions = {name: position for position, name in enumerate(test.names)}
     train_pixels = downscaled(train, stratified_sample(train.labels.numpy(), MAX_TRAIN_IMAGES))
     test_pixels = downscaled(test, np.array([positions[name] for name, _ in run.images]))
-    log.info("baselines, fitted on %s images", f"{len(train_pixels.labels):,}")
+    log.info("fitting baselines on %s images", f"{len(train_pixels.labels):,}")
     return [measure(name, estimator, run, train_pixels, test_pixels) for name, estimator in build_baselines().items()]
 
 
@@ -110,7 +111,7 @@ def measure(name: str, estimator: Any, run: Candidate, train: Pixels, test: Pixe
     fitted = time.perf_counter()
     predicted = estimator.predict(test.features)
     predicting = time.perf_counter() - fitted
-    log.info("%s: %.1f s", name, fitted - start + predicting)
+    log.info("%s: %s", name, duration(fitted - start + predicting))
     return Candidate(
         name=name,
         model="baseline",

@@ -62,7 +62,7 @@ class Candidate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % of the accuracy, over test images."""
+        """95 % interval of the accuracy."""
         return accuracy_interval(self.is_correct)
 
 

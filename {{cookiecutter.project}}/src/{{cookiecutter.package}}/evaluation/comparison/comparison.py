@@ -1,4 +1,4 @@
-"""Everything that a comparison says, for the terminal and the page alike."""
+"""The whole of a comparison, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def notes_about(runs: list[Candidate], candidates: Sequence[Candidate], is_same:
         notes.append(splits)
     for baseline in [candidate for candidate in candidates if candidate.record is None][:1]:
         notes.append(
-            f"Baselines see images of at most {MAX_SIDE} pixels a side; fitted on {baseline.num_train_images:,} "
-            f"training images of {runs[0].name} (at most {MAX_TRAIN_IMAGES:,}, each class in proportion)."
+            f"The baselines are fitted on {baseline.num_train_images:,} training images of {runs[0].name} (at most "
+            f"{MAX_TRAIN_IMAGES:,}, each class in proportion), downscaled to at most {MAX_SIDE} pixels a side."
         )
     return notes

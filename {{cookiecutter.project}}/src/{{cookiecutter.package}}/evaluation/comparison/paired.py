@@ -1,4 +1,4 @@
-"""Whether one model is better than another, asked of the images on which only one of them is right."""
+"""Whether one model is better than another, by the images that only one of them classifies correctly."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class PairedTest:
     @property
     def verdict(self) -> str:
         if self.only_first == self.only_second:
-            return f"no difference in accuracy: {self.num_images:,} images cannot tell them apart"
+            return f"no difference in accuracy on {self.num_images:,} images"
         difference, p_value = f"the difference of {self.points:+.1f} points", format_p_value(self.p_value)
         if self.is_significant:
             return f"{difference} is real ({p_value})"
-        return f"{difference} could be chance ({p_value}): {self.num_images:,} images cannot tell them apart"
+        return f"{difference} could be chance ({p_value})"
 
 
 def format_p_value(p_value: float) -> str:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from io import BytesIO
 
 import torch
-from PIL import Image
-from torch import Tensor
 
 from ...data.labelled_images import LabelledImages
 from ...data.splits import Split
 from ...errors import UserError
+from ...pages.rendering import thumbnail
 from ..record import RunRecord
-
-THUMBNAIL_SIDE = 192
-ENLARGED_SIDE = 64  # images up to this side are kept pixel by pixel
 
 
 def open_split(record: RunRecord, split: Split) -> LabelledImages:
@@ -39,15 +33,4 @@ def pictures(record: RunRecord, names: Sequence[str]) -> dict[str, str]:
     """
     split = open_split(record, "test")
     positions = {name: position for position, name in enumerate(split.names)}
-    return {name: data_url(split.images[torch.tensor([positions[name]])][0]) for name in names if name in positions}
-
-
-def data_url(pixels: Tensor) -> str:
-    """A PNG or JPEG picture of uint8 (C, H, W)."""
-    image = Image.fromarray(pixels.permute(1, 2, 0).numpy().squeeze())  # (H, W) where it is grey
-    is_small = max(image.size) <= ENLARGED_SIDE
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    stream = BytesIO()
-    image.save(stream, "PNG" if is_small else "JPEG")
-    kind = "png" if is_small else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return {name: thumbnail(split.images[torch.tensor([positions[name]])][0]) for name in names if name in positions}

@@ -30,4 +30,4 @@ def describe_training_splits(candidates: Sequence[Candidate]) -> str | None:
     if len(runs) < 2:
         return None
     parts = "; ".join(f"{split_hash[:NUM_DIGITS]} ({', '.join(names)})" for split_hash, names in runs.items())
-    return f"Same test images, different images for training or validation: split hashes {parts}."
+    return f"Same test images, but different training or validation images: split hashes {parts}."

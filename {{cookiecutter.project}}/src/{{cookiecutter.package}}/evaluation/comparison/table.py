@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...pages.rendering import duration, two_digits
 from .candidate import MARK, Candidate
 
 Cell = tuple[str, str]
@@ -10,30 +11,31 @@ NOTHING = "-"
 
 HEADINGS: list[Cell] = [
     ("run", "model"),
-    ("accuracy", "95 %"),
-    ("macro-", "F1"),
-    ("training", "per image"),
-    ("trained", "parameters"),
-    ("train set", "best epoch"),
+    ("accuracy", "95 % interval"),
+    ("macro-F1", ""),
+    ("train time", "predict time"),
+    ("parameters", "trained"),
+    ("train images", "best epoch"),
 ]
 
 
 def cells(candidate: Candidate) -> list[Cell]:
     """One for each heading; a dash where a baseline, or an older run, has no such thing."""
     num, (lower, upper) = len(candidate.images), candidate.interval
-    best = NOTHING if candidate.best_epoch is None else f"{candidate.best_epoch} of {candidate.num_epochs}"
+    best = "" if candidate.best_epoch is None else f"{candidate.best_epoch} of {candidate.num_epochs}"
+    of_all = "" if candidate.num_parameters is None else f"of {count(candidate.num_parameters)}"
     return [
         (candidate.name, candidate.model),
         (percent(candidate.accuracy, num) + (f" {MARK}" if candidate.notes else ""), interval(lower, upper, num)),
         (f"{candidate.f1:.3f}", ""),
-        (duration(candidate.seconds), f"{two_digits(candidate.milliseconds_per_image)} ms"),
-        (count(candidate.num_trained), count(candidate.num_parameters)),
+        (duration(candidate.seconds), f"{two_digits(candidate.milliseconds_per_image)} ms/image"),
+        (count(candidate.num_trained), of_all),
         (count(candidate.num_train_images), best),
     ]
 
 
 def percent(share: float, num_images: int) -> str:
-    """With as many decimals as the number of images can fill."""
+    """With as many decimals as the number of images supports."""
     return f"{100 * share:.{decimals(num_images)}f} %"
 
 
@@ -43,20 +45,6 @@ def interval(lower: float, upper: float, num_images: int) -> str:
 
 def decimals(num_images: int) -> int:
     return 1 if num_images < 2000 else 2
-
-
-def duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{two_digits(seconds)} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def two_digits(number: float) -> str:
-    """Of what was measured with a clock: 1.9, 83, 120."""
-    if number < 0.01:
-        return "< 0.01"
-    return f"{number:.2g}" if number < 10 else f"{number:.0f}"
 
 
 def count(number: int | None) -> str:

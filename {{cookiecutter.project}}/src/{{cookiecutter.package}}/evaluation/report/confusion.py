@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .pictures import data_url
+from ...pages.rendering import data_url
 
 MAX_CLASSES = 25  # of a table
 MAX_PAIRS = 20

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, PackageLoader
 
 from ...data import ImageDataModule
 from ...data.splits import Split
 from ...errors import some
-from ..intervals import CONFIDENCE, NUM_RESAMPLES, accuracy_interval
+from ...pages.rendering import render
+from ..intervals import CONFIDENCE, accuracy_interval
 from ..outputs import SplitOutputs
 from ..record import RunRecord
 from . import confusion
@@ -37,29 +37,25 @@ Section = dict[str, Any]
 
 
 def write_report(run: RunRecord, file: Path, data: ImageDataModule | None = None) -> None:
-    """Write what is known of a run, finished or not.
+    """Write the page of a run, finished or not.
 
     Args:
         run: its record.
         file: HTML file to write, over an older one.
-        data: the data set of the run, where it is in memory; else its images are looked for.
+        data: the data set of the run if it is in memory; otherwise it is opened from the run's config.
     """
-    environment = Environment(
-        loader=PackageLoader(__package__, "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": percent, "number": number}
-    page = environment.get_template("page.html").render(describe(run, data))
-    file.write_text(page, encoding="utf-8")
+    file.write_text(render(__package__, **describe(run, data)), encoding="utf-8")
 
 
 def describe(run: RunRecord, data: ImageDataModule | None) -> Section:
-    """What the template shows."""
+    """Everything that the template shows."""
     val, test = (run.outputs(split) if run.class_names else None for split in ("val", "test"))
     training = describe_training(run, data)
     section: Section = {
         "run": run,
         "summary": run.summary,
         "date": datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "head": describe_head(run, val, test),
         "training": training,
         "origin": describe_origin(run),
         "test": None,
@@ -80,8 +76,26 @@ def describe(run: RunRecord, data: ImageDataModule | None) -> Section:
     return section
 
 
+def describe_head(run: RunRecord, val: SplitOutputs | None, test: SplitOutputs | None) -> dict[str, str]:
+    """What was trained on which images: terms and their descriptions."""
+    data, model = (run.config[section] for section in ("data", "model"))
+    root, backbone = data.get("init_args", {}).get("root"), model.get("init_args", {}).get("backbone")
+    numbers = {
+        "training": run.summary.get("num_train_images"),
+        "validation": None if val is None else len(val),
+        "test": None if test is None else len(test),
+    }
+    images = ", ".join(f"{num:,} {split}" for split, num in numbers.items() if num is not None)
+    facts = {
+        "data": f"{data['class_path']}, {root}" if root else data["class_path"],
+        "images": images,
+        "model": f"{model['class_path']}, backbone {backbone}" if backbone else model["class_path"],
+    }
+    return {term: text for term, text in facts.items() if text}
+
+
 def has_probabilities(outputs: SplitOutputs) -> bool:
-    """Whether the outputs are numbers: those of a training that diverged are not."""
+    """Whether all logits are finite; those of a training that diverged are not."""
     return bool(np.isfinite(outputs.logits).all())
 
 
@@ -110,7 +124,6 @@ def describe_test(run: RunRecord, test: SplitOutputs) -> Section:
         "accuracy": float(test.is_correct.mean()),
         "interval": accuracy_interval(test.is_correct),
         "confidence": CONFIDENCE,
-        "num_resamples": NUM_RESAMPLES,
         "largest_class": run.class_names[int(np.argmax(support))],
         "largest_share": float(support.max() / support.sum()),
         "small_classes": describe_small_classes(run.summary["test/classes"]),
@@ -178,7 +191,7 @@ def describe_images(
 
 
 def likely_mislabelled(album: Album) -> tuple[list[Card], int]:
-    """The first suspects of all splits together, the most blatant first; and how many there are."""
+    """The first suspects of all splits together, the most blatant first, and how many there are."""
     labels = np.concatenate([outputs.labels for outputs in album.outputs.values()])
     suspects = find_suspects(np.concatenate(list(album.probabilities.values())), labels)
     places = [(split, index) for split, outputs in album.outputs.items() for index in range(len(outputs))]
@@ -192,11 +205,3 @@ def describe_origin(run: RunRecord) -> Section:
         "given": command_given(run.environment),
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
     }
-
-
-def percent(share: float, digits: int = 1) -> str:
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
-
-
-def number(value: float) -> str:
-    return f"{value:,}"

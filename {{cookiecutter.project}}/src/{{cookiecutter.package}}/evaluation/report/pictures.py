@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 import torch
-from PIL import Image
-from torch import Tensor
 
 from ...data import ImageDataModule, ImageFolderDataModule
 from ...data.splits import Split
 from ...errors import UserError
+from ...pages.rendering import thumbnail
 from ..outputs import SplitOutputs
 from ..predictions import top_k
 from ..record import RunRecord
 
-SIDE = 160  # of photographs, in pixels
-SIDE_KEPT = 64  # up to which every pixel of an image is kept
 NUM_BARS = 3
 
 
@@ -101,19 +96,3 @@ def open_data(run: RunRecord, splits: Iterable[Split]) -> tuple[ImageDataModule 
     except (UserError, OSError, RuntimeError) as error:  # torchvision raises the last one where files are missing
         return None, str(error)
     return data, None
-
-
-def thumbnail(image: Tensor) -> str:
-    """A data URL of an image, uint8 (C, H, W): a PNG of a small one, a JPEG of a photograph."""
-    array = image.permute(1, 2, 0).contiguous().numpy()
-    picture = Image.fromarray(array.squeeze(axis=2) if array.shape[2] == 1 else array)
-    if max(picture.size) <= SIDE_KEPT:
-        return data_url(picture, "PNG")
-    picture.thumbnail((SIDE, SIDE))
-    return data_url(picture, "JPEG")
-
-
-def data_url(picture: Image.Image, kind: str) -> str:
-    stream = BytesIO()
-    picture.save(stream, kind, quality=80)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""What came of a search: one statement, the best recipe as a file, and a page."""
+"""The result of a search: one statement, the best recipe as a file, and a page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Outcome:
 
     Attributes:
         search: its trials.
-        comparison: None where best and shipped are the same, or where it did not come to it.
+        comparison: None where best and shipped are the same, or where the search was stopped before it.
         stopped: by the user.
     """
 
@@ -53,16 +53,16 @@ class Outcome:
 
     @property
     def statement(self) -> str:
-        """Whether the search was worth it, in a few sentences."""
+        """Whether the search found a better recipe, in a few sentences."""
         metric, number = self.search.sweep.metric, len(concluded(self.search.study))
-        end = " Stopped; the same command goes on with the search." if self.stopped else ""
+        end = " Stopped; the same command continues the search." if self.stopped else ""
         shipped = shipped_trial(self.search.study)
         if self.best is None:
-            return f"No trial has trained to its end yet.{end}"
+            return f"No trial is complete yet.{end}"
         if SHIPPED in self.best.user_attrs:
-            return f"No trial of {number} is better than the recipe as shipped: {metric} {shown_value(self.best)}.{end}"
-        against = f"the recipe as shipped {shown_value(shipped)}" if shipped else "the recipe as shipped failed"
-        found = f"Best of {number} trials: {metric} {shown_value(self.best)} in trial {self.best.number}, {against}."
+            return f"No trial of {number} is better than the shipped recipe: {metric} {shown_value(self.best)}.{end}"
+        against = f"shipped recipe {shown_value(shipped)}" if shipped else "the shipped recipe failed"
+        found = f"Best of {number} trials: trial {self.best.number} with {metric} {shown_value(self.best)} ({against})."
         return f"{found} {self.comparison.statement if self.comparison else ''}{end}".strip()
 
 
@@ -95,24 +95,18 @@ def conclude(outcome: Outcome) -> None:
         story = f"{outcome.statement} Searched: {search.sweep.file}; recipe: fit {shlex.join(search.recipe)}"
         write_recipe(outcome.file, outcome.command, search.recipe_of(best), list(search.sweep.space), story)
         print_difference(best, shipped_trial(search.study), search.sweep.metric)
-    plots = draw_plots(search)
-    write_page(search.folder / page.FILE_NAME, search.study, search.sweep, outcome.statement, outcome.file, plots)
+    file = search.folder / page.FILE_NAME
+    write_page(file, search.study, search.sweep, outcome.statement, outcome.file, outcome.comparison)
     print(outcome.statement)
-    print(search.folder / page.FILE_NAME)
+    print(file)
     if best is not None:
         print(outcome.command)
 
 
-def draw_plots(search: Search) -> list[Path]:
-    from .plots import draw_plots  # imports matplotlib, which a mistake in the sweep file need not wait for
-
-    return draw_plots(search.study, search.sweep, search.folder)
-
-
 def print_difference(best: FrozenTrial, shipped: FrozenTrial | None, metric: str) -> None:
-    """A table of what the best trial has otherwise than the shipped recipe."""
-    table = Table(title=f"trial {best.number}, the best")
-    for heading, justify in (("", "left"), ("shipped", "right"), ("best", "right")):
+    """A table of the parameters of the best trial beside those of the shipped recipe."""
+    table = Table()
+    for heading, justify in (("", "left"), ("shipped", "right"), (f"best, trial {best.number}", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     table.add_row(metric, shown_value(shipped) if shipped else "failed", shown_value(best))
     for name, value in best.params.items():

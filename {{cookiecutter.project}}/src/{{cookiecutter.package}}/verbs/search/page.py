@@ -1,46 +1,49 @@
-"""``tune.html``: what a search found, on a page of one file."""
+"""``tune.html``: the result of a search, on a page of one file."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from ...models.monitor import MODES
+from ...pages.rendering import duration, render
+from .comparison import Comparison
 from .parameters import shown
-from .plots import IMPORTANCE, PARALLEL
-from .study import PROBLEM, SHIPPED, concluded
+from .study import PROBLEM, SHIPPED, completed, concluded
 from .sweep_file import Sweep
 
 FILE_NAME = "tune.html"
-TITLES = {
-    PARALLEL: "What the good trials have in common: a line for each that trained to its end, the darker the better",
-    IMPORTANCE: "Which parameters matter",
-}
 
 
 def write_page(
-    file: Path, study: optuna.Study, sweep: Sweep, statement: str, recipe: Path, plots: Sequence[Path]
+    file: Path, study: optuna.Study, sweep: Sweep, statement: str, recipe: Path, comparison: Comparison | None
 ) -> None:
     """The page needs no other file and no network."""
-    from jinja2 import Environment, PackageLoader
+    from . import plots  # imports matplotlib, which a mistake in the sweep file need not wait for
 
-    environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True, trim_blocks=True)
-    page = environment.get_template("page.html").render(
+    page = render(
+        __package__,
+        filters={"mean": mean},
         name=sweep.name,
         sweep=sweep.file,
         metric=sweep.metric,
         date=datetime.now().strftime("%Y-%m-%d %H:%M"),
         num_trials=len(concluded(study)),
+        num_completed=len(completed(study)),
         statement=statement,
+        comparison=comparison,
         recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
-        images=[(TITLES[plot.name], data_url(plot)) for plot in plots],
-        names=list(sweep.space),
+        plots={short(name, sweep.space): svg for name, svg in plots.draw_parameters(study, sweep).items()},
+        importances={short(name, sweep.space): share for name, share in plots.importances(study).items()},
+        min_drawn=plots.MIN_TRIALS_DRAWN,
+        min_ranked=plots.MIN_TRIALS_RANKED,
+        names=[short(name, sweep.space) for name in sweep.space],
         trials=[describe(trial, sweep, best=rank == 0) for rank, trial in enumerate(best_first(study, sweep))],
     )
     file.write_text(page, encoding="utf-8")
@@ -60,10 +63,11 @@ def describe(trial: FrozenTrial, sweep: Sweep, *, best: bool) -> dict[str, Any]:
         "number": trial.number,
         "value": shown_value(trial),
         "epochs": len(trial.intermediate_values),
-        "seconds": "" if trial.duration is None else f"{trial.duration.total_seconds():.0f}",
+        "duration": "" if trial.duration is None else duration(trial.duration.total_seconds()),
         "params": [shown(trial.params.get(name, "")) for name in sweep.space],
         "kind": " ".join(kind for kind, holds in kinds.items() if holds),
-        "note": note(trial),
+        "note": ", ".join([*["best"] * (best and finished), *[note(trial)] * bool(note(trial))]),
+        "problem": trial.user_attrs.get(PROBLEM, ""),
     }
 
 
@@ -72,13 +76,12 @@ def shown_value(trial: FrozenTrial) -> str:
 
 
 def note(trial: FrozenTrial) -> str:
-    """What there is to say of a trial beside its numbers."""
-    if trial.state == TrialState.FAIL:
-        return f"failed: {trial.user_attrs[PROBLEM]}"
-    if trial.state == TrialState.PRUNED:
-        return "stopped early"
-    return "the recipe as shipped" if SHIPPED in trial.user_attrs else ""
+    """A remark on a trial beside its numbers."""
+    remarks = {TrialState.FAIL: "failed", TrialState.PRUNED: "stopped early"}
+    return remarks.get(trial.state, "shipped recipe" if SHIPPED in trial.user_attrs else "")
 
 
-def data_url(picture: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+def short(name: str, names: Iterable[str]) -> str:
+    """``lr`` for ``model.optimizer.lr``, where no other name ends so."""
+    end = name.rpartition(".")[2]
+    return name if sum(other.rpartition(".")[2] == end for other in names) > 1 else end

@@ -1,137 +1,91 @@
-"""Two pictures of a study: which values the good trials have, and which parameters matter.
-
-Optuna's own are of the same things; theirs run labels over lines, and show neither the best nor the shipped recipe.
-"""
+"""A diagram for each searched parameter, and the importance of each of them."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import optuna
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
-from ...models.monitor import MODES
-from .study import SHIPPED, completed
+from ...pages.diagrams import MARK, TRAIN, VAL, as_percent, drawing, plain_numbers
+from .study import SHIPPED, best_trial, completed
 from .sweep_file import Sweep
 
-PARALLEL, IMPORTANCE = "parallel.png", "importance.png"
-DPI = 150
-BEST_COLOUR, SHIPPED_COLOUR, BAR_COLOUR = "#c2185b", "#ef6c00", "#3949ab"
-MIN_TRIALS = 5  # that trained to the end: fewer say nothing of a parameter
-
-# An axis: positions of the trials on it, from 0 to 1, and ticks by position.
-Axis = tuple[list[float], dict[float, str]]
-Scale = Callable[[float], float]
+MIN_TRIALS_DRAWN = 5  # that trained to the end: fewer show nothing
+MIN_TRIALS_RANKED = 20  # that trained to the end: with fewer, the importances are mostly chance
+LOG_RATIO = 10  # of the highest value of the metric to the lowest, from which on its axis is logarithmic
+MAX_LETTERS = 30  # of all choices of a parameter in one line
 
 
-def draw_plots(study: optuna.Study, sweep: Sweep, folder: Path) -> list[Path]:
-    """Write the pictures for which there are trials enough.
-
-    Returns:
-        the files written.
-    """
+def draw_parameters(study: optuna.Study, sweep: Sweep) -> dict[str, str]:
+    """SVG by parameter: the metric of each completed trial against its value; empty with too few trials."""
     trials = completed(study)
-    if len(trials) < MIN_TRIALS:
-        return []
-    draw_parallel(trials, sweep).savefig(folder / PARALLEL, dpi=DPI)
-    try:
-        importances = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-    except RuntimeError:  # no tree of its forest finds a difference between the trials
-        return [folder / PARALLEL]
-    draw_importances(importances, sweep.metric).savefig(folder / IMPORTANCE, dpi=DPI)
-    return [folder / PARALLEL, folder / IMPORTANCE]
+    if len(trials) < MIN_TRIALS_DRAWN:
+        return {}
+    return {name: draw_parameter(study, sweep, name, trials) for name in sweep.space}
 
 
-def draw_parallel(trials: Sequence[FrozenTrial], sweep: Sweep) -> Figure:
-    """A line for each trial over an axis for each parameter; dark ones are good."""
-    best_last = sorted(trials, key=lambda trial: float(trial.value or 0.0), reverse=MODES[sweep.metric] == "min")
-    axes: dict[str, Axis] = {sweep.metric: metric_axis([float(trial.value or 0.0) for trial in best_last])}
-    for name, distribution in sweep.space.items():
-        axes[name] = parameter_axis(distribution, [trial.params[name] for trial in best_last])
-    figure = Figure(figsize=(2 + 1.7 * len(axes), 4.8), layout="constrained")
-    canvas = figure.subplots()
-    for place, (_, ticks) in enumerate(axes.values()):
-        draw_axis(canvas, place, ticks)
-    rows = list(zip(*(positions for positions, _ in axes.values()), strict=True))
-    for rank, (trial, row) in enumerate(zip(best_last, rows, strict=True)):
-        canvas.plot(range(len(row)), row, **line_style(trial, rank, len(rows)))
-    names = [f"{'' if place % 2 == 0 else chr(10)}{name}" for place, name in enumerate(axes)]  # neighbours may touch
-    canvas.set_xticks(range(len(axes)), names)
-    canvas.set_yticks([])
-    canvas.set_xlim(-0.1, len(axes) - 0.5)
-    canvas.spines[:].set_visible(False)
-    canvas.tick_params(length=0)
-    figure.legend(loc="outside upper left", ncols=3, frameon=False)
-    return figure
+def draw_parameter(study: optuna.Study, sweep: Sweep, name: str, trials: Sequence[FrozenTrial]) -> str:
+    distribution = sweep.space[name]
+    best = best_trial(study)
+    with drawing("metric of each trial against a parameter", "", sweep.metric) as plot:
+        for trial in trials:
+            is_best, is_shipped = best is not None and trial.number == best.number, SHIPPED in trial.user_attrs
+            colour, size = (VAL, 40) if is_best else (TRAIN, 40) if is_shipped else (MARK, 16)
+            shape = "D" if is_best else "s" if is_shipped else "o"
+            label = " and ".join(["best"] * is_best + ["shipped recipe"] * is_shipped) or None
+            place, value = position(distribution, trial.params[name]), float(trial.value or 0.0)
+            plot.axes.scatter(
+                place, value, s=size, color=colour, marker=shape, label=label, zorder=3, linewidths=0, alpha=0.8
+            )
+        scale_metric(plot.axes, [float(trial.value or 0.0) for trial in trials], sweep.metric)
+        scale_parameter(plot.axes, distribution)
+    return plot.svg
 
 
-def line_style(trial: FrozenTrial, rank: int, num_trials: int) -> dict[str, Any]:
-    """Of a trial with that rank, counted from the worst."""
-    is_best, is_shipped = rank == num_trials - 1, SHIPPED in trial.user_attrs
-    if not is_best and not is_shipped:
-        return {"color": colormaps["Blues"](0.2 + 0.7 * rank / num_trials), "linewidth": 1.2}
-    names = [f"best, trial {trial.number}"] * is_best + ["shipped recipe"] * is_shipped
-    colour = BEST_COLOUR if is_best else SHIPPED_COLOUR
-    return {"color": colour, "linewidth": 2.4, "label": " = ".join(names), "zorder": 3}
-
-
-def draw_axis(canvas: Axes, place: int, ticks: Mapping[float, str]) -> None:
-    canvas.axvline(place, color="#90a4ae", linewidth=1, zorder=0)
-    box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-    for position, text in ticks.items():
-        canvas.plot([place, place + 0.03], [position] * 2, color="#90a4ae", linewidth=1, zorder=4)
-        canvas.text(place + 0.05, position, text, va="center", fontsize=8, zorder=4, bbox=box, parse_math=False)
-
-
-def metric_axis(values: Sequence[float]) -> Axis:
-    """Logarithmic where the worst trial is ten times the best, so that one bad trial does not hide the others."""
-    low, high = min(values), max(values)
-    scale: Scale = math.log if low > 0 and high > 10 * low else float
-    return scaled(values, scale(low), scale(high), scale, digits=3)
-
-
-def parameter_axis(distribution: BaseDistribution, values: Sequence[Any]) -> Axis:
+def position(distribution: BaseDistribution, value: object) -> float:
+    """Of a value on the axis: a choice has its number."""
     if isinstance(distribution, CategoricalDistribution):
-        places = {
-            choice: number / max(1, len(distribution.choices) - 1) for number, choice in enumerate(distribution.choices)
-        }
-        return [places[value] for value in values], {place: str(choice) for choice, place in places.items()}
+        return float(distribution.choices.index(value))
+    return float(value)  # type: ignore[arg-type]
+
+
+def scale_metric(axes: Axes, values: Sequence[float], metric: str) -> None:
+    """Logarithmic where one bad trial would press all others together."""
+    if min(values) > 0 and max(values) > LOG_RATIO * min(values):
+        axes.set_yscale("log")
+        plain_numbers(axes.yaxis)
+    elif metric.endswith("acc"):
+        as_percent(axes.yaxis)
+
+
+def scale_parameter(axes: Axes, distribution: BaseDistribution) -> None:
+    if isinstance(distribution, CategoricalDistribution):
+        names = [str(choice) for choice in distribution.choices]
+        is_long = sum(map(len, names)) > MAX_LETTERS
+        axes.set_xticks(range(len(names)), names, rotation=20 if is_long else 0, ha="right" if is_long else "center")
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        return
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    scale: Scale = math.log if distribution.log else float
-    return scaled(values, scale(distribution.low), scale(distribution.high), scale, digits=2)
+    if distribution.log:
+        axes.set_xscale("log")
+        plain_numbers(axes.xaxis)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=isinstance(distribution, IntDistribution)))
 
 
-def scaled(values: Sequence[float], low: float, high: float, scale: Scale, digits: int) -> Axis:
-    """Positions between two bounds, and five ticks; in the middle where the bounds are one."""
-    unscale: Scale = math.exp if scale is math.log else float
-    if low == high:
-        return [0.5] * len(values), {0.5: label(unscale(low), digits)}
-    ticks = {step / 4: label(unscale(low + (high - low) * step / 4), digits) for step in range(5)}
-    return [(scale(value) - low) / (high - low) for value in values], ticks
+def importances(study: optuna.Study) -> dict[str, float]:
+    """Share of the metric's variance that each parameter explains, by fANOVA (Hutter et al., 2014), the highest first.
 
-
-def label(value: float, digits: int) -> str:
-    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
-
-
-def draw_importances(importances: Mapping[str, float], metric: str) -> Figure:
-    """Shares of the variance of the metric, by fANOVA (Hutter et al., 2014)."""
-    names = list(importances)[::-1]
-    shares = [importances[name] for name in names]
-    figure = Figure(figsize=(7, 1 + 0.45 * len(names)), layout="constrained")
-    canvas = figure.subplots()
-    bars = canvas.barh(names, shares, color=BAR_COLOUR, height=0.6)
-    canvas.bar_label(bars, [f"{share:.0%}" for share in shares], padding=4)
-    canvas.set_xlabel(f"share of the variance of {metric} over the trials")
-    canvas.set_xlim(0, 1.12 * max(shares))
-    canvas.set_xticks([])
-    canvas.spines[["top", "right", "bottom"]].set_visible(False)
-    return figure
+    Empty with too few trials, or where the trials do not differ.
+    """
+    if len(completed(study)) < MIN_TRIALS_RANKED:
+        return {}
+    try:
+        return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    except RuntimeError:  # no tree of its forest finds a difference between the trials
+        return {}

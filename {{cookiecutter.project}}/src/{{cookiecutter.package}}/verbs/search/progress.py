@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from types import TracebackType
 
 from optuna.trial import FrozenTrial
@@ -11,10 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .page import note, shown_value
+from .page import note, short, shown_value
 from .parameters import shown
 from .search import Budget, Search
-from .study import best_trial, concluded
+from .study import PROBLEM, best_trial, concluded
 
 
 class SearchProgress:
@@ -39,7 +38,8 @@ class SearchProgress:
     def show(self, trial: FrozenTrial) -> None:
         """A line for a trial that is over."""
         params = "  ".join(f"{short(name, trial.params)}={shown(value)}" for name, value in trial.params.items())
-        line = f"trial {trial.number:<3} {shown_value(trial):7} {params}  {note(trial)}"
+        problem = f": {trial.user_attrs[PROBLEM]}" if PROBLEM in trial.user_attrs else ""
+        line = f"trial {trial.number:<3} {shown_value(trial):7} {params}  {note(trial)}{problem}"
         self.progress.console.print(escape(line.rstrip()), highlight=False, soft_wrap=True)
         self.show_count()
 
@@ -51,13 +51,7 @@ class SearchProgress:
 
     def show_comparison(self, total: int) -> None:
         """Begin a second bar, for the trainings that compare the best with the shipped recipe."""
-        self.comparison = self.progress.add_task("trained again with other seeds", total=total)
+        self.comparison = self.progress.add_task("training best and shipped again", total=total)
 
     def advance_comparison(self) -> None:
         self.progress.advance(self.comparison)
-
-
-def short(name: str, names: Iterable[str]) -> str:
-    """``lr`` for ``model.optimizer.lr``, where no other name ends so."""
-    end = name.rpartition(".")[2]
-    return name if sum(other.rpartition(".")[2] == end for other in names) > 1 else end
