@@ -15,9 +15,7 @@ from ..models import CLASSIFIERS, ImageClassifier
 Checkpoint = dict[str, Any]
 
 
-def find_checkpoint(
-    path: Path, name: Literal["best", "last"], option: str = "--ckpt", root: Path = Path(ROOT)
-) -> Path:
+def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--ckpt", root: Path = Path(ROOT)) -> Path:
     """The file itself, or the checkpoint of that name in the run that is named.
 
     Args:
@@ -34,7 +32,9 @@ def find_checkpoint(
     relative = Path("checkpoints", f"{name}.ckpt")
     file = find_run(path, option, lambda run: (run / relative).is_file(), f"has {relative}", root) / relative
     if not file.is_file():
-        raise UserError(f"{option} is {str(path)!r}, a run without {str(relative)!r}. Give another run or a .ckpt file.")
+        raise UserError(
+            f"{option} is {str(path)!r}, a run without {str(relative)!r}. Give another run or a .ckpt file."
+        )
     return file
 
 

@@ -32,7 +32,12 @@ class StagedFineTuning(Callback):
         pl_module.freeze_for_epoch(trainer.current_epoch)
         after = count_trainable(pl_module)
         if before != after:
-            log.info("from epoch %d: training %s of %s parameters", trainer.current_epoch + 1, f"{after:,}", f"{count(pl_module):,}")
+            log.info(
+                "from epoch %d: training %s of %s parameters",
+                trainer.current_epoch + 1,
+                f"{after:,}",
+                f"{count(pl_module):,}",
+            )
 
 
 def count(module: LightningModule) -> int:

@@ -67,7 +67,12 @@ class EvaluationCLI(ClassifierCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--ckpt", "--ckpt_path", type=str, help="run directory (its best checkpoint), a folder of runs for its newest, last, or a file")
+        parser.add_argument(
+            "--ckpt",
+            "--ckpt_path",
+            type=str,
+            help="run directory (its best checkpoint), a folder of runs for its newest, last, or a file",
+        )
 
     def instantiate_classes(self) -> None:
         """Instantiate the data set from the config, and the model from the checkpoint alone."""
@@ -113,7 +118,9 @@ def require_own_options(verb: str, options: Sequence[str]) -> None:
     for option in options:
         name = option.removeprefix("--").split("=")[0]
         if option.startswith("--") and name.split(".")[0] in FIT_ONLY:
-            raise UserError(f"{verb} has no option '--{name}': it is one of fit. All options: {program_name()} {verb} --help.")
+            raise UserError(
+                f"{verb} has no option '--{name}': it is one of fit. All options: {program_name()} {verb} --help."
+            )
 
 
 def require_same_facts(trained: ImageFacts, given: ImageFacts) -> None:

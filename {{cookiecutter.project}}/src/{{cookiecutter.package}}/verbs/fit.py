@@ -169,7 +169,9 @@ class FitCLI(ClassifierCLI):
             self.train_and_test(ckpt_path, **kwargs)
         except SIGTERMException as stopped:
             self.status.end("stopped", f"told to, by {self.stopper.signal.name}")
-            log.info("stopped, with a checkpoint. To continue: %s fit --resume %s", program_name(), shown(self.directory))
+            log.info(
+                "stopped, with a checkpoint. To continue: %s fit --resume %s", program_name(), shown(self.directory)
+            )
             self.trainer.strategy.barrier()  # a launcher ends all processes when the first one has ended like this
             raise SystemExit(SIGNALLED + self.stopper.signal) from stopped
         except BaseException as error:

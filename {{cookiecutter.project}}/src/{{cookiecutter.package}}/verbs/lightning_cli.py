@@ -67,7 +67,10 @@ class ClassifierCLI(LightningCLI):
     def __init__(self, args: list[str]) -> None:
         self.verb = args[0]
         defaults = [glob.escape(str(file)) for file in [tracking_file(args)] if file is not None]
-        verbs = {verb: {"exit_on_error": False, "allow_abbrev": False, "default_config_files": defaults} for verb in self.subcommands()}
+        verbs = {
+            verb: {"exit_on_error": False, "allow_abbrev": False, "default_config_files": defaults}
+            for verb in self.subcommands()
+        }
         super().__init__(
             ImageClassifier,
             ImageDataModule,
@@ -86,7 +89,9 @@ class ClassifierCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--monitor", type=Monitor, default="val/loss", help="metric that decides which epoch is best")
+        parser.add_argument(
+            "--monitor", type=Monitor, default="val/loss", help="metric that decides which epoch is best"
+        )
         parser.add_argument("--compile", type=bool, default=False, help="compile the network with torch.compile")
         parser.add_argument(
             "--cache_features",
@@ -94,10 +99,16 @@ class ClassifierCLI(LightningCLI):
             default="auto",
             help="compute the features of a frozen backbone once, instead of in every epoch",
         )
-        parser.add_argument("--feature_views", type=int, default=2, help="augmented versions of each training image in that cache")
-        parser.add_argument("--init_from", type=str | None, help="run or checkpoint whose weights the training starts from")
         parser.add_argument(
-            "--checkpoint_every_minutes", type=float | None, help="save a checkpoint within an epoch as well, this often"
+            "--feature_views", type=int, default=2, help="augmented versions of each training image in that cache"
+        )
+        parser.add_argument(
+            "--init_from", type=str | None, help="run or checkpoint whose weights the training starts from"
+        )
+        parser.add_argument(
+            "--checkpoint_every_minutes",
+            type=float | None,
+            help="save a checkpoint within an epoch as well, this often",
         )
         parser.add_argument("--report", type=bool, default=True, help="write report.html at the end")
         parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
@@ -202,7 +213,8 @@ class ClassifierCLI(LightningCLI):
         config = self.config_init[str(self.subcommand)].trainer
         own = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks] if config.callbacks else []
         # A bar of the config's own takes the place of this project's.
-        shown = [] if any(isinstance(own_one, ProgressBar) for own_one in own) else [progress_callback(config.enable_progress_bar)]
+        has_bar = any(isinstance(callback, ProgressBar) for callback in own)
+        shown = [] if has_bar else [progress_callback(config.enable_progress_bar)]
         kwargs["enable_progress_bar"] = any(isinstance(found, ProgressBar) for found in [*shown, *own])
         try:
             trainer = super().instantiate_trainer(callbacks=[*shown, *callbacks, *own], **kwargs)

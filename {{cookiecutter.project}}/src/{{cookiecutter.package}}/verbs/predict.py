@@ -33,7 +33,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("predict", __doc__, EPILOGUE, usage="%(prog)s --ckpt RUN_OR_FILE [options] PATH ...")
     parser.add_argument("inputs", nargs="+", metavar="PATH", help="image, folder, 'pattern', list.csv or -")
     parser.add_argument(
-        "--ckpt", "--ckpt_path", type=Path, required=True, metavar="RUN_OR_FILE", help="run directory, a folder of runs for its newest, last, or a .ckpt file"
+        "--ckpt",
+        "--ckpt_path",
+        type=Path,
+        required=True,
+        metavar="RUN_OR_FILE",
+        help="run directory, a folder of runs for its newest, last, or a .ckpt file",
     )
     parser.add_argument(
         "--output",

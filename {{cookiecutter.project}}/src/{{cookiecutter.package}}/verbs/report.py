@@ -19,7 +19,12 @@ SECTIONS = {"data", "model", "monitor", "run", "trainer"}
 
 def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("report", __doc__)
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory (finished or not), a folder of runs for its newest, or last")
+    parser.add_argument(
+        "run",
+        type=Path,
+        metavar="RUN",
+        help="run directory (finished or not), a folder of runs for its newest, or last",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="page to write (default: RUN/report.html)")
     return parser
 

@@ -35,7 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--study", type=Path, metavar="FILE", help=f"record of all trials (runs/tune/<sweep>/{FILE_NAME})"
     )
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings of each trial, with different seeds (1)")
+    parser.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="trainings of each trial, with different seeds (1)"
+    )
     return parser
 
 

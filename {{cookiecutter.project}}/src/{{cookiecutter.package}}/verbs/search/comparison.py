@@ -59,9 +59,10 @@ class Comparison:
     @property
     def statement(self) -> str:
         """What was measured, in three sentences."""
+        every = f"all {len(self.seeds)}"
         verdict = {
-            "better": f"is better: all {len(self.seeds)} of its runs beat all {len(self.seeds)} of the shipped recipe's",
-            "worse": f"is worse: all {len(self.seeds)} of the shipped recipe's runs beat all {len(self.seeds)} of its own",
+            "better": f"is better: {every} of its runs beat {every} of the shipped recipe's",
+            "worse": f"is worse: {every} of the shipped recipe's runs beat {every} of its own",
             "no clear difference": "is not clearly better than the shipped recipe: the results of their runs overlap",
         }[self.verdict]
         best, shipped = spread(self.best.values), spread(self.shipped.values)
