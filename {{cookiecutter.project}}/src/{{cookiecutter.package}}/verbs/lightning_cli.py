@@ -127,7 +127,7 @@ class ClassifierCLI(LightningCLI):
             print(self.help(parser, [word for word in args if word not in HELP], is_full=ALL in asked))
             raise SystemExit(0)
         try:
-            self.config = parser.parse_args(args)  # type: ignore[arg-type]
+            self.config = parser.parse_args(args)
         except argparse.ArgumentError as error:
             raise explain(str(error), self.choices()) from error
 
@@ -153,7 +153,7 @@ class ClassifierCLI(LightningCLI):
             name = bare_name(config[section].class_path) if section in chosen else None
             options = (
                 option_help.section_options(section, classes[name], config)
-                if name in classes
+                if name is not None and name in classes
                 else option_help.shared_options(section, classes)
             )
             title = option_help.title_of(section, name, classes)
