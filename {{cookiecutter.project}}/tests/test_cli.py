@@ -73,7 +73,9 @@ def help_of(words: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_help_of_fit_has_the_common_options(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_of_fit_has_the_common_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     shown = help_of("fit", capsys)
     for name in ("data.batch_size", "data.image_size", "model.optimizer.lr", "trainer.max_epochs", "resume"):

@@ -69,7 +69,7 @@ def test_the_file_is_as_wandb_wants_it(sweep: Sweep) -> None:
     scripts = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["scripts"]
     assert content["method"] in {"grid", "random", "bayes"}
     assert content["program"] in scripts
-    assert sweep.program == [content["program"]]
+    assert content["command"][0] == content["program"]
     assert sweep.file.read_text().startswith("#")
 
 

@@ -44,8 +44,8 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 EPILOGUE = """\
 A recipe:        {program} fit --config configs/digits_cnn.yaml
 Your images:     {program} fit --config configs/folder_probe.yaml --data.root photos/
-A checkpoint:    {program} test --ckpt runs/digits_cnn/<run>
-Its predictions: {program} predict --ckpt runs/digits_cnn/<run> photos/
+A checkpoint:    {program} test --ckpt last
+Its predictions: {program} predict --ckpt last photos/
 All options:     {program} fit --help
 """
 

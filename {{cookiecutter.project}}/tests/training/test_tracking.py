@@ -41,9 +41,7 @@ def test_the_upload_command_is_printed() -> None:
     assert Path(lines[-1], "summary.json").is_file()
 
 
-def test_the_file_of_the_project_holds_in_every_folder(
-    fit: Fit, workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_file_of_the_project_holds_in_every_folder(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logged in, and W&B switched off in the project: nothing may be uploaded from a folder within or beside it."""
     monkeypatch.setenv("WANDB_API_KEY", 40 * "0")
     (workspace / "project" / "configs" / "tracking").mkdir(parents=True)

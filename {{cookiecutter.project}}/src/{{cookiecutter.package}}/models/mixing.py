@@ -19,8 +19,8 @@ class MixSettings:
     """Whether training images are mixed, in pairs, and their labels with them.
 
     Attributes:
-        name: how pairs are mixed; ``mixup`` blends two images (Zhang et al., 2018), ``cutmix`` puts a part of one into the other (Yun et
-            al., 2019), ``both`` draws one of these for each batch.
+        name: how pairs are mixed; ``mixup`` blends two images (Zhang et al., 2018), ``cutmix`` puts a part of one into
+            the other (Yun et al., 2019), ``both`` draws one of these for each batch.
         alpha: parameter of the beta distribution of the shares; a smaller one mixes less.
     """
 

@@ -33,7 +33,8 @@ class TrackingSettings:
     """Where a run is recorded besides its directory.
 
     Attributes:
-        wandb: where W&B writes; ``auto`` is online when the user is logged in and offline when not; ``off`` switches W&B off.
+        wandb: where W&B writes; ``auto`` is online when the user is logged in and offline when not; ``off`` switches
+            W&B off.
         project: W&B project; None is the name of this package.
         entity: W&B user or team; None is the personal default.
         tags: tags of the W&B run, beside the names of the model's and the data set's class.

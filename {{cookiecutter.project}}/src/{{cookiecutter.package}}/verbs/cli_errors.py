@@ -130,7 +130,8 @@ def explain_option(problem: Problem) -> str:
     near = nearest_options(given, problem.choices.all_options())
     sections = {option.split(".")[0] for option in problem.choices.options}
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else did_you_mean(given.split(".")[0], sections)
-    return f"there is no option {problem['given']!r}. {hint} All options: {program_name()} {problem.choices.verb} --help-all."
+    where = f"{program_name()} {problem.choices.verb} --help-all"
+    return f"there is no option {problem['given']!r}. {hint} All options: {where}."
 
 
 def nearest_options(given: str, known: Sequence[str]) -> list[str]:
@@ -139,9 +140,8 @@ def nearest_options(given: str, known: Sequence[str]) -> list[str]:
     candidates = candidates or difflib.get_close_matches(given, known, n=1, cutoff=0.75)
     if not candidates and "." not in given:
         ends = {option.rpartition(".")[2]: option for option in known}
-        similar = [end for end in ends if end.endswith(f"_{given}")] or difflib.get_close_matches(
-            given, ends, cutoff=0.75
-        )
+        similar = [end for end in ends if end.endswith(f"_{given}")]
+        similar = similar or difflib.get_close_matches(given, ends, cutoff=0.75)
         candidates = [ends[end] for end in similar]
     return candidates[:1] if "." in given else candidates[:MAX_MEANT]
 

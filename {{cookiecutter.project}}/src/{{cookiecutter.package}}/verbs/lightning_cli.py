@@ -133,7 +133,7 @@ class ClassifierCLI(LightningCLI):
             print(self.help(parser, [word for word in args if word not in HELP], is_full=ALL in asked))
             raise SystemExit(0)
         try:
-            self.config = parser.parse_args(args)  # type: ignore[arg-type]
+            self.config = parser.parse_args(args)
         except argparse.ArgumentError as error:
             raise explain(str(error), self.choices()) from error
 
@@ -159,7 +159,7 @@ class ClassifierCLI(LightningCLI):
             name = bare_name(config[section].class_path) if section in chosen else None
             options = (
                 option_help.section_options(section, classes[name], config)
-                if name in classes
+                if name is not None and name in classes
                 else option_help.shared_options(section, classes)
             )
             title = option_help.title_of(section, name, classes)
@@ -222,11 +222,8 @@ class ClassifierCLI(LightningCLI):
         config = self.config_init[str(self.subcommand)].trainer
         own = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks] if config.callbacks else []
         # A bar of the config's own takes the place of this project's.
-        shown = (
-            []
-            if any(isinstance(own_one, ProgressBar) for own_one in own)
-            else [progress_callback(config.enable_progress_bar)]
-        )
+        has_bar = any(isinstance(callback, ProgressBar) for callback in own)
+        shown = [] if has_bar else [progress_callback(config.enable_progress_bar)]
         kwargs["enable_progress_bar"] = any(isinstance(found, ProgressBar) for found in [*shown, *own])
         try:
             trainer = super().instantiate_trainer(callbacks=[*shown, *callbacks, *own], **kwargs)

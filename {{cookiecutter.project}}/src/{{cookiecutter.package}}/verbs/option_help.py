@@ -101,8 +101,8 @@ def particular_options(section: str, classes: Mapping[str, type], columns: int) 
     lines = []
     for name, owner in classes.items():
         own = [f"--{option.name}" for option in options_of_class(section, owner) if option.name not in shared]
-        indent = {"initial_indent": f"  {name}: ", "subsequent_indent": "      "}
-        lines += textwrap.wrap(", ".join(own) or "no others", columns, break_on_hyphens=False, **indent)
+        names = f"{name}: {', '.join(own) or 'no others'}"
+        lines += textwrap.wrap(names, columns, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
     return lines
 
 

@@ -30,7 +30,7 @@ class VerbParser(argparse.ArgumentParser):
             **options,
         )
 
-    def add_argument(self, *names: str, **options: Any) -> argparse.Action:  # type: ignore[override]
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
         """As ``ArgumentParser`` does; the names are remembered for error messages."""
         self.known = [*getattr(self, "known", []), *names]
         return super().add_argument(*names, **options)
