@@ -151,14 +151,17 @@ def test_other_images_of_the_same_names_are_another_test(fit: Fit, photos: Path)
         shutil.rmtree(folder)
     fit("--run.directory", "runs/one", epochs=1)
     for file in (photos / "test").rglob("*.*"):
-        shutil.copy(photos / "train" / file.parent.name / ("image 0.png" if file.suffix == ".png" else "image 1.jpg"), file)
+        other = "image 0.png" if file.suffix == ".png" else "image 1.jpg"
+        shutil.copy(photos / "train" / file.parent.name / other, file)
     fit("--run.directory", "runs/other", epochs=1)
     runs, _ = read_candidates([Path("runs")])
     assert {name for name, _ in runs[0].images} == {name for name, _ in runs[1].images}
     assert len(by_test_images(runs)) == 2
 
 
-def test_a_run_tested_on_its_training_images_is_marked(fit: Fit, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_tested_on_its_training_images_is_marked(
+    fit: Fit, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for folder in sorted(photos.iterdir()):
         shutil.copytree(folder, photos / "test" / folder.name)
         shutil.move(folder, photos / "train" / folder.name)
@@ -168,7 +171,6 @@ def test_a_run_tested_on_its_training_images_is_marked(fit: Fit, photos: Path, c
     assert "100.0 % *" in shown
     assert "were trained on" in shown
     assert "were trained on" in Page().text
-
 
 
 def test_an_unfinished_run_is_left_out(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
