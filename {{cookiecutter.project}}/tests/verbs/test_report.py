@@ -77,9 +77,8 @@ def test_what_is_in_it(fit: Fit) -> None:
     assert "100.0 % of 9 test images are classified correctly" in page.words
     assert "interval 70.1 % to 100.0 %" in page.words
     assert "It covers the sampling of the 9 test images only" in page.words
-    assert (
-        "data ImageFolderDataModule, photos images 43 training, 8 validation, 9 test model CNNClassifier" in page.words
-    )
+    assert re.search(r"ImageFolderDataModule, \S*photos", page.words)
+    assert "43 training, 8 validation, 9 test" in page.words
     assert "predicted class true class" in page.words
     assert "kept: epoch 0" not in page.words
     assert "Confident learning" in page.words or "by confident learning" in page.words

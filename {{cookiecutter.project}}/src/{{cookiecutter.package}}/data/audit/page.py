@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -63,7 +62,8 @@ def describe_classes(good: Sequence[InspectedFile], names: Sequence[str], root: 
     most = max((len(members) for members in by_class.values()), default=0)
     rows: list[dict[str, object]] = []
     for position, (name, members) in enumerate(by_class.items()):
-        chosen = members[:: math.ceil(len(members) / NUM_SAMPLES)] if members else []
+        num = min(NUM_SAMPLES, len(members))
+        chosen = [members[number * len(members) // num] for number in range(num)]
         rows.append(
             {
                 "name": name,
