@@ -89,9 +89,9 @@ def shared_options(section: str, classes: Mapping[str, type]) -> list[Option]:
         {option.name: option for option in options_of_class(section, owner)} for owner in classes.values()
     ]
     return [
-        option if all(other[name] == option for other in others) else replace(option, value=None)
+        option if all(other[name].value == option.value for other in others) else replace(option, value=None)
         for name, option in first.items()
-        if all(name in other and other[name].text == option.text for other in others)
+        if all(name in other for other in others)
     ]
 
 
