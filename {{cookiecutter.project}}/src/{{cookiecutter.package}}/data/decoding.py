@@ -5,15 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from rich.console import Console
 
 from .facts import Fit
 
 # What Pillow raises, beside OSError, for files that it cannot decode: RuntimeError for AVIF and DDS.
 UNDECODABLE = (SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
+
+
+def bar_options() -> dict[str, Any]:
+    """Options of a rich progress bar on standard error: nothing is drawn where that is no terminal."""
+    console = Console(stderr=True)
+    return {"console": console, "transient": True, "disable": not console.is_terminal}
 
 
 @dataclass(frozen=True)

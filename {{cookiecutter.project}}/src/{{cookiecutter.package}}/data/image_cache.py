@@ -20,7 +20,7 @@ from rich.progress import Progress
 from ..errors import UserError
 from .cache_index import CacheIndex, Entry
 from .content import digest_of, stat_of
-from .decoding import Decoding
+from .decoding import Decoding, bar_options
 from .image_stores import MappedImages
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class ImageCache:
         num_rows = 1 + max((entry.row for entry in entries.values()), default=-1)
         known = {entry.digest: entry for entry in entries.values()}
         failures: dict[Path, str] = {}
-        with self.images.open("ab") as stream, Progress(transient=True) as progress:
+        with self.images.open("ab") as stream, Progress(**bar_options()) as progress:
             stream.truncate(num_rows * self.decoding.num_bytes)  # what a killed process wrote after its last index
             task = progress.add_task(description, total=len(files))
             try:

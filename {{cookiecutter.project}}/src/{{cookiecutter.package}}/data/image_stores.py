@@ -15,7 +15,7 @@ from rich.progress import track
 from torch import Tensor
 
 from ..errors import UserError
-from .decoding import Decoding
+from .decoding import Decoding, bar_options
 
 
 class Images(Protocol):
@@ -111,7 +111,7 @@ def decode_into_memory(files: Sequence[Path], decoding: Decoding, description: s
             failures[files[position]] = str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(track(pool.map(decode, range(len(files))), description, total=len(files), transient=True))
+        list(track(pool.map(decode, range(len(files))), description, total=len(files), **bar_options()))
     if failures:
         images = images[[position for position, file in enumerate(files) if file not in failures]]
     return images.permute(0, 3, 1, 2), failures

@@ -11,6 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from ..data import ImageDataModule
+from ..data.decoding import bar_options
 from ..data.labelled_images import BatchDataset, LabelledImages
 from ..errors import UserError
 from ..models import TransferClassifier
@@ -127,7 +128,7 @@ def compute_features(
     model.eval()
     with torch.random.fork_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
         torch.manual_seed(view * trainer.world_size + trainer.global_rank)
-        for start in track(range(0, len(share), batch_size), description, transient=True):
+        for start in track(range(0, len(share), batch_size), description, **bar_options()):
             images, _ = dataset.__getitems__(list(share[start : start + batch_size]))
             features.append(model.features(images.to(model.device)).cpu())
     model.train(was_training)

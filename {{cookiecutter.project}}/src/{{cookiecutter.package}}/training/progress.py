@@ -34,6 +34,7 @@ class EpochClock:
 
     def __init__(self) -> None:
         self.first_epoch: int | None = None  # that this process trains
+        self.has_trained = False
         self.num_images = 0  # of this epoch, over all processes
         self.validation_seconds = 0.0  # of this epoch
         self.training_start = self.epoch_start = self.validation_start = self.now = time.monotonic()
@@ -41,11 +42,12 @@ class EpochClock:
     def start_epoch(self, epoch: int) -> None:
         self.epoch_start = self.now = time.monotonic()
         self.num_images, self.validation_seconds = 0, 0.0
-        if self.first_epoch is None:
+        if not self.has_trained:  # features may have been cached since the training started
             self.first_epoch, self.training_start = epoch, self.now
 
     def count(self, batch: Any, num_processes: int) -> None:
         self.num_images += len(batch[1]) * num_processes
+        self.has_trained = True
         self.now = time.monotonic()
 
     def start_validation(self) -> None:

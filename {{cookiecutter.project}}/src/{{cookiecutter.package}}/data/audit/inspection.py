@@ -14,7 +14,7 @@ from PIL import Image
 from rich.progress import track
 
 from ..content import digest_of
-from ..decoding import UNDECODABLE, error_text
+from ..decoding import UNDECODABLE, bar_options, error_text
 from ..folder_index import FolderIndex, files_below, image_extensions
 from ..splits import Split
 
@@ -66,7 +66,7 @@ def inspect_folder(index: FolderIndex) -> list[InspectedFile]:
     jobs = list(class_files(index))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda job: inspect_file(*job), jobs)
-        return list(track(results, "Opening images", total=len(jobs), transient=True))
+        return list(track(results, "Opening images", total=len(jobs), **bar_options()))
 
 
 def class_files(index: FolderIndex) -> Iterator[tuple[Path, str, Split]]:

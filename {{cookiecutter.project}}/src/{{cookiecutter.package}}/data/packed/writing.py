@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ...errors import UserError, some
 from ..content import content_hash, digest_of, short_digests
+from ..decoding import bar_options
 from ..image_folder import NUM_REASONS_SHOWN, ImageFolderDataModule
 from ..splits import SPLITS, Split
 from .chunk_cache import digest_of_file, is_intact
@@ -118,7 +119,7 @@ def write_parts(parts: Sequence[Part], store: Store, settings: PackSettings) -> 
 @contextmanager
 def packing_progress() -> Iterator[Progress]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, transient=True) as progress:
+    with Progress(*columns, **bar_options()) as progress:
         yield progress
 
 
