@@ -39,12 +39,12 @@ def test_data_sets_of_the_table_only() -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere\.ckpt.*does not exist"):
+    with pytest.raises(UserError, match=r"nowhere\.ckpt.*no such file or folder"):
         bundles.find_checkpoint(tmp_path / "nowhere.ckpt", "best")
 
 
 def test_run_without_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"checkpoints/last\.ckpt' does not exist"):
+    with pytest.raises(UserError, match=r"is no run directory, and holds none"):
         bundles.find_checkpoint(tmp_path, "last")
 
 

@@ -191,7 +191,7 @@ def test_the_package_itself_needs_no_torch() -> None:
 
 
 def test_a_run_that_is_not_there() -> None:
-    with pytest.raises(UserError, match=r"^run is 'nowhere': 'nowhere' does not exist"):
+    with pytest.raises(UserError, match=r"^run is 'nowhere', and there is no such file or folder"):
         load("nowhere")
 
 

@@ -54,7 +54,7 @@ MISTAKES = [
     (CNN + "--model.widths [8,8,8,8]", ["4 blocks", "8 pixels allow 1 to 3"]),
     (CNN + "--model.pool min", ["model.pool is 'min'", "'average', 'max', 'none'"]),
     (TRANSFER + "--model.backbone resnet19", ["'resnet19'", "'resnet18'?"]),
-    (TRANSFER + "--model.backbone resnet18 --model.weights nowhere.pth", ["'nowhere.pth'", "DEFAULT, none"]),
+    (TRANSFER + "--model.backbone resnet18 --model.weights nowhere.pth", ["'nowhere.pth'", "DEFAULT, package, none"]),
     (TRANSFER + "--model.backbone resnet18 --model.weights none --model.unfreeze some", ["model.unfreeze is 'some'"]),
     ("--model MLPClassifier --data ImageFolderDataModule --data.root nowhere", ["'nowhere'", "not a folder"]),
     ("--data DigitsDataModule --model lightning.pytorch.demos.boring_classes.BoringModel", ["BoringModel"]),

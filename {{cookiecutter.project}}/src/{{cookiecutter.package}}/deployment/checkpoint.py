@@ -30,6 +30,8 @@ def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--
     if path.is_file():
         return path
     relative = Path("checkpoints", f"{name}.ckpt")
+    if (path / relative).is_file():  # a run of which only the checkpoints were copied
+        return path / relative
     file = find_run(path, option, lambda run: (run / relative).is_file(), f"has {relative}", root) / relative
     if not file.is_file():
         raise UserError(

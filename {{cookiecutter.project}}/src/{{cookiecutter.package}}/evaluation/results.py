@@ -109,8 +109,9 @@ def collect_results(model: ImageClassifier, metrics: Mapping[str, float]) -> Spl
 
 @rank_zero_only
 def print_results(results: SplitResults, title: str, notes: Sequence[str] = ()) -> None:
-    """Show a table: the classes, the worst first, and the whole below; then what must be known beside it."""
-    table = Table(title=escape(title), caption=f"accuracy {results.acc:.2%} on {results.num_images:,} test images")
+    """Show a table: the classes, the lowest F1 first, and all of them below; then what must be known beside it."""
+    print(title)
+    table = Table(caption=f"accuracy {results.acc:.2%} on {results.num_images:,} test images")
     for heading in ("class", "images", "precision", "recall", "F1"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     worst_first = sorted(results.classes, key=lambda result: result.f1)

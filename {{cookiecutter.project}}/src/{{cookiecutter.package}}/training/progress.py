@@ -35,11 +35,13 @@ class EpochClock:
     def __init__(self) -> None:
         self.first_epoch: int | None = None  # that this process trains
         self.has_trained = False
+        self.rate_before = ""
         self.num_images = 0  # of this epoch, over all processes
         self.validation_seconds = 0.0  # of this epoch
         self.training_start = self.epoch_start = self.validation_start = self.now = time.monotonic()
 
     def start_epoch(self, epoch: int) -> None:
+        self.rate_before = self.rate
         self.epoch_start = self.now = time.monotonic()
         self.num_images, self.validation_seconds = 0, 0.0
         if not self.has_trained:  # features may have been cached since the training started
@@ -63,9 +65,9 @@ class EpochClock:
 
     @property
     def rate(self) -> str:
-        """Training images a second, the validation left out; empty before the first of them."""
+        """Training images a second, without validation; before the first batch, that of the epoch before."""
         seconds = self.seconds - self.validation_seconds
-        return f"{self.num_images / seconds:,.0f} images/s" if self.num_images and seconds > 0 else ""
+        return f"{self.num_images / seconds:,.0f} images/s" if self.num_images and seconds > 0 else self.rate_before
 
     def left(self, num_epochs: float, max_epochs: int | None) -> str:
         """The time until the last epoch ends, at the mean speed so far; empty where there is no last one.
