@@ -133,6 +133,7 @@ def test_a_test_folder_that_is_a_copy_of_train(
     assert sentence.search(" ".join((run / "report.html").read_text(encoding="utf-8").split()))
     message = error_of(capsys, "test", "--ckpt", str(run), *QUICK)
     assert sentence.search(message)
+    assert "They are copies within the data set: `audit` lists them" in message
 
 
 def test_weights_of_a_training_on_the_test_images(memorised: Path, capsys: pytest.CaptureFixture[str]) -> None:

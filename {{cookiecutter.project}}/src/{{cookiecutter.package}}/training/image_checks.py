@@ -15,6 +15,11 @@ from ..evaluation.seen_images import SeenImages, require_unseen, seen_by, seen_w
 
 log = logging.getLogger(__name__)
 
+COPIES = "They are copies within the data set: `audit` lists them, and `audit --quarantine DIR` moves them away."
+OTHER_SPLIT = (
+    "Give the data and the split options of its training (leave out --data options), or images that it has never seen."
+)
+
 
 class CountTestCopies(Callback):
     """Counts, before the first epoch, the test images that are also trained on.
@@ -47,8 +52,7 @@ class CountTestCopies(Callback):
                 "The weights of --init_from come from a training on these images. Keep them out of the test split, or "
                 "start from other weights.",
             )
-        advice = " `audit` lists exact copies, and `audit --quarantine DIR` moves them away." if copies else ""
-        log.warning("%s%s", self.seen.sentence, advice)
+        log.warning("%s%s", self.seen.sentence, f" {COPIES}" if copies else "")
 
 
 class RefuseTrainedImages(Callback):
@@ -72,8 +76,5 @@ class RefuseTrainedImages(Callback):
         if self.seen is None:
             log.warning("Whether the model was trained on these images is unknown: checkpoint or data set is too old.")
         elif self.seen and not self.is_allowed:
-            require_unseen(
-                self.seen,
-                "Give the data and the split options of its training (leave out --data options), or images that it "
-                "has never seen.",
-            )
+            is_own_split = self.data.split_hash == self.checkpoint["bundle"].get("split_hash")
+            require_unseen(self.seen, COPIES if is_own_split else OTHER_SPLIT)
