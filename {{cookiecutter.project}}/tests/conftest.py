@@ -89,13 +89,18 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def photos(workspace: Path) -> Path:
-    """``photos/<class>/*`` with 20 images a class, of which 43 are carved into train, 8 into val and 9 into test."""
+def write_photos(folder: Path) -> None:
+    """Write three classes of 20 images each, of which 43 are carved into train, 8 into val and 9 into test."""
     for seed, (name, colour) in enumerate(COLOURS.items()):
         num_val = 2 if name == "red" else 3
         splits = ["test"] * 3 + ["val"] * num_val + ["train"] * (17 - num_val)
-        write_images(workspace / "photos" / name, 20, colour, seed, splits)
+        write_images(folder / name, 20, colour, seed, splits)
+
+
+@pytest.fixture
+def photos(workspace: Path) -> Path:
+    """``photos/<class>/*``: see ``write_photos``."""
+    write_photos(workspace / "photos")
     return workspace / "photos"
 
 

@@ -38,7 +38,7 @@ def assert_failed(run: Path) -> None:
     status = read(run / "status.json")
     assert (status["state"], status["num_epochs"]) == ("failed", 1)
     assert status["reason"].startswith("diverged: the training loss is nan in epoch 1")
-    assert "diagnosis is: <strong>diverged</strong>" in " ".join((run / "report.html").read_text().split())
+    assert "Diagnosis: <strong>diverged</strong>" in " ".join((run / "report.html").read_text().split())
     assert not (run / "summary.json").exists()
     assert not list(run.rglob("*.ckpt"))
 

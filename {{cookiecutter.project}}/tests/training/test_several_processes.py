@@ -16,7 +16,7 @@ import torch
 
 from {{cookiecutter.package}}.deployment.checkpoint import read_checkpoint
 
-from ..conftest import COLOURS, write_images
+from ..conftest import write_photos
 from ..interruption import assert_same, last, status
 
 SCRIPT = Path(__file__).parent / "several_processes.py"
@@ -75,8 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All trainings: ``1/<name>`` on one process, ``2/<name>`` on two."""
     pytest.importorskip("timm")
     folder = tmp_path_factory.mktemp("processes")
-    for seed, (name, colour) in enumerate(COLOURS.items()):
-        write_images(folder / "photos" / name, 20, colour, seed)
+    write_photos(folder / "photos")
     jobs = []
     for num in (1, 2):
         share = ["--data.batch_size", str(8 // num), "--trainer.devices", str(num)]

@@ -36,8 +36,8 @@ def test_the_upload_command_is_printed() -> None:
     result = subprocess.run([*command, "--trainer.max_epochs", "1"], capture_output=True, text=True, timeout=300)
     lines = result.stdout.strip().splitlines()
     assert result.returncode == 0, result.stderr
-    assert "wandb sync runs/image_folder_mlp/" in lines[-2]
-    assert len(list(Path().glob(lines[-2].split("wandb sync ")[1]))) == 1
+    assert "wandb sync runs/image_folder_mlp/" in lines[-3]
+    assert len(list(Path().glob(lines[-3].split("wandb sync ")[1]))) == 1
     assert Path(lines[-1], "summary.json").is_file()
 
 

@@ -198,6 +198,11 @@ class ImageFolderDataModule(ImageDataModule):
         self, files: list[tuple[Path, int]], split: Split, fraction: float, num_kept: int
     ) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
         digests, labels = [self.file_digests[file] for file, _ in files], [label for _, label in files]
+        if len(set(digests)) == 1:
+            raise UserError(
+                f"data.root is {str(self.root)!r}, and all {len(files):,} images are the same file, so there is nothing "
+                "to learn from them. Check how they were copied there."
+            )
         kept, carved = carve_by_content(
             digests,
             labels,
