@@ -154,7 +154,7 @@ def test_out_holds_something_else(photos: Path, workspace: Path, capsys: pytest.
     assert "packed from other images, splits or settings" in error_of(capsys, photos, "out", "--split_seed", "1")
     pack(photos, "out", "--split_seed", "1", "--overwrite")
     assert described(workspace / "out").split_hash == ImageFolderDataModule(str(photos), split_seed=1).split_hash
-    assert "which is within" in error_of(capsys, photos, photos / "out")
+    assert "which is inside" in error_of(capsys, photos, photos / "out")
 
 
 @pytest.mark.parametrize(
