@@ -111,7 +111,7 @@ def test_help_of_an_evaluation_has_its_own_options_only(verb: str, capsys: pytes
         assert other not in shown
     with pytest.raises(SystemExit):
         main([verb, "--ckpt", "last", "--early_stopping.patience", "3"])
-    assert f"{verb} has no option '--early_stopping.patience': it is one of fit" in capsys.readouterr().err
+    assert f"{verb} has no option '--early_stopping.patience'; it is an option of fit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -66,4 +66,4 @@ def test_another_number_of_processes_is_refused(fit: Fit, capsys: pytest.Capture
     run = fit(epochs=1)
     with pytest.raises(SystemExit):
         fit("--ckpt_path", str(run), "--trainer.devices", "2", epochs=1)
-    assert "the checkpoint is of a training on 1 processes, and this one has 2" in capsys.readouterr().err
+    assert "the checkpoint was written by a training on 1 processes, but this one has 2" in capsys.readouterr().err

@@ -167,12 +167,12 @@ def stopped(noise: Path, interrupt: Callable[..., None]) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--data.split_seed", "5"], "data.split_seed is 5, and the run has 0"),
-        (["--data.test_fraction", "0.3"], "data.test_fraction is 0.3, and the run has 0.15"),
-        (["--data.image_size", "16"], "data.image_size is 16, and the run has 8"),
-        (["--model.hidden_sizes", "[32]"], r"model.hidden_sizes is [32], and the run has [64]"),
-        (["--seed_everything", "1"], "seed_everything is 1, and the run has 0"),
-        (["--model", "CNNClassifier"], "model is CNNClassifier, and the run has MLPClassifier"),
+        (["--data.split_seed", "5"], "data.split_seed is 5, but the run has 0"),
+        (["--data.test_fraction", "0.3"], "data.test_fraction is 0.3, but the run has 0.15"),
+        (["--data.image_size", "16"], "data.image_size is 16, but the run has 8"),
+        (["--model.hidden_sizes", "[32]"], r"model.hidden_sizes is [32], but the run has [64]"),
+        (["--seed_everything", "1"], "seed_everything is 1, but the run has 0"),
+        (["--model", "CNNClassifier"], "model is CNNClassifier, but the run has MLPClassifier"),
     ],
 )
 def test_a_run_goes_on_as_it_was(

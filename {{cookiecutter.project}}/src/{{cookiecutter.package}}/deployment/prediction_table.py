@@ -101,9 +101,9 @@ def require_writable(file: Path) -> None:
     if file.suffix.lower() not in FORMATS or file.is_dir():
         raise UserError(f"--output is {str(file)!r}; it must be a file that ends in {', '.join(FORMATS)}, or -.")
     if not file.parent.is_dir():
-        raise UserError(f"--output is {str(file)!r}, and there is no folder {str(file.parent)!r}. Make it first.")
+        raise UserError(f"--output is {str(file)!r}, but there is no folder {str(file.parent)!r}. Create it.")
     if not os.access(file.parent, os.W_OK):
-        raise UserError(f"--output is {str(file)!r}, and nothing can be written into {str(file.parent)!r}.")
+        raise UserError(f"--output is {str(file)!r}, but the folder {str(file.parent)!r} is not writable.")
 
 
 def write_table(predictions: Iterable[Prediction], file: Path, num_ranks: int) -> None:
