@@ -159,7 +159,7 @@ def explain_stray(problem: Problem) -> str:
 
 
 def explain_file(problem: Problem) -> str:
-    return f"--config is {problem['path']!r}, which does not exist. {suggest(problem['path'])}"
+    return f"--config is {problem['path']!r}, but there is no such file. {suggest(problem['path'])}"
 
 
 def explain_yaml(problem: Problem) -> str:

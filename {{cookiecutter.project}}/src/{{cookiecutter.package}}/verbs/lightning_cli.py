@@ -196,8 +196,8 @@ class ClassifierCLI(LightningCLI):
             path = self.config[self.config.subcommand][section].class_path
             if bare_name(path) not in classes:
                 raise UserError(
-                    f"{section} is {path!r}, which checkpoints cannot load. Add it to the table in "
-                    f"the package's {'data' if section == 'data' else 'models'}/__init__.py. It has: {', '.join(classes)}."
+                    f"{section} is {path!r}, which checkpoints cannot load. Add it to the table in the "
+                    f"package's {'data' if section == 'data' else 'models'}/__init__.py. Known: {', '.join(classes)}."
                 )
 
     def _parse_ckpt_path(self) -> None:

@@ -69,5 +69,5 @@ def require_run(directory: Path) -> RunRecord:
 
 def require_file(output: Path) -> None:
     if output.is_dir() or not output.parent.is_dir():
-        why = "is a folder" if output.is_dir() else f"is in the folder {str(output.parent)!r}, which does not exist"
+        why = "is a folder" if output.is_dir() else f"is in {str(output.parent)!r}, and there is no such folder"
         raise UserError(f"--output is {str(output)!r}, which {why}. Give a file, such as report.html.")
