@@ -89,7 +89,7 @@ def test_help_leads_with_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     shown = help_of(f"fit --config {CONFIGS / 'folder_probe.yaml'} --data.root photos", capsys)
     assert "Data set: ImageFolderDataModule" in shown
     assert "pixels [288]" in shown
-    assert "the folder [photos]" in shown
+    assert "folder of images [photos]" in shown
     assert "--model.widths" not in shown
     assert shown.index("--data.root") < shown.index("--model.backbone") < shown.index("--trainer.max_epochs")
 
@@ -111,7 +111,7 @@ def test_help_of_an_evaluation_has_its_own_options_only(verb: str, capsys: pytes
         assert other not in shown
     with pytest.raises(SystemExit):
         main([verb, "--ckpt", "last", "--early_stopping.patience", "3"])
-    assert f"{verb} has no option '--early_stopping.patience': it is one of fit" in capsys.readouterr().err
+    assert f"{verb} has no option '--early_stopping.patience'; it is an option of fit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ __version__ = "0.1.0"
 
 
 def load(run: str | PathLike[str], device: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> Predictor:
-    """Load a trained classifier, to predict with it.
+    """Load a trained classifier for prediction.
 
     Args:
-        run: a run directory, which stands for its best checkpoint, or a ``.ckpt`` file.
-        device: ``auto`` takes a GPU where there is one.
+        run: a run directory (its best checkpoint is loaded) or a ``.ckpt`` file.
+        device: device to compute on; ``auto`` uses a GPU if there is one.
 
     Raises:
-        UserError: there is no checkpoint, it was not written by this project, or there is no such device here.
+        UserError: there is no checkpoint, it was not written by this project, or the device is not available.
     """
-    from .deployment.predictor import Predictor  # here, because the command line's help needs no torch
+    from .deployment.predictor import Predictor  # imported here, so that the command line's help does not import torch
 
     return Predictor.from_checkpoint(run, device, "run")

@@ -1,4 +1,4 @@
-"""The verbs. Help needs no torch: the modules of a verb are imported when it runs."""
+"""The command line. A verb's modules are imported when it runs, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .errors import UserError, did_you_mean
 from .program import program_name
 
 VERBS = {
-    "fit": "train, test the best checkpoint, and write a report",
-    "validate": "measure a checkpoint on the validation split",
-    "test": "measure a checkpoint on the test split, with the results of each class",
-    "predict": "classify images with a checkpoint, and write a table",
-    "compare": "compare runs, and test which differences are significant",
+    "fit": "train a model, test its best checkpoint and write a report",
+    "validate": "evaluate a checkpoint on the validation split",
+    "test": "evaluate a checkpoint on the test split, with results per class",
+    "predict": "classify images with a checkpoint and write a table",
+    "compare": "compare runs and test which differences are significant",
     "report": "write the report of a run again",
-    "audit": "check every file of a folder of images before training",
+    "audit": "check all files of an image folder before training",
     "split": "write a file that assigns each image of a folder to a split",
-    "pack": "pack a folder of images for streaming, for data sets larger than one machine",
-    "tune": "search for better settings of a recipe",
+    "pack": "pack a folder of images for streaming, for data sets that do not fit on one machine",
+    "tune": "search for better hyperparameters of a recipe",
 }
-# Module in verbs/, and function in it.
+# For each verb, its module in verbs/ and the function to call.
 ACTIONS = {
     "fit": ("fit", "fit"),
     "validate": ("evaluate", "evaluate"),
@@ -42,23 +42,23 @@ ACTIONS = {
 }
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 EPILOGUE = """\
-A recipe:        {program} fit --config configs/digits_cnn.yaml
-Your images:     {program} fit --config configs/folder_probe.yaml --data.root photos/
-A checkpoint:    {program} test --ckpt last
-Its predictions: {program} predict --ckpt last photos/
-All options:     {program} fit --help
+Train a recipe:      {program} fit --config configs/digits_cnn.yaml
+Train on a folder:   {program} fit --config configs/folder_probe.yaml --data.root photos/
+Test a checkpoint:   {program} test --ckpt last
+Classify images:     {program} predict --ckpt last photos/
+Show all options:    {program} fit --help
 """
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the verb that ``args`` (of the command line by default) begin with."""
+    """Run the verb that is the first of ``args`` (default: the command line)."""
     with reader_may_leave():
         dispatch(args)
 
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """End quietly where whoever reads standard output, ``head`` for example, has read enough."""
+    """Exit without an error if the reader of standard output, such as ``head``, has closed it."""
     try:
         try:
             yield
@@ -67,7 +67,7 @@ def reader_may_leave() -> Iterator[None]:
     except BrokenPipeError:
         try:
             print(flush=True)
-        except BrokenPipeError:  # so it was standard output, and not a pipe to another process
+        except BrokenPipeError:  # standard output is closed, not a pipe to another process
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         else:
             raise
@@ -91,7 +91,7 @@ def dispatch(args: Sequence[str] | None) -> None:
             if error.errno not in DISK_FULL:
                 raise
             where = f": {error.filename!r} cannot be written" if error.filename else ""
-            fail(f"the disk is full{where}. Make room; a training then goes on: {program_name()} fit --resume last")
+            fail(f"the disk is full{where}. Free disk space. To resume a training: {program_name()} fit --resume last")
         if status:
             sys.exit(status)
 
@@ -109,7 +109,7 @@ def run(args: Sequence[str]) -> int | None:
 
 
 def action_of(verb: str) -> Callable[[Sequence[str]], int | None]:
-    """What the verb does with its options; it returns the exit status."""
+    """The function of a verb; it takes the options and returns the exit status."""
     module, function = ACTIONS[verb]
     action: Callable[..., int | None] = getattr(import_module(f".verbs.{module}", __package__), function)
     return partial(action, verb) if function == "evaluate" else action
@@ -122,6 +122,6 @@ def help_text() -> str:
 
 
 def fail(message: str) -> NoReturn:
-    """End with status 2, as argparse does for wrong arguments."""
+    """Exit with status 2, as argparse does for wrong arguments."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""The exception for mistakes that the user can correct, and helpers for its messages."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ NUM_SHOWN = 5
 
 
 class UserError(Exception):
-    """Wrong input; the message says what was given, what is allowed and what to do next.
+    """Wrong input; the message states what was given, what is allowed and what to do next.
 
-    ``cli.main`` prints it as one paragraph and exits with status 2, without a stack trace. Everything else that is
-    raised is a defect of this project and keeps its trace. It is no ValueError, because jsonargparse takes those for
-    values of the wrong type and buries the message under the types that it tried.
+    ``cli.main`` prints the message without a stack trace and exits with status 2. All other exceptions are bugs and
+    keep their trace. It is not a ValueError, because jsonargparse would report that as a value of the wrong type.
     """
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
-    """The end of an error message: the nearest valid choice, and all of them where they are few enough to read."""
+    """End of an error message: the most similar valid choice, and all choices unless there are too many."""
     known = sorted(choices)
     near = nearest(given, known)
     hint = f"Did you mean {near[0]!r}? " if near else ""
@@ -29,7 +28,7 @@ def did_you_mean(given: str, choices: Iterable[str]) -> str:
 
 
 def nearest(given: str, known: Sequence[str]) -> list[str]:
-    """The choices most like what was given, the best first: those that begin with it, then the similar ones."""
+    """The choices most similar to ``given``: first those that begin with it, then others."""
     folded = {choice.casefold(): choice for choice in known}
     beginning = [name for name in folded if given and name.startswith(given.casefold())]
     similar = difflib.get_close_matches(given.casefold(), folded, n=NUM_SHOWN)
@@ -37,6 +36,6 @@ def nearest(given: str, known: Sequence[str]) -> list[str]:
 
 
 def some(names: Sequence[str]) -> str:
-    """The first few of many names, and how many more there are."""
+    """The first few names, and the number of the others."""
     more = f" and {len(names) - NUM_SHOWN} more" if len(names) > NUM_SHOWN else ""
     return f"{', '.join(names[:NUM_SHOWN]) or 'none'}{more}"

@@ -1,4 +1,4 @@
-"""The command that started this process, as messages have to print it: it works when it is copied and pasted."""
+"""The command that started this process, for messages: users can copy and paste it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STARTED_BY_UV = "UV_RUN_RECURSION_DEPTH"  # an environment variable that `uv run
 
 
 def runner() -> str:
-    """What to type before the command of any installed package: ``uv run`` where uv started this process."""
+    """Prefix for commands of installed packages: ``uv run`` if uv started this process."""
     return "uv run " if STARTED_BY_UV in os.environ else ""
 
 

@@ -136,7 +136,7 @@ def test_images_that_are_all_the_same() -> None:
 
 
 def test_more_processes_than_images() -> None:
-    with pytest.raises(UserError, match=r"2 images, and 3 processes share them.*--trainer\.devices"):
+    with pytest.raises(UserError, match=r"2 images for 3 processes.*--trainer\.devices"):
         EvaluationBatches(2, 4, 3, 0)
 
 

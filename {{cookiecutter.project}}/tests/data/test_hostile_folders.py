@@ -142,7 +142,7 @@ REFUSED = {
     ),
     "two folders for val": (split_folders("train", "val", "valid"), "has two folders for val"),
     "no train": (split_folders("val", "test"), "but no train"),
-    "empty split": (both(split_folders("train"), lambda root: (root / "test").mkdir()), "holds no images"),
+    "empty split": (both(split_folders("train"), lambda root: (root / "test").mkdir()), "has no images"),
 }
 
 

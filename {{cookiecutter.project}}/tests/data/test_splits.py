@@ -46,7 +46,7 @@ def test_class_of_one_image_is_named() -> None:
 
 
 def test_too_small_a_part_is_refused() -> None:
-    with pytest.raises(UserError, match=r"1 of 10 images would be carved off.*data.test_fraction"):
+    with pytest.raises(UserError, match=r"1 of 10 images would be carved.*data.test_fraction"):
         carve([0, 1] * 5, 0.1, seed=0, name="test", class_names=NAMES)
 
 

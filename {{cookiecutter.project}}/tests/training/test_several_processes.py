@@ -251,7 +251,7 @@ def test_sync_batchnorm_is_switched_off_on_cpus(photos: Path, workspace: Path) -
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stderr.count("trainer.sync_batchnorm is switched off, as it needs GPUs") == 1
+    assert run.stderr.count("trainer.sync_batchnorm is switched off, because it needs GPUs") == 1
     assert read_checkpoint(workspace / "cpus" / "checkpoints" / "last.ckpt")["bundle"]["num_processes"] == 2
     assert "sync_batchnorm: false" in (workspace / "cpus" / "config.yaml").read_text()
 

@@ -111,8 +111,8 @@ def test_nothing_is_written_over(messy: Path, capsys: pytest.CaptureFixture[str]
     ("words", "message"),
     [
         (["nowhere"], "'nowhere', which is not a folder"),
-        (["messy", "--quarantine", "messy/aside"], "which is within 'messy'"),
-        (["messy", "--restore", "nowhere"], "holds no quarantine.csv"),
+        (["messy", "--quarantine", "messy/aside"], "which is inside 'messy'"),
+        (["messy", "--restore", "nowhere"], "has no quarantine.csv"),
         (["messy", "--restore", "a", "--quarantine", "b"], "not allowed with"),
         ([], "the following arguments are required: root"),
     ],

@@ -102,7 +102,7 @@ def test_baselines_of_a_changed_folder_are_refused(fit: Fit, capsys: pytest.Capt
     run = fit(epochs=1)
     shutil.copy("photos/red/image 1.jpg", "photos/red/new.jpg")
     assert status(str(run), "--baselines") == 2
-    assert "are no longer those that it was trained and tested on" in capsys.readouterr().err
+    assert "are have changed since it was trained and tested" in capsys.readouterr().err
 
 
 def test_disagreements_have_pictures_while_there_are_images(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +136,7 @@ def test_each_set_of_test_images_is_compared_by_itself(fit: Fit, capsys: pytest.
     fit("--seed_everything", "1", "--run.directory", "runs/split 0 again", epochs=1)
     assert status("runs") == 0
     shown = capsys.readouterr().out
-    assert "tested on 2 different sets of images. Each set is compared by itself" in shown
+    assert "tested on 2 different test sets. Runs are compared within each test set" in shown
     assert shown.count("test images") >= 2
     assert Page().text.count("ImageFolderDataModule") == 2
     assert status("runs", "--allow_different_splits") == 0
@@ -179,7 +179,7 @@ def test_an_unfinished_run_is_left_out(fit: Fit, caplog: pytest.LogCaptureFixtur
     unfinished.mkdir()
     shutil.copy(run / "config.yaml", unfinished)
     assert status(str(run.parent)) == 0
-    assert f"{unfinished}: left out, because it has no test result" in caplog.text
+    assert f"{unfinished} is left out, because it has no test result" in caplog.text
     assert "Comparison of 1 run " in Page().text
     assert f"{unfinished}: left out" in Page().text
 

@@ -90,7 +90,7 @@ def test_identical_images_are_refused(workspace: Path, capsys: pytest.CaptureFix
         for number in range(20):
             image.save(workspace / "images" / label / f"{number}.png")
     message = refusal([*FOLDER, "--model", "MLPClassifier"], capsys)
-    assert "all 40 images are the same file, so there is nothing to learn from them" in message
+    assert "all 40 images are the same file, so a model cannot learn from them" in message
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -34,7 +34,7 @@ def test_other_classes_get_a_new_head(fit: Fit, photos: Path, caplog: pytest.Log
         second = fit("--init_from", str(first / "checkpoints" / "best.ckpt"), *NOTHING, epochs=1)
     best = read_checkpoint(first / "checkpoints" / "best.ckpt")["state_dict"]
     assert [torch.equal(weights(second, name), best[name]) for name in WEIGHTS] == [True, False]
-    assert "with a new head: its classes are blue, green, red, these are blue, green, yellow." in caplog.text
+    assert "with a new head, because its classes (blue, green, red) differ from these (blue, green, yellow)." in caplog.text
 
 
 def test_more_classes(fit: Fit, photos: Path) -> None:
@@ -57,5 +57,5 @@ def test_another_model_is_refused(fit: Fit, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         fit("--init_from", str(first), "--model.widths", "[8, 16]", epochs=1)
     err = capsys.readouterr().err
-    assert f"init_from is {str(first)!r}, and its CNNClassifier does not have the layers of this model" in err
+    assert f"init_from is {str(first)!r}, whose CNNClassifier has other layers than this model" in err
     assert "network.1.0.weight" in err

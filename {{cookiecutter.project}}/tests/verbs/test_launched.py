@@ -58,7 +58,7 @@ def test_finished_is_finished(fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_learning_rate_and_steps_are_said_before_the_first(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         fit("--model.optimizer.lr_for_batch_size", "4", "--trainer.accumulate_grad_batches", "2")
-    said = "16 images a step (8 x 2 accumulated), learning rate 0.004 (0.001 for 4), 6 steps in 2 epochs"
+    said = "16 images per step (8 x 2 accumulated), learning rate 0.004 (0.001 for 4), 6 steps in 2 epochs"
     assert said in caplog.text
 
 
@@ -66,4 +66,4 @@ def test_another_number_of_processes_is_refused(fit: Fit, capsys: pytest.Capture
     run = fit(epochs=1)
     with pytest.raises(SystemExit):
         fit("--ckpt_path", str(run), "--trainer.devices", "2", epochs=1)
-    assert "the checkpoint is of a training on 1 processes, and this one has 2" in capsys.readouterr().err
+    assert "the checkpoint was written by a training on 1 processes, but this one has 2" in capsys.readouterr().err

@@ -131,7 +131,7 @@ def test_a_checkpoint_imports_nothing(fit: Fit, capsys: pytest.CaptureFixture[st
     checkpoint = torch.load(file, weights_only=True)
     checkpoint["bundle"]["config"]["data"]["class_path"] = "this.Zen"
     torch.save(checkpoint, file)
-    assert "'this.Zen', a class not known here" in mistake(["test", "--ckpt_path", str(run)], capsys)
+    assert "'this.Zen', which is not a class of this project" in mistake(["test", "--ckpt_path", str(run)], capsys)
     assert "this" not in sys.modules
 
 

@@ -161,7 +161,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     ("resume", "message"),
     [
         ("nowhere", "--resume is 'nowhere', and there is no such file or folder"),
-        ("whole", "resume is 'whole', a run that is finished"),
+        ("whole", "resume is 'whole', which is finished"),
         ("last", "no run in 'runs' is unfinished"),
     ],
 )

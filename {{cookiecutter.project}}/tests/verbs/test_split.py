@@ -114,11 +114,11 @@ def test_nothing_is_overwritten(photos: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--extend"], "there is no"),
+        (["--extend"], "does not exist"),
         (["--folds", "1"], "--folds is 1; it must be 2 or more"),
-        (["--folds", "50"], "--folds is 50, and the smallest class has"),
+        (["--folds", "50"], "--folds is 50, but outside the test split the smallest class has"),
         (["--test_fraction", "1.5"], "1.5 must be above 0 and below 1"),
-        (["--group", "("], "no regular expression"),
+        (["--group", "("], "is not a regular expression"),
         (["--group", "red|green|blue"], "all images of class 'blue' are of one group"),
         (["--output", "nowhere/splits.csv"], "nowhere"),
     ],

@@ -1,4 +1,4 @@
-"""Images become uint8 tensors with labels, splits and facts."""
+"""Data modules: load images as uint8 tensors with labels, in train, val and test splits."""
 
 from .base import ImageDataModule
 from .digits import DigitsDataModule

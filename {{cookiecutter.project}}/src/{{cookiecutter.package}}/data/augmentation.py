@@ -1,4 +1,4 @@
-"""Augmentation of training batches: torchvision's transforms, drawn anew for every image."""
+"""Augmentation of training batches with torchvision transforms, with new random parameters for every image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AugmentationName = Literal["none", "light", "standard"]
 
 
 class PerImage:
-    """Applies a torchvision v2 transform to each image of a batch, since v2 draws once for a whole batch."""
+    """Applies a torchvision v2 transform to each image separately; v2 itself draws parameters once per batch."""
 
     def __init__(self, transform: v2.Transform) -> None:
         self.transform = transform
@@ -25,11 +25,11 @@ class PerImage:
 
 
 def build_augmentation(name: AugmentationName, image_size: int, *, mirror: bool) -> Augmentation | None:
-    """The augmentation of that name.
+    """Build the augmentation of the given name.
 
     ``light`` shifts by up to a 14th of the side. ``standard`` crops a random part of 35 to 100 % of the area and scales
-    it back (Szegedy et al. 2015, section 6). Both flip left and right where ``mirror`` says that a mirrored image
-    keeps its class: it does for photographs, not for digits.
+    it back (Szegedy et al. 2015, section 6). With ``mirror``, both also flip images horizontally; this is right for
+    photographs, but not for digits.
     """
     if name == "none":
         return None

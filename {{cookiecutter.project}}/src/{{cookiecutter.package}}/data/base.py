@@ -1,4 +1,4 @@
-"""What every data set shares: splits, loaders, augmentation for training only."""
+"""Base class of all data sets: splits, loaders, and augmentation of training images."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from .splits import SPLITS, Split
 
 log = logging.getLogger(__name__)
 
-# Without gradients a network keeps no activations: what can be trained on a batch can be evaluated on four.
+# Evaluation stores no activations for gradients, so that four times the training batch fits into memory.
 EVALUATION_BATCHES = 4
 CHUNK = 16  # images compared at once
 
 
 class ImageDataModule(LightningDataModule):
-    """Serves uint8 (B, C, H, W) images in 0 to 255 and int64 (B,) labels. A data set says its facts and loads a split.
+    """Serves uint8 (B, C, H, W) images and int64 (B,) labels. Subclasses define ``facts`` and ``load_split``.
 
     Args:
-        batch_size: images a training step and process; evaluation takes four times as many at once.
-        num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
+        batch_size: images per training step and process; evaluation uses batches four times as large.
+        num_workers: number of loader processes; 0 is fastest for images in memory.
         augmentation: augmentation of the training images.
-        val_fraction: share of the training images carved off for validation, stratified.
-        split_seed: seed of every carved split, apart from the training seed, so that seeds can be compared.
+        val_fraction: share of the training images held out for validation, stratified by class.
+        split_seed: seed of the carved splits; independent of the training seed, so that seeds can be compared.
     """
 
     mirror: bool
-    """Whether a mirrored image keeps its class."""
+    """Whether augmentation may flip images horizontally; False where the mirror image would be of another class."""
 
     def __init__(
         self,
@@ -65,32 +65,32 @@ class ImageDataModule(LightningDataModule):
     @property
     @abstractmethod
     def facts(self) -> ImageFacts:
-        """The facts, known before any image is decoded."""
+        """Class names, image size and normalisation; available before any image is decoded."""
 
     @abstractmethod
     def load_split(self, split: Split) -> LabelledImages:
         """Decode one split."""
 
     def split(self, split: Split) -> LabelledImages:
-        """One split, decoded at its first use."""
+        """One split; it is decoded at its first use."""
         if split not in self._loaded:
             self._loaded[split] = self.load_split(split)
             log.info("%s: %s images", split, f"{len(self._loaded[split]):,}")
         return self._loaded[split]
 
     def digests(self, split: Split) -> Tensor | None:
-        """Digests of what the images of a split hold: int64 (N,), in the split's order; None where nobody knows."""
+        """Digests of the image contents of a split: int64 (N,), in the split's order; None if not available."""
         if split not in self._digests:
             self._digests[split] = self.load_digests(split)
         return self._digests[split]
 
     def load_digests(self, split: Split) -> Tensor | None:
-        """The digests of one split: of the pixels, unless a data set has something cheaper, such as files."""
+        """The digests of one split, computed from pixels; a data set can use files instead, which is cheaper."""
         return pixel_digests(self.split(split).images)
 
     @cached_property
     def split_hash(self) -> str:
-        """Identity of all three splits, by content; decodes those not yet decoded."""
+        """Hash of the content of all three splits; decodes those not yet decoded."""
         columns: dict[str, tuple[Tensor, Tensor]] = {}
         for split in SPLITS:
             digests = self.digests(split)
@@ -99,7 +99,7 @@ class ImageDataModule(LightningDataModule):
         return content_hash(columns)
 
     def setup(self, stage: str) -> None:
-        """Decode what the stage reads, so that a bad image ends a run before its first epoch."""
+        """Decode the splits that the stage reads, so that an unreadable image ends a run before its first epoch."""
         splits: dict[str, tuple[Split, ...]] = {"fit": ("train", "val", "test"), "validate": ("val",)}
         for split in splits.get(stage, ("test",)):
             self.split(split)
@@ -112,20 +112,20 @@ class ImageDataModule(LightningDataModule):
         if len(images) > 1 and are_all_the_same(images):
             raise UserError(
                 f"all {len(images):,} training images are the same at {self.facts.image_size} x "
-                f"{self.facts.image_size} pixels, so there is nothing to learn from them. Check the files of the data "
-                "set, and how they are decoded (--data.image_size, --data.fit)."
+                f"{self.facts.image_size} pixels, so a model cannot learn from them. Check the files of the data set "
+                "and the options that decode them (--data.image_size, --data.fit)."
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
         dataset = BatchDataset(self.split("train"), augmentation)
-        # An incomplete last batch of one image would break batch norm; with shuffling it costs no image for long.
+        # Batch norm fails on a last batch of one image. Shuffling leaves out other images in each epoch.
         sampler = self.train_sampler(dataset)
         batches = TrainingBatches(sampler, self.batch_size, drop_last=len(sampler) > self.batch_size)
         return TrainingLoader(dataset, batches, **self._loader_options)
 
     def train_sampler(self, dataset: BatchDataset) -> DistributedSampler[Batch]:
-        """Which training images an epoch shows, in which order: of W processes, this one's share."""
+        """Sampler of the training images: shuffles them in each epoch and gives each process its share."""
         return DistributedSampler(dataset, *self._share, seed=training_seed())
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -135,14 +135,14 @@ class ImageDataModule(LightningDataModule):
         return self.evaluation_loader("test")
 
     def evaluation_loader(self, split: Split) -> DataLoader[Batch]:
-        """Each image of a split once, in order, over all processes."""
+        """Loader that serves each image of a split once, in order, divided over all processes."""
         dataset = BatchDataset(self.split(split))
         batches = EvaluationBatches(len(dataset), EVALUATION_BATCHES * self.batch_size, *self._share)
         return DataLoader(dataset, batch_sampler=batches, collate_fn=keep_batch, **self._loader_options)
 
     @property
     def _share(self) -> tuple[int, int]:
-        """How many processes share the images, and which of them this one is."""
+        """Number of processes, and rank of this process."""
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
     @property
@@ -150,13 +150,13 @@ class ImageDataModule(LightningDataModule):
         return {
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
-            # From pinned memory Lightning's copies to the GPU overlap with what it computes.
+            # Copies from pinned memory to the GPU overlap with computation.
             "pin_memory": self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
         }
 
 
 def are_all_the_same(images: Images) -> bool:
-    """Whether every image equals the first; ends at the first that does not."""
+    """Whether all images equal the first one; stops at the first difference."""
     first = images[torch.tensor([0])]
     return all(bool((images[part] == first).all()) for part in torch.split(torch.arange(len(images)), CHUNK))
 

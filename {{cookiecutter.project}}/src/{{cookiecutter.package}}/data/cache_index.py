@@ -1,4 +1,4 @@
-"""Tables of a cache: a CSV file of known columns, with a digest of itself at its end."""
+"""Index files of a cache: CSV files that end with a digest of their rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Entry:
     """One decoded file.
 
     Attributes:
-        path: absolute.
-        size: of the file, in bytes, when it was read.
-        mtime_ns: its time of change, when it was read.
-        digest: of its content.
-        row: of its image.
-        crc32: of that row.
+        path: absolute path.
+        size: file size in bytes when it was read.
+        mtime_ns: modification time when it was read, in nanoseconds.
+        digest: digest of its content.
+        row: row of its image in the cache.
+        crc32: checksum of that row.
     """
 
     path: str
@@ -39,10 +39,10 @@ class KnownFile:
     """A file whose content has been read.
 
     Attributes:
-        path: absolute.
-        size: in bytes, when it was read.
-        mtime_ns: its time of change, when it was read.
-        digest: of its content.
+        path: absolute path.
+        size: file size in bytes when it was read.
+        mtime_ns: modification time when it was read, in nanoseconds.
+        digest: digest of its content.
     """
 
     path: str
@@ -55,11 +55,11 @@ Row = TypeVar("Row", Entry, KnownFile)
 
 
 class CacheIndex(Generic[Row]):
-    """A CSV file with a row for each path, and a digest of all rows at its end.
+    """A CSV file with one row per path and a digest of all rows at its end.
 
     Args:
         file: the CSV file.
-        row_type: a dataclass; its fields, text or whole numbers, are the columns.
+        row_type: a dataclass whose fields (str or int) are the columns.
     """
 
     def __init__(self, file: Path, row_type: type[Row]) -> None:
@@ -67,10 +67,10 @@ class CacheIndex(Generic[Row]):
         self.row_type: type[Row] = row_type
 
     def read(self) -> dict[str, Row]:
-        """Rows by path; none where there is no file.
+        """Rows by path; empty if there is no file.
 
         Raises:
-            ValueError: the file is not as it was written.
+            ValueError: the file was changed after it was written.
         """
         if not self.file.exists():
             return {}
@@ -85,7 +85,7 @@ class CacheIndex(Generic[Row]):
         return {str(cells[0]): self.row_type(*cells) for cells in rows}
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Replace the file in one step: a reader finds the old index or the new one."""
+        """Replace the file atomically: a reader sees either the old index or the new one."""
         temporary = self.file.with_suffix(".tmp")
         with temporary.open("w+", newline="", encoding="utf-8", errors="surrogateescape") as stream:
             writer = csv.writer(stream, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Digests of what images hold: the same image is recognised under any name, and in any folder."""
+"""Digests of image content, which identify an image regardless of its file name and folder."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor
 
 from .image_stores import Images
 
-CHUNK = 1024  # images whose pixels are in memory at once
+CHUNK = 1024  # images in memory at once
 
 
 def digest_of(content: bytes) -> str:
-    """BLAKE2b of 16 bytes, as 32 hexadecimal digits."""
+    """16-byte BLAKE2b digest, as 32 hexadecimal digits."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def stat_of(file: Path) -> tuple[int, int]:
-    """Size in bytes and time of change in nanoseconds."""
+    """Size in bytes and modification time in nanoseconds."""
     stat = file.stat()
     return stat.st_size, stat.st_mtime_ns
 
 
 def short_digests(digests: Iterable[str]) -> Tensor:
-    """The first eight bytes of each digest: int64 (N,), which a checkpoint has room for.
+    """The first eight bytes of each digest: int64 (N,), small enough to store in a checkpoint.
 
-    Of a million images, two different ones share theirs with a probability of 3 in 100 million.
+    Among a million images, the probability that two different ones have the same short digest is 3e-8.
     """
     content = b"".join(bytes.fromhex(digest[:16]) for digest in digests)
     return torch.from_numpy(np.frombuffer(content, dtype="<i8").astype(np.int64))
@@ -44,7 +44,7 @@ def pixel_digests(images: Images) -> Tensor:
 
 
 def content_hash(splits: Mapping[str, tuple[Tensor, Tensor]]) -> str:
-    """SHA-256 over which image, with which label, is in which split. Equal hashes: numbers may be compared.
+    """SHA-256 of the images and labels of each split. Results can be compared if their hashes are equal.
 
     Args:
         splits: for each split, the digests and the labels of its images, both int64 (N,).

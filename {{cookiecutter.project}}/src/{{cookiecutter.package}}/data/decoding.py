@@ -1,4 +1,4 @@
-"""Image files become uint8 arrays of one size and mode."""
+"""Decodes image files to uint8 arrays of one size and colour mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from .facts import Fit
 
-# What Pillow raises, beside OSError, for files that it cannot decode: RuntimeError for AVIF and DDS.
+# Exceptions that Pillow raises, besides OSError, for files that it cannot decode: RuntimeError for AVIF and DDS.
 UNDECODABLE = (SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
 
 
@@ -26,12 +26,12 @@ def bar_options() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Decoding:
-    """What a decoded image looks like; two equal ones can share decoded images.
+    """Settings of decoding; two runs with equal settings share cached images.
 
     Attributes:
         image_size: side in pixels.
         num_channels: 3 (RGB) or 1 (grey).
-        fit: how an image is made square: see ``ImageFacts.fit``.
+        fit: how images are made square; see ``ImageFacts.fit``.
     """
 
     image_size: int
@@ -40,21 +40,21 @@ class Decoding:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of one image: channels last, as decoders write and convolutions like them."""
+        """(H, W, C) of one image: channels last, which is the order of decoders and fast for convolutions."""
         return self.image_size, self.image_size, self.num_channels
 
     @property
     def num_bytes(self) -> int:
-        """Of one image."""
+        """Size of one decoded image, in bytes."""
         return self.image_size**2 * self.num_channels
 
     def decode(self, file: Path | BytesIO) -> NDArray[np.uint8]:
-        """Read one image as uint8 (H, W, C), turned upright as its EXIF orientation says.
+        """Read one image as uint8 (H, W, C), rotated according to its EXIF orientation.
 
-        The same function serves training and prediction, so that they cannot disagree. Transparent pixels become white.
+        Training and prediction both use this function. Transparent pixels become white.
 
         Raises:
-            OSError: the file is missing, truncated, not an image, or has pixels of no defined range.
+            OSError: the file is missing, truncated or not an image, or its pixel values have no defined range.
         """
         try:
             with Image.open(file) as image:
@@ -66,7 +66,7 @@ class Decoding:
             raise OSError(f"cannot decode: {error}") from error
 
     def convert(self, image: Image.Image) -> NDArray[np.uint8]:
-        """As ``decode``, of an image in memory, which stays as it is."""
+        """Like ``decode``, for an image in memory; the image is not modified."""
         try:
             return self._pixels(ImageOps.exif_transpose(image))
         except UNDECODABLE as error:
@@ -78,25 +78,25 @@ class Decoding:
 
 
 def error_text(error: BaseException) -> str:
-    """Pillow's reason, without the address of the buffer that it was given."""
+    """Pillow's error message without the memory address of a buffer."""
     return str(error).split(" <_io")[0] or type(error).__name__
 
 
 def to_mode(image: Image.Image, num_channels: int) -> Image.Image:
     """Convert any mode (grey, palette, alpha, CMYK, 16 bit) to 8-bit grey or RGB."""
     if image.mode == "F":
-        raise OSError("floating-point pixels have no defined range; save the image with 8 or 16 bits a channel")
+        raise OSError("floating-point pixels have no defined range; save the image with 8 or 16 bits per channel")
     if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips at 255 instead of scaling
         image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     mode = "L" if num_channels == 1 else "RGB"
-    return image if image.mode == mode else image.convert(mode)  # which would copy
+    return image if image.mode == mode else image.convert(mode)  # convert() always copies
 
 
 def fit_square(image: Image.Image, image_size: int, fit: Fit) -> Image.Image:
-    """Make an image square at ``image_size`` pixels: see ``ImageFacts.fit``."""
+    """Make an image square, with sides of ``image_size`` pixels; see ``ImageFacts.fit``."""
     size, method = (image_size, image_size), Image.Resampling.BILINEAR
     if fit == "crop":
         return ImageOps.fit(image, size, method)

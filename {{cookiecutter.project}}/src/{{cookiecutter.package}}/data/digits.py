@@ -1,4 +1,4 @@
-"""scikit-learn's 1,797 handwritten digits, 8 x 8 pixels: embedded, nothing to download."""
+"""scikit-learn's 1,797 handwritten digits, 8 x 8 pixels; they need no download."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class DigitsDataModule(ImageDataModule):
     """UCI's optical digits (Alpaydin and Kaynak, 1998), as scikit-learn ships them, with a carved test split.
 
     Args:
-        batch_size: images a training step and process; evaluation takes four times as many at once.
-        num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
+        batch_size: images per training step and process; evaluation uses batches four times as large.
+        num_workers: number of loader processes; 0 is fastest for images in memory.
         augmentation: augmentation of the training images.
-        val_fraction: share of the images left after the test split that is carved off for validation.
-        test_fraction: share of the images carved off for the test.
+        val_fraction: share of the images outside the test split that is held out for validation.
+        test_fraction: share of the images held out for the test.
         split_seed: seed of the carved splits.
     """
 

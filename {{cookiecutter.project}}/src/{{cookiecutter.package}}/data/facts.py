@@ -1,4 +1,4 @@
-"""What a data set says about itself before training starts."""
+"""Facts about a data set that are known before training starts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Fit = Literal["crop", "pad", "squash"]
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Plain facts that the CLI hands from the data set to the model, and that every checkpoint carries.
+    """Facts that the CLI passes from the data set to the model; every checkpoint stores them.
 
     Attributes:
-        class_names: K names; the position is the label.
+        class_names: K names; a name's position is its label.
         num_channels: 1 (grey) or 3 (RGB).
         image_size: side of the square images, in pixels.
-        mean: one value a channel, of pixels scaled to [0, 1].
-        std: as ``mean``.
-        fit: how a non-square image was made square: the centre of it (``crop``), with black borders (``pad``), or
+        mean: mean of each channel, of pixels scaled to [0, 1].
+        std: standard deviation of each channel, of pixels scaled to [0, 1].
+        fit: how images are made square: cropped to the centre (``crop``), with black borders (``pad``), or
             distorted (``squash``).
-        class_weights: what an image of each class counts in the training loss; None counts all alike.
+        class_weights: weight of each class in the training loss; None weights all classes equally.
     """
 
     class_names: list[str]

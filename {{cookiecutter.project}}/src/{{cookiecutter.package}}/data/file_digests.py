@@ -1,4 +1,4 @@
-"""Digests of image files, each computed once for as long as the file stays as it is."""
+"""Digests of image files, cached until a file changes."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from .content import digest_of, stat_of
 log = logging.getLogger(__name__)
 
 FILE_NAME = "digests.csv"
-NUM_CHECKED = 32  # known files that are read again at each start
+NUM_CHECKED = 32  # cached files that are read again at each start
 
 
 class FileDigests:
-    """Digests by file, remembered in ``folder/digests.csv``.
+    """Digests by file, cached in ``folder/digests.csv``.
 
-    A file is known by its path, size and time of change. All three can stay the same where the content does not, as
-    after ``cp -p``. So a random sample is read again each time, and everything if one of the sample has changed.
+    A file is looked up by path, size and modification time. Its content can change while these stay the same, for
+    example by ``cp -p``. So a random sample is read again each time, and all files if one of the sample has changed.
 
     Args:
-        folder: where digests are remembered; None remembers none.
+        folder: folder of the cache; None disables it.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
     def of(self, files: Sequence[Path]) -> dict[Path, str]:
-        """Digest of each file's content; of a file that cannot be read, a digest of its path."""
+        """Digest of each file's content; for a file that cannot be read, a digest of its path."""
         if self.folder is None:
             return {file: known.digest for file, known in read_all(files).items()}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -42,12 +42,12 @@ class FileDigests:
             return {file: known.digest for file, known in self._update(files).items()}
 
     def stale(self, digests: dict[Path, str]) -> list[Path]:
-        """Files whose remembered digest is another one, though size and time of change are as remembered.
+        """Files whose digest differs from the cached one although size and modification time are the same.
 
-        What is remembered of them is forgotten, so that the next training decodes them anew.
+        They are removed from the cache, so that the next training decodes them again.
 
         Args:
-            digests: of all files, just computed from their content.
+            digests: digests of all files, computed from their current content.
         """
         if self.folder is None or not (self.folder / FILE_NAME).is_file():
             return []
@@ -72,7 +72,7 @@ class FileDigests:
     def _remembered(self) -> dict[str, KnownFile]:
         try:
             return self._index.read()
-        except (OSError, ValueError, TypeError):  # damaged: everything is read again
+        except (OSError, ValueError, TypeError):  # damaged: read all files again
             return {}
 
     def _update(self, files: Sequence[Path]) -> dict[Path, KnownFile]:
@@ -84,8 +84,8 @@ class FileDigests:
         changed = [file for file, known in read_all(checked).items() if known.digest != current[file].digest]
         if changed:
             log.warning(
-                "%s has other content than before, with the same size and time of change: all %s known files are "
-                "read again",
+                "the content of %s has changed, but not its size and modification time: reading all %s cached "
+                "files again",
                 changed[0],
                 f"{len(current):,}",
             )
@@ -98,7 +98,7 @@ class FileDigests:
 
 
 def is_known(known: KnownFile | None, file: Path) -> bool:
-    """Whether size and time of change are as they were when the file was read."""
+    """Whether size and modification time are the same as when the file was read."""
     try:
         return known is not None and (known.size, known.mtime_ns) == stat_of(file)
     except OSError:
@@ -112,7 +112,7 @@ def read_all(files: Sequence[Path]) -> dict[Path, KnownFile]:
 
 
 def read(file: Path) -> KnownFile:
-    """What a file holds; size -1 where it cannot be read."""
+    """Read a file and compute its digest; size is -1 if it cannot be read."""
     path = str(file.absolute())
     try:
         size, mtime_ns = stat_of(file)

@@ -1,4 +1,4 @@
-"""Which image files a folder holds, and of which class each is, before any of them is opened."""
+"""Lists the image files of a folder with their classes, without opening them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "validation": "val",
     "test": "test",
 }
-LAYOUTS = "ROOT/<class>/* or ROOT/train/<class>/* (with val/ and test/ beside train/ where you have them)"
+LAYOUTS = "ROOT/<class>/* or ROOT/train/<class>/* (optionally with val/ and test/ next to train/)"
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class FolderIndex:
 
     Attributes:
         root: the folder.
-        class_names: names of the class folders of the training split, sorted; the position is the label.
-        files: for each split that has a folder (only ``train`` where the layout has no split folders), its image
-            files, sorted, each with its label.
+        class_names: names of the class folders of the training split, sorted; a name's position is its label.
+        files: for each split that has a folder (only ``train`` without split folders), its image files, sorted, each
+            with its label.
     """
 
     root: Path
@@ -59,7 +59,7 @@ def index_folder(root: Path) -> FolderIndex:
 
 
 def split_folders(root: Path) -> dict[Split, Path]:
-    """The folder of each split; the root itself is ``train`` where there are no split folders."""
+    """The folder of each split; without split folders, the root is ``train``."""
     found: dict[Split, Path] = {}
     for folder in subfolders(root):
         split = SPLIT_FOLDERS.get(folder.name.lower())
@@ -87,16 +87,16 @@ def require_classes(folder: Path, class_names: list[str]) -> None:
 
 
 def label_files(folder: Path, class_names: list[str], split: Split) -> list[tuple[Path, int]]:
-    """Files of one split, classes matched by name, never by position."""
+    """Files of one split with their labels; classes are matched by name, not by position."""
     extra = [found.name for found in subfolders(folder) if found.name not in class_names]
     if extra:
         raise UserError(
-            f"{split} has classes that train does not have: {extra}. Classes of train: {class_names}. "
+            f"{split} has classes that train does not have: {extra}. Classes in train: {class_names}. "
             f"Rename or remove the folders in {str(folder)!r}, or add the classes to train."
         )
     files = [(path, label) for label, name in enumerate(class_names) for path in image_files(folder / name)]
     if not files:
-        raise UserError(f"{str(folder)!r} holds no images. Add some, or remove it: {split} is then carved from train.")
+        raise UserError(f"{str(folder)!r} has no images. Add images, or remove the folder to carve {split} from train.")
     return files
 
 
@@ -105,15 +105,15 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Image files at any depth, sorted; hidden files and other kinds of files are passed over.
+    """Image files at any depth, sorted; hidden files and other kinds of files are skipped.
 
-    A link to nothing is not: it is found unreadable when it is opened.
+    Broken links are included, so that they are reported as unreadable later.
     """
     return list(images_below(folder))
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """As ``image_files``, one after the other: of a million, only the names of one folder are in memory."""
+    """Like ``image_files``, as an iterator that holds the names of only one folder in memory."""
     extensions = image_extensions()
     return (file for file in files_below(folder) if file.suffix.lower() in extensions)
 
@@ -124,7 +124,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def walk(folder: Path, visited: set[str]) -> Iterator[Path]:
-    """``os.walk`` in the order of paths, which sorts the content of a folder among the files beside it."""
+    """Like ``os.walk``, but in path order: files and folders are sorted together."""
     visited.add(os.path.realpath(folder))
     _, folders, files = next(os.walk(folder), ("", [], []))
     is_folder = dict.fromkeys(files, False) | dict.fromkeys(folders, True)
@@ -137,6 +137,6 @@ def walk(folder: Path, visited: set[str]) -> Iterator[Path]:
 
 
 def image_extensions() -> set[str]:
-    """Extensions of the formats that Pillow can open; PDF, PostScript and video are no photographs."""
+    """Extensions of the formats that Pillow can open, without PDF, PostScript and video."""
     known = Image.registered_extensions()
     return {ext for ext, fmt in known.items() if fmt in Image.OPEN and fmt not in {"PDF", "EPS", "MPEG", "HDF5"}}

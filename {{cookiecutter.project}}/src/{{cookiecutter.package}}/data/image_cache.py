@@ -1,4 +1,4 @@
-"""Decoded images on disk: each file is decoded once, for every later run with the same size and fit."""
+"""Cache of decoded images on disk: each file is decoded once for all runs with the same size and fit."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from .image_stores import MappedImages
 
 log = logging.getLogger(__name__)
 
-CHUNK = 256  # files decoded before their images are written: what bounds memory
+CHUNK = 256  # files decoded before their images are written; limits memory
 NUM_VERIFIED = 256  # rows whose checksum is compared when a cache is opened
 
 
 class ImageCache:
-    """A folder with ``images.bin``, rows of uint8 (H, W, C), and ``index.csv``, an entry for each file decoded.
+    """A folder with ``images.bin`` (rows of uint8 (H, W, C)) and ``index.csv`` (an entry for each decoded file).
 
-    Rows are only ever appended, and the index is replaced in one step after them, so that a process killed at any
-    moment leaves a cache that opens. Processes that want the same cache wait for each other.
+    Rows are appended first, then the index is replaced atomically, so that the cache stays valid if the process is
+    killed. A file lock lets one process at a time write.
 
     Args:
-        folder: of all caches; this one's is within it, named after the decoding.
-        decoding: what files are decoded to.
+        folder: folder of all caches; this cache is a subfolder named after the decoding.
+        decoding: settings of decoding.
     """
 
     def __init__(self, folder: Path, decoding: Decoding) -> None:
@@ -49,18 +49,18 @@ class ImageCache:
     def open(
         self, files: Sequence[Path], digests: Mapping[Path, str], description: str
     ) -> tuple[MappedImages, dict[Path, str]]:
-        """Decode the files that are new or changed, showing progress.
+        """Decode the files that are new or changed, with a progress bar.
 
         Args:
             files: image files.
-            digests: of each file's content.
-            description: of the progress.
+            digests: digest of each file's content.
+            description: text of the progress bar.
 
         Returns:
-            the images of the files that can be read, in their order, and for each other file the reason.
+            the images of the readable files, in order, and the reason for each unreadable file.
 
         Raises:
-            UserError: the disk has no room for them.
+            UserError: there is not enough disk space.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
@@ -71,18 +71,18 @@ class ImageCache:
         return MappedImages(self.images, self.decoding, np.array(rows, dtype=np.int64)), failures
 
     def _verified_entries(self) -> dict[str, Entry]:
-        """Entries by path; none, after a warning, where the index or the images are damaged."""
+        """Entries by path; empty, with a warning, if the index or the images are damaged."""
         try:
             entries = self.index.read()
             self._verify(list(entries.values()))
         except (OSError, ValueError) as error:
-            log.warning("the image cache in %s is damaged (%s): all images are decoded anew", self.folder, error)
+            log.warning("the image cache in %s is damaged (%s): decoding all images again", self.folder, error)
             self.images.unlink(missing_ok=True)
             return {}
         return entries
 
     def _verify(self, entries: list[Entry]) -> None:
-        """Compare the checksums of rows spread over the whole file, the last one among them."""
+        """Check the checksums of rows spread over the whole file, including the last row."""
         if not entries:
             return
         ordered = sorted(entries, key=lambda entry: entry.row)
@@ -94,13 +94,13 @@ class ImageCache:
                     raise ValueError(f"row {ordered[position].row} has changed")
 
     def _add(self, files: Sequence[Path], entries: dict[str, Entry], description: str) -> dict[Path, str]:
-        """Append the images of ``files``; what was decoded before an interruption is kept."""
+        """Append the images of ``files``; after an interruption, the images decoded so far are kept."""
         self._require_room(len(files))
         num_rows = 1 + max((entry.row for entry in entries.values()), default=-1)
         known = {entry.digest: entry for entry in entries.values()}
         failures: dict[Path, str] = {}
         with self.images.open("ab") as stream, Progress(**bar_options()) as progress:
-            stream.truncate(num_rows * self.decoding.num_bytes)  # what a killed process wrote after its last index
+            stream.truncate(num_rows * self.decoding.num_bytes)  # remove rows that a killed process did not index
             task = progress.add_task(description, total=len(files))
             try:
                 for start in range(0, len(files), CHUNK):
@@ -115,7 +115,7 @@ class ImageCache:
     def _add_chunk(
         self, files: Sequence[Path], entries: dict[str, Entry], known: dict[str, Entry], stream: BinaryIO
     ) -> dict[Path, str]:
-        """Decode on all cores and append; a file whose content is ``known`` by its digest shares that row."""
+        """Decode on all cores and append; a file whose digest is ``known`` shares the existing row."""
         failures = {}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for file, result in zip(files, pool.map(self._read, files), strict=True):
@@ -133,7 +133,7 @@ class ImageCache:
         return failures
 
     def _read(self, file: Path) -> tuple[str, NDArray[np.uint8]] | str:
-        """Digest and image of a file, or why it cannot be read."""
+        """Digest and image of a file, or the reason why it cannot be read."""
         try:
             content = file.read_bytes()
             return digest_of(content), self.decoding.decode(BytesIO(content))
@@ -145,11 +145,11 @@ class ImageCache:
         if needed > free:
             raise UserError(
                 f"data.cache_dir is {str(self.folder.parent)!r}, with {free / 1e9:.1f} GB free, and {num_files} "
-                f"decoded images take {needed / 1e9:.1f} GB. Make room, give another --data.cache_dir, a smaller "
+                f"decoded images need {needed / 1e9:.1f} GB. Free disk space, give another --data.cache_dir, a smaller "
                 "--data.image_size, or --data.cache none."
             )
 
 
 def is_current(entry: Entry | None, digest: str) -> bool:
-    """Whether the file holds what was decoded."""
+    """Whether the cached image was decoded from the file's current content."""
     return entry is not None and entry.digest == digest

@@ -1,4 +1,4 @@
-"""Any folder of images, one subfolder a class."""
+"""Data module for a folder of images with one subfolder per class."""
 
 from __future__ import annotations
 
@@ -36,31 +36,33 @@ NUM_REASONS_SHOWN = 5
 
 
 class ImageFolderDataModule(ImageDataModule):
-    """Photographs in ``root/<class>/*`` or ``root/{train,val,test}/<class>/*``; a missing split is carved from train.
+    """Images in ``root/<class>/*`` or ``root/{train,val,test}/<class>/*``; missing splits are carved from train.
 
     Args:
-        root: the folder.
+        root: folder of images.
         image_size: side of the square images, in pixels.
-        fit: how images are made square: the centre (``crop``), with borders (``pad``), or distorted (``squash``).
+        fit: how images are made square: cropped (``crop``), with borders (``pad``), or distorted (``squash``).
         num_channels: 3 (RGB) or 1 (grey).
-        batch_size: images a training step and process; evaluation takes four times as many at once.
-        num_workers: loader processes.
+        batch_size: images per training step and process; evaluation uses batches four times as large.
+        num_workers: number of loader processes.
         augmentation: augmentation of the training images.
-        mirror: whether a mirrored image keeps its class: not so for text, road signs or left and right hands.
-        val_fraction: share of the training images, approximately, carved off where there is no ``val`` folder.
-        test_fraction: share of the training images, approximately, carved off, first, where there is no ``test``
-            folder.
-        split_seed: which split a carved image is in follows from its content and this seed: new images move no old one.
-        splits: a manifest that ``split`` has written, which says where each image is; None takes ``root/splits.csv``
-            where there is one, and else the folders and fractions.
-        imbalance: ``loss_weights`` counts an image in the training loss as much as its class is rare, ``sampler`` shows
-            all classes equally often (images of rare ones repeatedly); ``none`` takes the images as they are.
-        cache: where decoded images are kept. ``auto`` decodes each file once, for all runs, and holds the images in
-            memory if they fit ``memory_budget_gb``; ``disk`` never holds them; ``memory`` writes nothing, and decodes
-            once a run; ``none`` decodes every image again in every epoch.
-        cache_dir: folder of ``auto`` and ``disk``.
-        memory_budget_gb: of ``auto``, in gigabytes.
-        unreadable: ``error`` lists the files that cannot be decoded and stops; ``skip`` lists them and goes on.
+        mirror: allow horizontal flips in augmentation. Set to false for text, road signs, or left and right hands.
+        val_fraction: approximate share of the training images held out for validation, without a ``val`` folder.
+        test_fraction: approximate share of the images held out for the test, without a ``test`` folder; the test split
+            is carved before the validation split.
+        split_seed: seed of the carved splits; an image's split depends only on its content and this seed, so adding
+            images moves none.
+        splits: split manifest written by ``split``; None uses ``root/splits.csv`` if it exists, else split folders and
+            fractions.
+        imbalance: handling of class imbalance. ``loss_weights`` weights classes in the training loss inversely to
+            their size, ``sampler`` draws all classes equally often, ``none`` does neither.
+        cache: where decoded images are stored. ``auto`` decodes each file once for all runs and loads the images into
+            memory if they fit into ``memory_budget_gb``; ``disk`` reads them from disk; ``memory`` decodes once per
+            run and writes no files; ``none`` decodes every image in every epoch.
+        cache_dir: folder of the image cache (``auto`` and ``disk``).
+        memory_budget_gb: maximum size of the images in memory (``auto``), in gigabytes.
+        unreadable: what to do with unreadable images. ``error`` lists them and stops; ``skip`` lists them and
+            continues without them.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class ImageFolderDataModule(ImageDataModule):
 
     @property
     def class_weights(self) -> Tensor:
-        """(K,) N / (K * images of the class), of training images, which is 1 for a class of average size."""
+        """(K,) weights N / (K * images of the class), over training images; a class of average size has weight 1."""
         labels = torch.tensor([label for _, label in self.split_files["train"]])
         counts = labels.bincount(minlength=len(self.index.class_names))
         return len(labels) / (len(counts) * counts)
@@ -124,10 +126,10 @@ class ImageFolderDataModule(ImageDataModule):
 
     @cached_property
     def split_files(self) -> dict[Split, list[tuple[Path, int]]]:
-        """The files of all three splits: as the manifest says or, without one, missing ones carved from train."""
+        """The files of all splits: from the manifest, else from folders, with missing splits carved from train."""
         manifest = Path(self.splits) if self.splits else self.root / FILE_NAME
         if self.splits or manifest.exists():
-            log.info("splits are those of %s", manifest)
+            log.info("splits from %s", manifest)
             return assign(self.index, read_manifest(manifest), manifest)
         self._require_an_image_for_each_split()
         files = dict(self.index.files)
@@ -139,7 +141,7 @@ class ImageFolderDataModule(ImageDataModule):
         return files
 
     def prepare_data(self) -> None:
-        """Decode what is new into the cache, on one process."""
+        """Decode new files into the cache, on one process."""
         if self.cache in {"auto", "disk"}:
             ImageCache(self.cache_dir, self.decoding).open(self._all_files(), self.file_digests, "decoding")
 
@@ -157,7 +159,7 @@ class ImageFolderDataModule(ImageDataModule):
 
     @cached_property
     def file_digests(self) -> dict[Path, str]:
-        """Digest of the content of each file, remembered beside the decoded images where they are kept."""
+        """Digest of each file's content, cached next to the decoded images."""
         is_remembered = self.cache in {"auto", "disk"} or (self.cache_dir / DIGESTS).is_file()
         return FileDigests(self.cache_dir if is_remembered else None).of([file for file, _ in self.index.all_files()])
 
@@ -166,7 +168,7 @@ class ImageFolderDataModule(ImageDataModule):
         return Decoding(self.image_size, self.num_channels, self.fit)
 
     def _open(self, files: list[Path], description: str) -> tuple[Images, dict[Path, str]]:
-        """The images of those files that can be read, and for each other one the reason."""
+        """The images of the readable files, and the reason for each unreadable file."""
         if self.cache == "none":
             return UndecodedImages(files, self.decoding), {}
         if self.cache == "memory":
@@ -179,11 +181,11 @@ class ImageFolderDataModule(ImageDataModule):
         return [file for files in self.split_files.values() for file, _ in files]
 
     def _num_bytes(self) -> int:
-        """Of all splits, decoded."""
+        """Size of all decoded images, in bytes."""
         return len(self._all_files()) * self.decoding.num_bytes
 
     def _require_an_image_for_each_split(self) -> None:
-        """Refuse a class that has fewer training images than splits are taken from them."""
+        """Refuse a class with fewer training images than splits to carve from them."""
         carved = [split for split in SPLITS if split == "train" or split not in self.index.files]
         counts = Counter(label for _, label in self.index.files["train"])
         for label, name in enumerate(self.index.class_names):
@@ -200,8 +202,8 @@ class ImageFolderDataModule(ImageDataModule):
         digests, labels = [self.file_digests[file] for file, _ in files], [label for _, label in files]
         if len(set(digests)) == 1:
             raise UserError(
-                f"data.root is {str(self.root)!r}, and all {len(files):,} images are the same file, so there is nothing "
-                "to learn from them. Check how they were copied there."
+                f"data.root is {str(self.root)!r}, and all {len(files):,} images are the same file, so a model cannot "
+                "learn from them. Check how they were copied."
             )
         kept, carved = carve_by_content(
             digests,
@@ -212,7 +214,7 @@ class ImageFolderDataModule(ImageDataModule):
             class_names=self.index.class_names,
             num_kept=num_kept,
         )
-        log.info("no %s folder: carved %d of %d training images, stratified", split, len(carved), len(files))
+        log.info("no %s folder: carved %d of %d training images, by their content", split, len(carved), len(files))
         return [files[i] for i in kept], [files[i] for i in carved]
 
     def _report(self, split: Split, reasons: dict[Path, str]) -> None:
@@ -220,5 +222,5 @@ class ImageFolderDataModule(ImageDataModule):
         more = f"; and {len(reasons) - NUM_REASONS_SHOWN} more" if len(reasons) > NUM_REASONS_SHOWN else ""
         message = f"{len(reasons)} of {len(self.split_files[split])} {split} images cannot be read: {shown}{more}."
         if self.unreadable == "error":
-            raise UserError(f"{message} Mend or remove them, or leave them out with --data.unreadable skip.")
-        log.warning("%s They are left out.", message)
+            raise UserError(f"{message} Repair or remove them, or skip them with --data.unreadable skip.")
+        log.warning("%s They are skipped.", message)

@@ -1,4 +1,4 @@
-"""Where decoded images are while a training reads them: each is indexed by a batch of positions, as a tensor is."""
+"""Sources of decoded images in memory, on disk or in files; each is indexed by a batch of positions, like a tensor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .decoding import Decoding, bar_options
 
 
 class Images(Protocol):
-    """N images; a tensor (N, C, H, W) is one."""
+    """N images that can be indexed by a tensor of positions, for example a tensor (N, C, H, W)."""
 
     def __len__(self) -> int: ...
 
@@ -29,18 +29,18 @@ class Images(Protocol):
 
 
 class MappedImages:
-    """Rows of a file, mapped anew for each batch, so that a process holds no more of it than that batch.
+    """Rows of a memory-mapped file. It is mapped again for each batch, so that only one batch stays in memory.
 
     Args:
-        file: uint8 images (H, W, C), one behind the other.
-        decoding: their shape.
-        rows: (N,) row of each image in the file.
+        file: consecutive uint8 images (H, W, C).
+        decoding: settings of decoding, which define the shape.
+        rows: (N,) the row of each image in the file.
     """
 
     def __init__(self, file: Path, decoding: Decoding, rows: NDArray[np.int64]) -> None:
         self.file = file
         self.decoding = decoding
-        self.rows = torch.from_numpy(rows)  # a tensor, which the workers of a loader share
+        self.rows = torch.from_numpy(rows)  # loader workers share a tensor's memory
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -51,7 +51,7 @@ class MappedImages:
         return torch.from_numpy(np.asarray(mapped[self.rows[index].numpy()])).permute(0, 3, 1, 2)
 
     def load(self) -> Tensor:
-        """All images, in memory: uint8 (N, C, H, W), channels last in memory format."""
+        """Load all images into memory: uint8 (N, C, H, W) in channels-last memory format."""
         images = torch.empty(len(self), *self.decoding.shape, dtype=torch.uint8)
         for chunk in torch.split(torch.arange(len(self)), 1024):
             images[chunk] = self[chunk].permute(0, 2, 3, 1)
@@ -59,13 +59,13 @@ class MappedImages:
 
 
 class UndecodedImages:
-    """Files, decoded each time they are read.
+    """Image files that are decoded each time they are read.
 
-    The paths are one tensor of bytes, which the workers of a loader share: each worker would copy a list of them.
+    The paths are stored in one tensor of bytes, which loader workers share; each worker would copy a list.
 
     Args:
         files: N image files.
-        decoding: what they are decoded to.
+        decoding: settings of decoding.
     """
 
     def __init__(self, files: Sequence[Path], decoding: Decoding) -> None:
@@ -90,16 +90,16 @@ class UndecodedImages:
             return self.decoding.decode(file)
         except OSError as error:
             raise UserError(
-                f"{str(file)!r} cannot be read: {error}. Mend or remove it, or let --data.cache auto find all such "
-                "files before the training, and --data.unreadable skip leave them out."
+                f"{str(file)!r} cannot be read: {error}. Repair or remove it, or skip all such files with "
+                "--data.cache auto --data.unreadable skip."
             ) from error
 
 
 def decode_into_memory(files: Sequence[Path], decoding: Decoding, description: str) -> tuple[Tensor, dict[Path, str]]:
-    """Decode on all cores, showing progress.
+    """Decode on all cores, with a progress bar.
 
     Returns:
-        uint8 (N, C, H, W) of the N files that can be read, and for each other file the reason.
+        uint8 (N, C, H, W) of the N readable files, and the reason for each unreadable file.
     """
     images = torch.empty(len(files), *decoding.shape, dtype=torch.uint8)
     failures: dict[Path, str] = {}

@@ -1,4 +1,4 @@
-"""Image files, decoded in threads ahead of the model that takes them batch by batch."""
+"""Decodes image files in threads while the model processes earlier batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from .decoding import Decoding, error_text
 
-NUM_AHEAD = 2  # batches being decoded while a model computes another: what bounds memory
+NUM_AHEAD = 2  # batches decoded ahead of the model; limits memory
 
 Decoded = NDArray[np.uint8] | str
 Source = str | Image.Image  # the path of a file, or an image in memory
@@ -25,15 +25,15 @@ Source = str | Image.Image  # the path of a file, or an image in memory
 def decode_batches(
     sources: Iterable[Source], decoding: Decoding, batch_size: int
 ) -> Iterator[tuple[list[Source], list[Decoded]]]:
-    """Decode on all cores, in order.
+    """Decode on all cores, keeping the order.
 
     Args:
-        sources: read no further than three batches ahead.
-        decoding: what they are decoded to.
-        batch_size: images at once; the last batch may have fewer.
+        sources: paths or images; at most three batches of them are read ahead.
+        decoding: settings of decoding.
+        batch_size: images per batch; the last batch may have fewer.
 
     Yields:
-        B sources, and for each its image, uint8 (H, W, C), or the reason why it cannot be read.
+        B sources, and for each its image as uint8 (H, W, C) or the reason why it cannot be read.
     """
     remaining = iter(sources)
     waiting: deque[tuple[list[Source], list[Future[Decoded]]]] = deque()

@@ -1,4 +1,4 @@
-"""One split, decoded, and the data set that gathers whole batches from it."""
+"""A decoded split, and the data set that serves whole batches of it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class LabelledImages:
     """One decoded split.
 
     Attributes:
-        images: uint8 (N, C, H, W), 0 to 255: a tensor, or what gathers batches as one does; or features (N, F).
+        images: uint8 (N, C, H, W), 0 to 255, as a tensor or an object indexed like one; or features (N, F).
         labels: int64 (N,), 0 to K - 1.
-        names: N names that stay the same from run to run, such as paths relative to the data root.
+        names: N names that are the same in every run, such as paths relative to the data root.
     """
 
     images: Images
@@ -43,7 +43,7 @@ class SeededIndices(list[int]):
     """Indices of a training batch.
 
     Attributes:
-        seed: of the random numbers that augment it.
+        seed: seed of the batch's augmentation.
     """
 
     def __init__(self, indices: Iterable[int], seed: int) -> None:
@@ -52,12 +52,12 @@ class SeededIndices(list[int]):
 
 
 class BatchDataset(Dataset[Batch]):
-    """Serves a split to a standard ``DataLoader``, a whole batch of indices at a time.
+    """Serves a split to a standard ``DataLoader``, one batch of indices at a time.
 
     Attributes:
-        split: what is served.
-        augmentation: of its images.
-        features: where set, served instead of the split, as they are.
+        split: the images and labels to serve.
+        augmentation: augmentation of the images.
+        features: if set, served in place of the split, without augmentation.
     """
 
     def __init__(self, split: LabelledImages, augmentation: Augmentation | None = None) -> None:
@@ -66,7 +66,7 @@ class BatchDataset(Dataset[Batch]):
         self.features: LabelledImages | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a loader's worker receives: tensors, which processes share, and no names, which no batch needs."""
+        """State sent to loader workers: tensors, whose memory is shared, but not the names, which are not needed."""
         return self.__dict__ | {"split": LabelledImages(self.split.images, self.split.labels, ())}
 
     def __len__(self) -> int:
@@ -90,5 +90,5 @@ class BatchDataset(Dataset[Batch]):
 
 
 def keep_batch(batch: Any) -> Any:
-    """The ``collate_fn`` that belongs to ``__getitems__``: the batch is already one (a lambda would not pickle)."""
+    """``collate_fn`` for ``__getitems__``, which returns whole batches (a lambda could not be pickled)."""
     return batch

@@ -1,7 +1,7 @@
-"""Batches as a function of seed, epoch and batch number, so that a training can stop anywhere and resume exactly.
+"""Batches that depend only on seed, epoch and batch number, so that a training can resume exactly at any batch.
 
-No random number depends on the state of a generator, which a resumed process would not have: the order of the images
-is a function of the epoch, and each batch carries the seed of its augmentation, for the process that loads it.
+No random number depends on generator state, which a resumed process would not have. The order of the images is a
+function of the epoch, and each batch carries the seed of its augmentation for the process that loads it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .labelled_images import Batch, SeededIndices, keep_batch
 
 
 def training_seed() -> int:
-    """The seed of ``--seed_everything``, which Lightning keeps in the environment."""
+    """The seed of ``--seed_everything``, which Lightning stores in an environment variable."""
     return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
@@ -31,12 +31,12 @@ def mixed_seed(*numbers: int) -> int:
 
 
 class WeightedSampler(DistributedSampler[Batch]):
-    """Draws N of N images with replacement by their weights, differently in each epoch, and divides them by process.
+    """Draws N of N images with replacement by weight, anew in each epoch, and divides them over the processes.
 
     Args:
-        weights: (N,), one an image.
+        weights: (N,) weight of each image.
         num_replicas: number of processes.
-        rank: of this process.
+        rank: rank of this process.
         seed: the same for all processes.
     """
 
@@ -51,7 +51,7 @@ class WeightedSampler(DistributedSampler[Batch]):
 
 
 class TrainingBatches(BatchSampler):
-    """The batches of an epoch, each with its seed; an epoch can start at any batch.
+    """The batches of an epoch, each with its own seed; an epoch can start at any batch.
 
     Attributes:
         start: number of the first batch of the next epoch; later epochs start at 0.
@@ -64,7 +64,7 @@ class TrainingBatches(BatchSampler):
 
     @property
     def smallest(self) -> int:
-        """Images of the smallest batch."""
+        """Number of images in the smallest batch."""
         num_images = len(self.order)
         rest = 0 if self.drop_last else num_images % self.batch_size
         return rest or min(self.batch_size, num_images)
@@ -79,16 +79,16 @@ class TrainingBatches(BatchSampler):
 
 
 class EvaluationBatches(Sampler[list[int]]):
-    """Each image once over all processes: of W processes, process r has the images r, r + W, r + 2 W, ...
+    """Serves each image once over all processes: of W processes, process r gets images r, r + W, r + 2 W, ...
 
-    All processes have the same number of batches, as they wait for each other at each batch. Lightning's sampler pads
-    the shares to one length instead, and counts some images twice.
+    All processes have the same number of batches, because they synchronise at each batch. Lightning's sampler pads all
+    shares to the same length, which counts some images twice.
 
     Args:
         num_images: number of images of the split.
         batch_size: maximum size of a batch.
         num_replicas: number of processes.
-        rank: of this process.
+        rank: rank of this process.
 
     Raises:
         UserError: there are fewer images than processes.
@@ -97,7 +97,7 @@ class EvaluationBatches(Sampler[list[int]]):
     def __init__(self, num_images: int, batch_size: int, num_replicas: int, rank: int) -> None:
         if num_images < num_replicas:
             raise UserError(
-                f"a split has {num_images} images, and {num_replicas} processes share them: each needs one at least. "
+                f"a split has {num_images} images for {num_replicas} processes; each process needs at least one. "
                 "Use fewer processes (--trainer.devices)."
             )
         self.share = np.arange(rank, num_images, num_replicas)
@@ -112,12 +112,12 @@ class EvaluationBatches(Sampler[list[int]]):
 
 
 class TrainingLoader(DataLoader[Batch]):
-    """A ``DataLoader`` that saves its position in the epoch, and continues there when Lightning resumes.
+    """A ``DataLoader`` that saves its position in the epoch and continues there when Lightning resumes.
 
     Args:
         dataset: loads a whole batch of indices.
         batches: the indices of each batch.
-        options: of ``DataLoader``.
+        options: arguments of ``DataLoader``.
     """
 
     batch_sampler: TrainingBatches

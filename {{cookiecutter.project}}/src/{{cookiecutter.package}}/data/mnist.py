@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: 60,000 images carved into train and validation, tested on the official 10,000."""
+"""MNIST and Fashion-MNIST: 60,000 images for training and validation, and the official 10,000 test images."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class MNISTDataModule(ImageDataModule):
     """LeCun, Cortes and Burges' handwritten digits, 28 x 28, grey.
 
     Args:
-        root: folder that holds ``MNIST/raw/``; downloaded to where it is missing.
-        batch_size: images a training step and process; evaluation takes four times as many at once.
-        num_workers: loader processes; 0 is fastest while a batch is one gather from memory.
+        root: folder that contains ``MNIST/raw/``; missing files are downloaded into it.
+        batch_size: images per training step and process; evaluation uses batches four times as large.
+        num_workers: number of loader processes; 0 is fastest for images in memory.
         augmentation: augmentation of the training images.
-        val_fraction: share of the 60,000 training images carved off for validation.
+        val_fraction: share of the 60,000 training images held out for validation.
         split_seed: seed of the carved split.
     """
 
@@ -56,10 +56,10 @@ class MNISTDataModule(ImageDataModule):
         return ImageFacts(names, num_channels=1, image_size=28, mean=[0.1307], std=[0.3081])
 
     def prepare_data(self) -> None:
-        """Download what is missing, on one process.
+        """Download missing files, on one process.
 
         Raises:
-            UserError: the download failed; the message says which files to put where by hand.
+            UserError: the download failed; the message says where to put which files.
         """
         folder = Path(self.root, self.source.__name__, "raw")
         if all((folder / name).exists() for name in IDX_FILES):
@@ -80,7 +80,7 @@ class MNISTDataModule(ImageDataModule):
 
     @cached_property
     def _carved(self) -> dict[Split, LabelledImages]:
-        """The official training images in two parts."""
+        """The official training images, split into train and val."""
         images, names = self._official("train"), self.facts.class_names
         train, val = carve(images.labels.tolist(), self.val_fraction, self.split_seed, name="val", class_names=names)
         return {"train": images.subset(train), "val": images.subset(val)}

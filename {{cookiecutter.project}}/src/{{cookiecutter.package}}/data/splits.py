@@ -1,10 +1,9 @@
 """Seeded, stratified splits.
 
-A data set that stays as it is (digits, MNIST) is split in exact proportions by ``carve``. A folder grows: there,
-``carve_by_content`` decides for each image by itself, so that new images move no old one from training to test.
+``carve`` splits fixed data sets (digits, MNIST) in exact proportions. ``carve_by_content`` is for folders, which can
+grow: it decides for each image separately, so that adding images moves none from train to test.
 
-scikit-learn's ``train_test_split`` would do for the splits, but takes 1.7 s to import: as long as ``mnist_mlp`` trains
-until it passes 97 %.
+scikit-learn's ``train_test_split`` is not used because its import takes 1.7 s.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 def carve(
     labels: Sequence[int], fraction: float, seed: int, *, name: str, class_names: Sequence[str]
 ) -> tuple[list[int], list[int]]:
-    """Split positions into those that stay and those carved off, both sorted, each class in proportion.
+    """Split positions into kept and carved ones, both sorted, stratified by class.
 
     Args:
-        labels: one label an image.
-        fraction: share of the images to carve off, above 0 and below 1.
+        labels: label of each image.
+        fraction: share of the images to carve, above 0 and below 1.
         seed: the same seed gives the same split on every machine.
-        name: what is carved, for error messages: ``val`` or ``test``.
+        name: name of the carved split, for error messages: ``val`` or ``test``.
         class_names: for error messages.
 
     Raises:
@@ -59,21 +58,21 @@ def carve_by_content(
     class_names: Sequence[str],
     num_kept: int = 1,
 ) -> tuple[list[int], list[int]]:
-    """Split positions into those that stay and those carved off, both sorted, by what each image holds.
+    """Split positions into kept and carved ones, both sorted, by image content.
 
-    An image is carved off where a number in [0, 1), drawn from its content and the seed alone, is below ``fraction``.
-    So each class loses about that share (of 100 images 15, give or take 4), copies of an image go the same way, and
-    further images move none that is there already. Only a class that would have no image in one of the parts moves the
-    one that is nearest to the limit.
+    An image is carved if a pseudo-random number in [0, 1), computed from its content and the seed, is below
+    ``fraction``. So the share holds approximately in each class (15 of 100 images, with a standard deviation of 4),
+    copies of an image stay together, and adding images moves none. Exception: if a class would have no image in one
+    part, the image whose number is closest to ``fraction`` is moved.
 
     Args:
-        digests: one digest of its content an image.
-        labels: one label an image.
-        fraction: share of the images to carve off, above 0 and below 1.
+        digests: digest of each image's content.
+        labels: label of each image.
+        fraction: share of the images to carve, above 0 and below 1.
         seed: the same seed gives the same split on every machine.
-        name: what is carved: ``val`` or ``test``. Each name draws other numbers.
+        name: name of the carved split, ``val`` or ``test``; the numbers depend on it.
         class_names: for error messages.
-        num_kept: different images that stay of each class, at least: 2 where another split is carved from them.
+        num_kept: minimum number of different images kept per class; 2 if another split is carved from them.
 
     Raises:
         UserError: a class is too small to be in both parts.
@@ -96,21 +95,21 @@ def carve_by_content(
 
 
 def draw(text: str) -> float:
-    """A number in [0, 1) that follows from a text, and looks random."""
+    """A pseudo-random number in [0, 1), computed from a text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) / 2**64
 
 
 def carve_groups(
     labels: Sequence[int], groups: Sequence[int], fraction: float, seed: int, *, name: str, class_names: Sequence[str]
 ) -> tuple[list[int], list[int]]:
-    """As ``carve``, but all positions of a group stay together; the fraction is met as well as the groups allow.
+    """Like ``carve``, but keeps all positions of a group together; the fraction is approximate.
 
     Args:
-        labels: one label an image.
-        groups: one group an image.
-        fraction: share of the images to carve off.
+        labels: label of each image.
+        groups: group of each image.
+        fraction: share of the images to carve.
         seed: the same seed gives the same split.
-        name: what is carved, for error messages.
+        name: name of the carved split, for error messages.
         class_names: for error messages.
 
     Raises:
@@ -146,9 +145,9 @@ def has_every_class(positions: Sequence[int], labels: Sequence[int]) -> bool:
 
 
 def apportion(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:
-    """How many of ``total`` images each class gives, in proportion to its size: the largest remainders are rounded up.
+    """Number of images to carve from each class, in proportion to its size (largest remainder method).
 
-    Each class gives at least one image and keeps at least one.
+    At least one image of each class is carved, and at least one is kept.
     """
     exact = sizes * (total / sizes.sum())
     shares = np.clip(np.floor(exact).astype(np.int64), 1, sizes - 1)
@@ -166,8 +165,8 @@ def require_room(labels: Sequence[int], num_carved: int, name: str, class_names:
     counts = Counter(labels)
     if not len(counts) <= num_carved <= len(labels) - len(counts):
         raise UserError(
-            f"cannot carve a {name} split: {num_carved} of {len(labels)} images would be carved off, and each part "
-            f"needs at least one of each of the {len(counts)} classes. Change data.{name}_fraction, or add images."
+            f"cannot carve a {name} split: {num_carved} of {len(labels)} images would be carved, and each part "
+            f"needs at least one image of each of the {len(counts)} classes. Change data.{name}_fraction or add images."
         )
 
 
@@ -177,6 +176,6 @@ def require_two(labels: Sequence[int], name: str, class_names: Sequence[str]) ->
     smallest = min(counts, key=lambda label: counts[label])
     if counts[smallest] < 2:
         raise UserError(
-            f"cannot carve a {name} split: class {class_names[smallest]!r} has {counts[smallest]} image left for it, "
-            f"at least 2 are needed. Add images to the class, or give a {name}/ folder of your own."
+            f"cannot carve a {name} split: class {class_names[smallest]!r} has {counts[smallest]} image left, but "
+            f"needs at least 2. Add images to the class, or give a {name}/ folder of your own."
         )

@@ -1,1 +1,1 @@
-"""Predicts with a checkpoint."""
+"""Prediction with a checkpoint."""

@@ -1,4 +1,4 @@
-"""From a checkpoint alone back to a working classifier, without executing anything that is in it."""
+"""Rebuilds a classifier from a checkpoint alone, without executing code from it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Checkpoint = dict[str, Any]
 
 
 def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--ckpt", root: Path = Path(ROOT)) -> Path:
-    """The file itself, or the checkpoint of that name in the run that is named.
+    """The given file, or a checkpoint of the given run.
 
     Args:
-        path: a file, a run directory, a folder of runs (its newest is meant), or ``last`` (the newest of all).
-        name: of the checkpoint in a run directory.
-        option: that it was given with.
+        path: a file, a run directory, a folder of runs (uses the newest), or ``last`` (the newest of all runs).
+        name: name of the checkpoint in a run directory.
+        option: name of the option, for error messages.
         root: folder of all runs.
 
     Raises:
@@ -44,29 +44,29 @@ def read_checkpoint(file: Path, option: str = "--ckpt") -> Checkpoint:
     """Read a checkpoint onto the CPU.
 
     Args:
-        file: to read.
-        option: that it was given with.
+        file: file to read.
+        option: name of the option, for error messages.
 
     Raises:
-        UserError: it holds more than plain data, or it was not written by this project.
+        UserError: it contains more than plain data, or was not written by this project.
     """
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # the bytes of a file that is no checkpoint are instructions, which fail in any way
+    except Exception as error:  # reading arbitrary bytes as a pickle can raise any exception
         raise UserError(
-            f"{option} is {str(file)!r}, which cannot be read: it is damaged, or holds objects that could run code on "
-            "loading. Give a checkpoint that this project's fit has written."
+            f"{option} is {str(file)!r}, which cannot be read: it is damaged, or contains objects that could run code "
+            "on loading. Give a checkpoint written by this project's fit."
         ) from error
     if not isinstance(checkpoint, dict) or "bundle" not in checkpoint:
         raise UserError(
-            f"{option} is {str(file)!r}, which this project did not write: it holds no class names. Give a checkpoint "
-            "that fit has written; weights of another program go to --model.weights of a TransferClassifier."
+            f"{option} is {str(file)!r}, which this project did not write: it has no class names. Give a checkpoint "
+            "written by fit; use weights of other programs with --model TransferClassifier --model.weights FILE."
         )
     return checkpoint
 
 
 def data_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Class and arguments of the data set of the training, as a config has them.
+    """Class and arguments of the training's data set, in the format of a config.
 
     Raises:
         UserError: the checkpoint names a class that is not in the fixed table.
@@ -74,7 +74,7 @@ def data_config(checkpoint: Checkpoint) -> dict[str, Any]:
     config: dict[str, Any] = checkpoint["bundle"]["config"]["data"]
     if config["class_path"] not in DATA_MODULES:
         raise UserError(
-            f"the checkpoint's data set is {config['class_path']!r}, a class not known here. "
+            f"the checkpoint's data set is {config['class_path']!r}, which is not a class of this project. "
             f"{did_you_mean(config['class_path'], DATA_MODULES)}"
         )
     return config
@@ -89,11 +89,12 @@ def load_classifier(checkpoint: Checkpoint) -> ImageClassifier:
     name = checkpoint["bundle"]["model"]
     if name not in CLASSIFIERS:
         raise UserError(
-            f"the checkpoint's model is {name!r}, a class not known here. {did_you_mean(name, CLASSIFIERS)}"
+            f"the checkpoint's model is {name!r}, which is not a class of this project. "
+            f"{did_you_mean(name, CLASSIFIERS)}"
         )
     arguments = dict(checkpoint["hyper_parameters"])
     if "weights" in arguments:
-        arguments["weights"] = "none"  # the weights are in the checkpoint: nothing to download or look for
+        arguments["weights"] = "none"  # the weights are in the checkpoint
     classifier = CLASSIFIERS[name](**arguments)
     classifier.load_state_dict(checkpoint["state_dict"])
     return classifier.eval()

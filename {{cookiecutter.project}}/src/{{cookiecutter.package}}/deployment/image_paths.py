@@ -1,4 +1,4 @@
-"""From what was asked for (images, folders, patterns, lists) to paths of images, one after the other."""
+"""Expands the inputs of a prediction (images, folders, patterns, lists) to paths of images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ COLUMN = "path"
 
 
 def image_paths(inputs: Sequence[str]) -> Iterator[str]:
-    """Paths of all inputs in the order given, each as often as it is given.
+    """Paths of all inputs in the given order, including repeated ones.
 
     Args:
-        inputs: each an image; a folder, whose images are found at any depth and sorted; a pattern such as
-            ``photos/**/*.jpg``; a CSV file with a column ``path``, relative to its folder; or ``-``, which reads a path
-            a line from standard input.
+        inputs: each is an image; a folder, whose images are found at any depth and sorted; a pattern such as
+            ``photos/**/*.jpg``; a CSV file with a column ``path``, relative to its folder; or ``-``, which reads one
+            path per line from standard input.
 
     Raises:
         UserError: an input is none of these.
@@ -32,10 +32,10 @@ def image_paths(inputs: Sequence[str]) -> Iterator[str]:
 
 
 def count_images(inputs: Sequence[str]) -> int | None:
-    """How many paths there will be; None where standard input is among the inputs.
+    """Number of paths; None if standard input is among the inputs.
 
     Raises:
-        UserError: an input is none of those that ``image_paths`` knows, or stands for no image at all.
+        UserError: an input is of no supported kind, or contains no image.
     """
     counts = [count(given) for given in inputs if given != STANDARD_INPUT]
     return sum(counts) if len(counts) == len(inputs) else None
@@ -45,8 +45,8 @@ def count(given: str) -> int:
     num_paths = sum(1 for _ in paths_of(given))
     if num_paths == 0:
         raise UserError(
-            f"PATH is {given!r}, which holds or matches no image. Give a folder or a CSV list of images, or a pattern "
-            "for their files, such as 'photos/**/*.jpg'."
+            f"PATH is {given!r}, which contains or matches no image. Give a folder or CSV list of images, or a pattern "
+            "such as 'photos/**/*.jpg'."
         )
     return num_paths
 
@@ -64,7 +64,7 @@ def paths_of(given: str) -> Iterator[str]:
     if glob.has_magic(given):
         return matches(given)
     if ending in image_extensions():
-        return iter([given])  # reported with the unreadable ones: the others are worth having
+        return iter([given])  # reported with the unreadable images; the others are still classified
     raise UserError(
         f"PATH is {given!r}, and there is no such file or folder. Give images, folders, patterns in quotes, "
         "a CSV file with a column path, or - for paths on standard input."
@@ -78,7 +78,7 @@ def lines_of_standard_input() -> Iterator[str]:
 
 def listed_in(file: Path) -> Iterator[str]:
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:  # spreadsheets begin a file with a mark
+        with file.open(newline="", encoding="utf-8-sig") as stream:  # spreadsheets write a byte-order mark
             table = csv.DictReader(stream)
             if COLUMN not in (table.fieldnames or []):
                 raise UserError(
@@ -91,11 +91,11 @@ def listed_in(file: Path) -> Iterator[str]:
     except OSError as error:
         raise UserError(f"PATH is {str(file)!r}, which cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"PATH is {str(file)!r}, which is no CSV file in UTF-8: {error}.") from error
+        raise UserError(f"PATH is {str(file)!r}, which is not a CSV file in UTF-8: {error}.") from error
 
 
 def matches(pattern: str) -> Iterator[str]:
-    """Images, sorted; hidden ones, other kinds of files and folders are passed over."""
+    """Matching images, sorted; hidden files, other kinds of files and folders are skipped."""
     extensions = image_extensions()
     for found in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207, Path.glob takes no absolute pattern
         if Path(found).suffix.lower() in extensions and not os.path.isdir(found):  # noqa: PTH112, as above

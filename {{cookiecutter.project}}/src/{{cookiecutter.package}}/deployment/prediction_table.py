@@ -1,4 +1,4 @@
-"""Predictions, and how they are written: row by row, into a file that is there only when it is complete."""
+"""Predictions and their output files, which are written row by row and appear only when complete."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ COLUMNS = ("path", "class", "probability", "abstained", "error")
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one image.
+    """The prediction for one image.
 
     Attributes:
-        path: as it was given; None of an image in memory.
-        class_name: the likeliest class; None where the image cannot be read, or the model abstains.
-        probability: of the likeliest class, also of an image that the model abstains from.
-        top_k: the likeliest classes with their probabilities, the likeliest first.
-        abstained: whether the probability is too low to name a class.
+        path: path as given; None for an image in memory.
+        class_name: the most probable class; None if the image cannot be read or the model abstains.
+        probability: probability of the most probable class, also if the model abstains.
+        top_k: the most probable classes with their probabilities, in descending order.
+        abstained: whether the probability is below the threshold for naming a class.
         error: why there is no prediction.
     """
 
@@ -49,14 +49,14 @@ class Predictions(list[Prediction]):
             UserError: pandas is not installed.
         """
         if find_spec("pandas") is None:
-            raise UserError("to_pandas needs pandas, which is not installed. Install it with uv add, or pip install.")
+            raise UserError("to_pandas needs pandas, which is not installed. Install it: uv add pandas.")
         num_ranks = max((len(prediction.top_k) for prediction in self), default=0)
         rows = [as_row(prediction) for prediction in self]
         return import_module("pandas").DataFrame(rows, columns=[*COLUMNS, *rank_columns(1, num_ranks)])
 
 
 def as_row(prediction: Prediction) -> dict[str, Any]:
-    """A value a column; those of ranks that there are not are left out."""
+    """Values by column; ranks without a class are left out."""
     ranked = [value for pair in prediction.top_k.items() for value in pair]
     answer = (prediction.path, prediction.class_name, prediction.probability, prediction.abstained, prediction.error)
     return dict(zip(COLUMNS, answer, strict=True)) | dict(
@@ -65,7 +65,7 @@ def as_row(prediction: Prediction) -> dict[str, Any]:
 
 
 def write_csv(predictions: Iterable[Prediction], stream: TextIO, num_ranks: int) -> None:
-    """A row an image, one value a cell: the answer, then the classes by rank. What there is not is empty."""
+    """Write one row per image: the predicted class, then the classes by rank. Missing values are empty."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*COLUMNS, *rank_columns(1, num_ranks)])
     for prediction in predictions:
@@ -73,12 +73,12 @@ def write_csv(predictions: Iterable[Prediction], stream: TextIO, num_ranks: int)
 
 
 def write_jsonl(predictions: Iterable[Prediction], stream: TextIO, _num_ranks: int = 0) -> None:
-    """An object a line; what there is not is null."""
+    """Write one object per line; missing values are null."""
     stream.writelines(f"{as_object(prediction)}\n" for prediction in predictions)
 
 
 def write_json(predictions: Iterable[Prediction], stream: TextIO, _num_ranks: int = 0) -> None:
-    """An array of the objects of ``write_jsonl``, a line each."""
+    """Write an array of the objects of ``write_jsonl``, one per line."""
     stream.write("[")
     for position, prediction in enumerate(predictions):
         stream.write(f"{',' if position else ''}\n{as_object(prediction)}")
@@ -93,28 +93,28 @@ FORMATS: dict[str, Callable[[Iterable[Prediction], TextIO, int], None]] = {
 
 
 def require_writable(file: Path) -> None:
-    """Refuse, before anything is computed, what could not be written after it.
+    """Check before prediction that the output can be written.
 
     Raises:
-        UserError: the ending is of no known format, or there is no such folder.
+        UserError: the extension is unknown, or the folder does not exist or is not writable.
     """
     if file.suffix.lower() not in FORMATS or file.is_dir():
         raise UserError(f"--output is {str(file)!r}; it must be a file that ends in {', '.join(FORMATS)}, or -.")
     if not file.parent.is_dir():
-        raise UserError(f"--output is {str(file)!r}, and there is no folder {str(file.parent)!r}. Make it first.")
+        raise UserError(f"--output is {str(file)!r}, but there is no folder {str(file.parent)!r}. Create it.")
     if not os.access(file.parent, os.W_OK):
-        raise UserError(f"--output is {str(file)!r}, and nothing can be written into {str(file.parent)!r}.")
+        raise UserError(f"--output is {str(file)!r}, but the folder {str(file.parent)!r} is not writable.")
 
 
 def write_table(predictions: Iterable[Prediction], file: Path, num_ranks: int) -> None:
-    """Write the format that the ending says; a file that is there is replaced in one step, at the end.
+    """Write in the format of the file's extension; an existing file is replaced atomically at the end.
 
-    Names that are no text in UTF-8 are written with escapes, which JSON reads back as they were.
+    Names that are not valid UTF-8 are written with escapes, which JSON restores when it is read.
 
     Args:
-        predictions: of any number of images.
-        file: .csv, .json or .jsonl.
-        num_ranks: classes of each image, for the columns of a CSV file.
+        predictions: predictions for any number of images.
+        file: file to write: .csv, .json or .jsonl.
+        num_ranks: number of classes per image, for the columns of a CSV file.
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:

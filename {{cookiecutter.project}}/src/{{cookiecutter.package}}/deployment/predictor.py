@@ -1,4 +1,4 @@
-"""A checkpoint that says what is on images it has never seen."""
+"""Classifies new images with a checkpoint."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Predictor:
     """Classifies image files or decoded images, in float32.
 
     Args:
-        classifier: is moved to the device, and set to eval mode.
-        device: ``auto`` takes a GPU where there is one.
+        classifier: the classifier; it is moved to the device and set to eval mode.
+        device: device to compute on; ``auto`` uses a GPU if there is one.
 
     Raises:
-        UserError: there is no such device here.
+        UserError: the device is not available.
     """
 
     def __init__(self, classifier: ImageClassifier, device: Device = "auto") -> None:
@@ -55,12 +55,12 @@ class Predictor:
         """Load a run directory's best checkpoint, or a ``.ckpt`` file.
 
         Args:
-            path: of the run or file.
-            device: ``auto`` takes a GPU where there is one.
-            option: what the path was given as, for messages.
+            path: path of the run directory or file.
+            device: device to compute on; ``auto`` uses a GPU if there is one.
+            option: name of the argument, for error messages.
 
         Raises:
-            UserError: there is none, it was not written by this project, or there is no such device here.
+            UserError: there is no checkpoint, it was not written by this project, or the device is not available.
         """
         file = find_checkpoint(Path(path), "best", option)
         return cls(load_classifier(read_checkpoint(file, option)), device)
@@ -72,23 +72,23 @@ class Predictor:
         top_k: int = TOP_K,
         abstain_below: float = 0.0,
     ) -> Predictions:
-        """Classify images, made square and scaled as in training.
+        """Classify images; they are made square and scaled as in training.
 
-        An image that cannot be read has an ``error`` in the place of a class, and stops nothing.
+        The prediction for an unreadable image has an ``error`` and no class; the other images are classified.
 
         Args:
             images: the path of an image, of a folder (its images at any depth), of a CSV list or a pattern; a PIL
                 image; a uint8 array (H, W) or (H, W, C) or tensor (C, H, W), of 1, 3 or 4 channels; several of these
                 as an array (N, H, W, C) or tensor (N, C, H, W); or any iterable of images and paths of images.
-            batch_size: images that pass through the model at once.
-            top_k: classes that are kept with their probabilities.
-            abstain_below: no class is named where the highest probability is lower.
+            batch_size: images per batch.
+            top_k: number of classes to return with their probabilities.
+            abstain_below: abstain from naming a class if the highest probability is below this value.
 
         Returns:
             a prediction for each image, in order.
 
         Raises:
-            UserError: what is given is no image.
+            UserError: ``images`` is of no supported type.
         """
         return Predictions(self.stream(images, batch_size, top_k, abstain_below))
 
@@ -99,7 +99,7 @@ class Predictor:
         top_k: int = TOP_K,
         abstain_below: float = 0.0,
     ) -> Iterator[Prediction]:
-        """As ``predict``, one prediction after the other: images are read no further than three batches ahead."""
+        """Like ``predict``, as an iterator; at most three batches of images are read ahead."""
         for batch, decoded in decode_batches(sources_of(images), self.decoding, batch_size):
             shares = iter(self._probabilities(decoded))
             for source, image in zip(batch, decoded, strict=True):
@@ -111,10 +111,10 @@ class Predictor:
 
     @torch.inference_mode()
     def predict_images(self, images: Tensor) -> Tensor:
-        """Classify decoded images, all at once.
+        """Classify decoded images in one batch.
 
         Args:
-            images: uint8 (N, C, H, W), 0 to 255, of the checkpoint's number of channels and image size.
+            images: uint8 (N, C, H, W), 0 to 255, with the checkpoint's number of channels and image size.
 
         Returns:
             probabilities, float32 (N, K) on the CPU; the classes are ``facts.class_names``.
@@ -128,7 +128,7 @@ class Predictor:
         return self.classifier(images.to(self.device)).float().softmax(dim=1).cpu()
 
     def _probabilities(self, decoded: list[Decoded]) -> NDArray[np.float32]:
-        """(B, K) of the B images that could be read."""
+        """Probabilities (B, K) of the B readable images."""
         images = [image for image in decoded if not isinstance(image, str)]
         if not images:
             return np.empty((0, self.facts.num_classes), np.float32)
@@ -137,7 +137,7 @@ class Predictor:
 
     def _decide(self, path: str | None, shares: NDArray[np.float32], top_k: int, abstain_below: float) -> Prediction:
         if not np.isfinite(shares).all():
-            return Prediction(path, error="the model's output is no finite number")
+            return Prediction(path, error="the model's output is not finite")
         best = likeliest(shares, self.facts.class_names, top_k)
         class_name, probability = next(iter(best.items()))
         abstained = probability < abstain_below
@@ -145,10 +145,10 @@ class Predictor:
 
 
 def choose_device(device: Device) -> torch.device:
-    """The device itself; of ``auto``, the best there is.
+    """The given device; for ``auto``, a GPU if there is one.
 
     Raises:
-        UserError: it is not there.
+        UserError: the device is not available.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     available = [name for name, is_there in there.items() if is_there]
@@ -158,14 +158,14 @@ def choose_device(device: Device) -> torch.device:
 
 
 def sources_of(images: Any) -> Iterator[Source]:
-    """Paths of image files and images in memory, of whatever ``Predictor.predict`` takes.
+    """Expand the argument of ``Predictor.predict`` to paths of image files and images in memory.
 
     Raises:
-        UserError: it is something else.
+        UserError: it is of no supported type.
     """
     if isinstance(images, str | PathLike):
         path = fspath(images)
-        count_images([path])  # refuses one that holds or matches no image
+        count_images([path])  # refuses a path that contains or matches no image
         return image_paths([path])
     if isinstance(images, Image.Image) or (is_pixels(images) and images.ndim < 4):
         return iter([source_of(images, "images")])
@@ -195,5 +195,5 @@ def source_of(image: Any, name: str) -> Source:
 
 
 def is_pixels(image: object) -> bool:
-    """Whether it is an array or a tensor of numbers."""
+    """Whether the object is a numeric array or tensor."""
     return isinstance(image, Tensor) or (isinstance(image, np.ndarray) and image.dtype.kind not in "OSU")

@@ -1,1 +1,1 @@
-"""Numbers about a trained model, and how to read them."""
+"""Evaluation of trained models: results, reports and comparisons."""

@@ -1,4 +1,4 @@
-"""Confidence interval of a measured accuracy: one method, wherever an interval is shown."""
+"""Confidence interval of an accuracy; all pages and tables use this method."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CONFIDENCE = 0.95
 def accuracy_interval(is_correct: NDArray[np.bool_], confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Wilson's score interval of an accuracy (Wilson, 1927; recommended by Brown, Cai and DasGupta, 2001).
 
-    Both ends rise with every image that is classified correctly, from 0 correct to all: a result with a mistake never
-    looks more certain than one without.
+    Both ends rise with every correctly classified image, so a result with a mistake never has a higher lower end than
+    one without.
 
     Args:
         is_correct: (N,) whether each image is classified correctly.
@@ -29,7 +29,7 @@ def accuracy_interval(is_correct: NDArray[np.bool_], confidence: float = CONFIDE
     """
     num, correct = len(is_correct), int(np.count_nonzero(is_correct))
     if num == 0:
-        raise ValueError("is_correct is empty: an accuracy takes at least one image.")
+        raise ValueError("is_correct is empty: an accuracy needs at least one image.")
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = correct / num
     center = share + z**2 / (2 * num)

@@ -1,4 +1,4 @@
-"""What a model says of every image of a split, in the split's order, however many processes share the work."""
+"""A model's outputs for all images of a split, in the split's order, gathered from all processes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FILE_NAME = "outputs.npz"
 
 @dataclass(frozen=True)
 class SplitOutputs:
-    """Of one split.
+    """Outputs for one split.
 
     Attributes:
-        names: N names of images, as the data set has them.
+        names: N image names of the data set.
         labels: int64 (N,), the true classes.
         logits: float32 (N, K).
-        digests: int64 (N,), of what the images hold; None where nobody knows.
+        digests: int64 (N,), digests of the image contents; None if not available.
     """
 
     names: list[str]
@@ -58,17 +58,17 @@ class SplitOutputs:
 
 
 def outputs_of(data: ImageDataModule, split: Split, parts: Sequence[Tensor], trainer: Trainer) -> SplitOutputs:
-    """Put together what the processes computed, each of its own share of the split.
+    """Gather the logits that the processes computed for their shares of the split.
 
     Args:
-        data: has the split.
-        split: which one.
-        parts: logits (B, K) of this process' batches, in their order.
-        trainer: knows the processes.
+        data: data set of the split.
+        split: name of the split.
+        parts: logits (B, K) of this process's batches, in order.
+        trainer: trainer that connects the processes.
     """
     images = data.split(split)
     logits = gather_in_order(torch.cat([part.float().cpu() for part in parts]), trainer)
-    num = len(logits)  # fewer than the split has where the trainer limits batches
+    num = len(logits)  # fewer than the split has if the trainer limits batches
     digests = data.digests(split)
     known = None if digests is None else digests[:num].numpy()
     return SplitOutputs(list(images.names[:num]), images.labels[:num].numpy(), logits.numpy(), known)
@@ -80,7 +80,7 @@ def predict_split(
     """Pass a split through the model.
 
     Returns:
-        the outputs, and the milliseconds an image took: loaded from the decoded split, in batches, on this device.
+        the outputs, and the milliseconds per image: from the decoded split, in batches, on this device.
     """
     loader = data.evaluation_loader(split)
     start = time.perf_counter()
@@ -108,7 +108,7 @@ def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
 
 
 def load_outputs(directory: Path, split: str) -> SplitOutputs | None:
-    """Outputs of a split, from a run directory; None where the run did not come so far."""
+    """Outputs of a split, from a run directory; None if the run did not reach its test."""
     file = directory / FILE_NAME
     if not file.is_file():
         return None

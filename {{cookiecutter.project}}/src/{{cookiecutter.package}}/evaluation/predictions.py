@@ -1,4 +1,4 @@
-"""Predictions as a table that a spreadsheet opens: one value a cell."""
+"""Predictions as a table for spreadsheets: one value per cell."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .outputs import SplitOutputs
 FILE_NAME = "predictions.csv"
 COLUMNS = ("path", "true_class", "predicted_class", "probability")
 TOP_K = 5
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of a formula
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of formulas in spreadsheets
 
 
 def write_predictions(file: Path, outputs: SplitOutputs, class_names: Sequence[str]) -> None:
-    """Write one row an image, in the order of the split: the likeliest class, then the next ones.
+    """Write one row per image, in the order of the split, with the most probable classes in descending order.
 
     Args:
-        file: CSV file to write, over an older one.
+        file: CSV file to write; an existing file is replaced.
         outputs: N images with their names, labels and logits.
         class_names: K names.
     """
@@ -34,12 +34,12 @@ def write_predictions(file: Path, outputs: SplitOutputs, class_names: Sequence[s
 
 
 def top_k(shares: NDArray[np.float32], class_names: Sequence[str], k: int = TOP_K) -> dict[str, float]:
-    """The k likeliest classes with their probabilities, the likeliest first.
+    """The k most probable classes with their probabilities, in descending order.
 
     Args:
         shares: (K,) probabilities of one image.
         class_names: K names.
-        k: how many; all where there are fewer.
+        k: number of classes; all if there are fewer.
     """
     order = np.argsort(-shares, kind="stable")[:k]
     return {class_names[position]: float(shares[position]) for position in order}
@@ -51,13 +51,13 @@ def rank_columns(first: int, last: int) -> list[str]:
 
 
 def rank_cells(best: dict[str, float]) -> list[str]:
-    """Class, probability, class, probability, ..., the likeliest first."""
+    """Class, probability, class, probability, ..., in descending order of probability."""
     return [cell for name, share in best.items() for cell in (name, f"{share:.6f}")]
 
 
 def path_cell(path: str) -> str:
-    """A path that no spreadsheet runs as a formula, and that still leads to the same file.
+    """A path to the same file that spreadsheets do not interpret as a formula.
 
-    Names of files may come from strangers. Names of classes do not, and stay as they are.
+    File names may come from untrusted sources; class names do not and are not changed.
     """
     return f"./{path}" if path.startswith(FORMULA) else path

@@ -1,4 +1,4 @@
-"""A run directory, read back: what was trained on what, how it went, and what came out."""
+"""Reads run directories: config, metrics of the epochs, results and outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATUS = "status.json"
 
 LAST = "last"  # names the newest run
 ROOT = "runs"
-TUNE = "tune"  # folder in it with the trainings of searches, none of which is meant by ``last``
+TUNE = "tune"  # folder with the trainings of searches, which ``last`` ignores
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ EpochMetrics = dict[str, float]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Of one training, finished or not.
+    """Record of one training, finished or not.
 
     Attributes:
         directory: the run directory.
@@ -43,7 +43,7 @@ class RunRecord:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Final metrics and facts of the run; empty where it did not come to its test."""
+        """Final metrics and facts of the run; empty if it did not reach its test."""
         return read_json(self.directory / SUMMARY)
 
     @cached_property
@@ -53,7 +53,7 @@ class RunRecord:
 
     @cached_property
     def epochs(self) -> list[EpochMetrics]:
-        """Metrics of each epoch, in order; ``epoch`` is among them."""
+        """Metrics of each epoch, in order, including ``epoch``."""
         rows = [
             {name: float(value) for name, value in row.items() if value} for row in read_csv(self.directory / METRICS)
         ]
@@ -61,24 +61,24 @@ class RunRecord:
 
     @property
     def class_names(self) -> list[str]:
-        """K names; the position is the label. Empty where the run did not come to its test."""
+        """K names; a name's position is its label. Empty if the run did not reach its test."""
         return [result["name"] for result in self.summary.get("test/classes", [])]
 
     def outputs(self, split: str) -> SplitOutputs | None:
-        """What the best weights say of each image of ``val`` or ``test``; None where the run did not come so far."""
+        """Outputs of the best weights for ``val`` or ``test``; None if the run did not reach its test."""
         return load_outputs(self.directory, split)
 
     @cached_property
     def data(self) -> ImageDataModule:
-        """The data set of the run, for its pictures.
+        """The data set of the run, for its images.
 
         Raises:
-            UserError: its files are no longer there, or no longer what they were.
+            UserError: its files are missing or have changed.
         """
         section = self.config["data"]
         if section["class_path"] not in DATA_MODULES:
             raise UserError(
-                f"the run's data set is {section['class_path']!r}, a class not known here. "
+                f"the run's data set is {section['class_path']!r}, which is not a class of this project. "
                 f"{did_you_mean(section['class_path'], DATA_MODULES)}"
             )
         return DATA_MODULES[section["class_path"]](**section.get("init_args", {}))
@@ -88,7 +88,7 @@ def read_run(directory: Path) -> RunRecord:
     """Read a run directory.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not a run directory.
     """
     return RunRecord(directory, read_config(directory))
 
@@ -97,7 +97,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     """The resolved config of a run directory.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not a run directory.
     """
     file = directory / CONFIG
     if not file.is_file():
@@ -107,23 +107,23 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """All run directories in a folder, at any depth, in the order of their names.
+    """All run directories in a folder, at any depth, sorted by name.
 
-    The config that W&B keeps, in its own folder within a run, is no other run's.
+    W&B's own folder inside a run, which has a config too, is ignored.
     """
     runs = sorted(file.parent for file in folder.rglob(CONFIG))
     return [run for run in runs if "wandb" not in run.relative_to(folder).parts[1:]]
 
 
 def find_run(given: Path, option: str, is_wanted: Callable[[Path], bool], wanted: str, root: Path = Path(ROOT)) -> Path:
-    """The run directory that an option names: itself, the newest run in a folder, or the newest of all.
+    """The run directory for an option's value: the value itself, the newest run in a folder, or the newest run of all.
 
     Args:
         given: a run directory, a folder with runs at any depth, or ``last``.
-        option: that it was given with.
-        is_wanted: which runs can be meant, where ``given`` is no run directory itself.
-        wanted: what holds for these, such as ``has a test result``.
-        root: where ``last`` looks.
+        option: name of the option, for error messages.
+        is_wanted: condition on the runs in a folder.
+        wanted: this condition as text, such as ``has a test result``.
+        root: folder that ``last`` searches.
 
     Raises:
         UserError: there is no such run.
@@ -146,13 +146,13 @@ def find_run(given: Path, option: str, is_wanted: Callable[[Path], bool], wanted
 
 
 def written(run: Path) -> float:
-    """When the training of a run wrote to its directory last."""
+    """Time of the last write of the training into the run directory."""
     files = [file for file in (run / STATUS, run / CONFIG) if file.is_file()]
     return files[0].stat().st_mtime
 
 
 def runs_to_give(root: Path) -> str:
-    """The end of an error message: how a run is named, and the folders that hold some."""
+    """End of an error message: how to specify a run, and folders that contain runs."""
     recipes = sorted({str(run.parent) for run in find_runs(root)})
     known = f" Folders with runs: {some(recipes)}." if recipes else ""
     return f"Give a run directory that fit has written, a folder of runs for its newest, or {LAST}.{known}"

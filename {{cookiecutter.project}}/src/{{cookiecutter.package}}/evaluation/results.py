@@ -1,4 +1,4 @@
-"""The result of a test: what was measured, on how many images, class by class."""
+"""The results of a test, overall and per class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_CLASSES_SHOWN = 50
 
 @dataclass(frozen=True)
 class ClassResult:
-    """Of one class: ``num_images`` is its support, the others are shares in 0 to 1."""
+    """Results of one class: ``num_images`` is its support; the others are shares from 0 to 1."""
 
     name: str
     num_images: int
@@ -33,15 +33,15 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class SplitResults:
-    """Of a model on one test split.
+    """Results of a model on one test split.
 
     Attributes:
         loss: mean cross-entropy.
-        acc: share of the images that are classified right.
-        f1: macro-F1, the mean over the classes.
-        balanced_acc: mean of the classes' recalls: a guess at the largest class gets 1 / K.
-        num_images: images evaluated.
-        classes: in the order of the labels.
+        acc: share of correctly classified images.
+        f1: macro-F1, the mean F1 of the classes.
+        balanced_acc: mean recall of the classes; always predicting one class gets 1 / K.
+        num_images: number of evaluated images.
+        classes: results per class, in the order of the labels.
         confusion: (K, K) counts; rows are true classes, columns predicted ones.
     """
 
@@ -54,7 +54,7 @@ class SplitResults:
     confusion: list[list[int]]
 
     def as_metrics(self) -> dict[str, Any]:
-        """Metrics by name, as they go into ``summary.json``."""
+        """Metrics by name, for ``summary.json``."""
         return {
             "test/acc": self.acc,
             "test/f1": self.f1,
@@ -69,29 +69,29 @@ class SplitResults:
 def evaluate_test_split(
     trainer: Trainer, model: ImageClassifier, data: ImageDataModule
 ) -> tuple[SplitResults, SplitOutputs]:
-    """Test the model as it is on the whole test split.
+    """Test the model with its current weights on the whole test split.
 
     Returns:
-        the numbers, and what the model says of each image.
+        the results, and the model's outputs for each image.
 
     Raises:
-        RuntimeError: the number of images evaluated is not that of the split (unless the trainer limits batches).
+        RuntimeError: not all images of the split were evaluated (and the trainer does not limit batches).
     """
     metrics = trainer.test(model, datamodule=data, verbose=False)[0]
     outputs = outputs_of(data, "test", model.test_logits, trainer)
     results = collect_results(model, metrics)
     expected = len(data.split("test"))
     if not is_limited(trainer.limit_test_batches) and results.num_images != expected:
-        raise RuntimeError(f"tested on {results.num_images} images, and the test split has {expected}")
+        raise RuntimeError(f"tested on {results.num_images} images, but the test split has {expected}")
     return results, outputs
 
 
 def collect_results(model: ImageClassifier, metrics: Mapping[str, float]) -> SplitResults:
-    """Results of the test that the model has just been through.
+    """Results of the model's last test.
 
     Args:
-        model: its metrics are still those of the test.
-        metrics: what ``Trainer.test`` returned for it.
+        model: the model, with the metrics of the test.
+        metrics: the metrics that ``Trainer.test`` returned.
     """
     values = {name: value.tolist() for name, value in model.test_per_class.compute().items()}
     support = [sum(row) for row in values["confusion"]]
@@ -109,7 +109,7 @@ def collect_results(model: ImageClassifier, metrics: Mapping[str, float]) -> Spl
 
 @rank_zero_only
 def print_results(results: SplitResults, title: str, notes: Sequence[str] = ()) -> None:
-    """Show a table: the classes, the lowest F1 first, and all of them below; then what must be known beside it."""
+    """Print a table with the classes, the lowest F1 first, and the averages; then the notes."""
     print(title)
     table = Table(caption=f"accuracy {results.acc:.2%} on {results.num_images:,} test images")
     for heading in ("class", "images", "precision", "recall", "F1"):
@@ -127,12 +127,12 @@ def print_results(results: SplitResults, title: str, notes: Sequence[str] = ()) 
 
 
 def is_limited(limit: float | int) -> bool:
-    """Whether a split is used in part only: the share 1.0 is all of it, the number 1 is one batch."""
+    """Whether only a part of a split is used: the share 1.0 is the whole split, the number 1 is one batch."""
     return isinstance(limit, int) or limit < 1.0
 
 
 def limit_notes(trainer: Trainer, data: ImageDataModule, splits: Sequence[Split]) -> list[str]:
-    """A sentence for each split of which the trainer uses a part only."""
+    """A sentence for each split that the trainer uses only in part."""
     limits = {
         "train": trainer.limit_train_batches,
         "val": trainer.limit_val_batches,

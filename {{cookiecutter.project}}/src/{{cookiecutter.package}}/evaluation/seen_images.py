@@ -1,4 +1,4 @@
-"""Test images that a model has seen before: counted by content, whatever their files are called."""
+"""Counts test images that a model was trained on; images are compared by content."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ALLOW = "--allow_trained_images"
 
 @dataclass(frozen=True)
 class SeenImages:
-    """Of the images of one split, those that a model knows.
+    """Images of one split that the model has seen in training.
 
     Attributes:
-        split: which one.
-        num_images: in the split.
-        num_trained: that the model, or the one whose weights it began with, was trained on.
-        num_validated: others, by which its best epoch was chosen.
+        split: name of the split.
+        num_images: number of images in the split.
+        num_trained: number of images that the model, or the model of its initial weights, was trained on.
+        num_validated: number of other images that were used to choose the best epoch.
     """
 
     split: Split
@@ -38,14 +38,14 @@ class SeenImages:
 
     @property
     def sentence(self) -> str:
-        """What a reader of the number must know."""
+        """A sentence on the contaminated images, to show beside the result."""
         parts = []
         if self.num_trained:
             parts.append(f"{self.num_trained:,} {were(self.num_trained)} trained on")
         if self.num_validated:
             parts.append(f"{self.num_validated:,} {were(self.num_validated)} used to choose the best epoch")
         name = {"test": "test", "val": "validation", "train": "training"}[self.split]
-        return f"Of the {self.num_images:,} {name} images {' and '.join(parts)}: the result is too good."
+        return f"Of the {self.num_images:,} {name} images {' and '.join(parts)}, so the result is too good."
 
 
 def were(count: int) -> str:
@@ -53,11 +53,11 @@ def were(count: int) -> str:
 
 
 def trained_on(data: ImageDataModule, earlier: Tensor | None) -> dict[str, Tensor]:
-    """What a checkpoint says of the images that shaped it: digests, int64 (N,); empty where nobody knows them.
+    """Digests of the images that a model was trained on, for its checkpoint: int64 (N,); empty if not available.
 
     Args:
-        data: of the training.
-        earlier: digests of the images that shaped the weights it began with.
+        data: data set of the training.
+        earlier: digests of the images that its initial weights were trained on.
     """
     train, val = data.digests("train"), data.digests("val")
     if train is None or val is None:
@@ -66,15 +66,15 @@ def trained_on(data: ImageDataModule, earlier: Tensor | None) -> dict[str, Tenso
 
 
 def all_digests(checkpoint: Mapping[str, Any]) -> Tensor | None:
-    """All images that shaped the weights of a checkpoint; None where it does not say."""
+    """Digests of all images that a checkpoint was trained on; None if it does not contain them."""
     known = checkpoint.get(TRAINED_ON)
     return torch.unique(torch.cat(list(known.values()))) if known else None
 
 
 def seen_by(checkpoint: Mapping[str, Any], data: ImageDataModule, split: Split) -> SeenImages | None:
-    """The images of a split that a checkpoint was trained on; None where it does not say, or the data set does not.
+    """The images of a split that a checkpoint was trained on; None if checkpoint or data set has no digests.
 
-    Images that chose the best epoch count for the test split only: they are what the validation split is.
+    Images that were used to choose the best epoch count only for the test split.
     """
     known, digests = checkpoint.get(TRAINED_ON), data.digests(split)
     if not known or digests is None:
@@ -83,7 +83,7 @@ def seen_by(checkpoint: Mapping[str, Any], data: ImageDataModule, split: Split) 
 
 
 def seen_within(data: ImageDataModule, earlier: Tensor | None) -> SeenImages | None:
-    """Test images that are copies of images for training or validation, or among ``earlier`` ones."""
+    """Test images that are copies of training or validation images, or are in ``earlier``."""
     train, val, test = (data.digests(split) for split in ("train", "val", "test"))
     if train is None or val is None or test is None:
         return None
@@ -97,16 +97,16 @@ def count_seen(split: Split, digests: Tensor, train: Tensor, val: Tensor) -> See
 
 
 def require_unseen(seen: SeenImages, advice: str) -> None:
-    """Raise a UserError where any image was seen before."""
+    """Raise a UserError if any image was seen before."""
     if seen:
-        raise UserError(f"{seen.sentence} {advice} {ALLOW} goes on all the same, and marks the result.")
+        raise UserError(f"{seen.sentence} {advice} To continue anyway and mark the result, give {ALLOW}.")
 
 
 def require_same_images(checkpoint: Mapping[str, Any], data: ImageDataModule) -> None:
     """Refuse to resume a training with other images, or with images in other splits.
 
     Raises:
-        UserError: it says how many are new and how many are gone.
+        UserError: images are new or missing; the message says how many.
     """
     known = checkpoint.get(TRAINED_ON) or {}
     splits: tuple[tuple[Split, str], ...] = (("train", "training"), ("val", "validation"))
@@ -118,7 +118,7 @@ def require_same_images(checkpoint: Mapping[str, Any], data: ImageDataModule) ->
         num_gone = int((~torch.isin(known[split], digests)).sum())
         if num_new or num_gone or len(digests) != len(known[split]):
             raise UserError(
-                f"the {name} images are no longer those that the run was trained with: {num_new:,} are new, "
-                f"{num_gone:,} are gone. Restore the data (--data.root where it has moved), or start a new run from "
-                "the weights of this one with --init_from."
+                f"the {name} images differ from those of the run: {num_new:,} are new, {num_gone:,} are missing. "
+                "Restore the data (give --data.root if it has moved), or start a new run from the weights of this "
+                "one with --init_from."
             )

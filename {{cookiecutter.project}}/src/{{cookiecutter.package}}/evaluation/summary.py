@@ -14,17 +14,17 @@ FILE_NAME = "summary.json"
 
 
 def write_summary(directory: Path, results: SplitResults, facts: dict[str, Any]) -> None:
-    """Write the results, and what else is known of the run, into its directory."""
+    """Write the results and facts of the run into its directory."""
     (directory / FILE_NAME).write_text(strict_json(facts | results.as_metrics()) + "\n", encoding="utf-8")
 
 
 def strict_json(value: Any) -> str:
-    """As other languages read it too: a number that is infinite or not a number, which JSON does not have, is null."""
+    """Valid JSON: infinite numbers and NaN, which JSON does not have, become null."""
     return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def finite(value: Any) -> Any:
-    """The same with None for each number that is infinite or not a number."""
+    """Replace infinite numbers and NaN by None."""
     if isinstance(value, Mapping):
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

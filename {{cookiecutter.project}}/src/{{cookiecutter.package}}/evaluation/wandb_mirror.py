@@ -1,4 +1,4 @@
-"""What a person would look at in a run directory, shown in W&B too: tables, pictures, the page, the checkpoints."""
+"""Logs the results of a run to W&B: tables, images, the report and the checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .outputs import SplitOutputs
 from .predictions import TOP_K, rank_columns, top_k
 from .record import RunRecord
 
-MIRROR_SECONDS = 300.0  # checkpoints are hashed, and online the split's artifact is waited for
+MIRROR_SECONDS = 300.0  # for hashing checkpoints and, online, waiting for the split's artifact
 MAX_MISTAKES = 32
 MAX_CLASSES = 100  # in the confusion matrix: W&B draws tables of up to 10,000 rows
 RECORD = ("config.yaml", "environment.json", "metrics.csv", "summary.json", "predictions.csv", "report.html")
@@ -25,12 +25,12 @@ CHECKPOINTS = ("best.ckpt", "last.ckpt")
 
 
 def mirror_run(record: RunRecord, run: Any, data: ImageDataModule) -> None:
-    """Show a finished run in W&B.
+    """Log a finished run to W&B.
 
     Args:
-        record: of the run.
-        run: of W&B, open.
-        data: the data set of the run, in memory.
+        record: record of the run.
+        run: an open W&B run.
+        data: data set of the run, in memory.
     """
     run.summary.update({name: value for name, value in record.summary.items() if not isinstance(value, list | dict)})
     if notes := record.summary.get("notes"):
@@ -45,7 +45,7 @@ def mirror_run(record: RunRecord, run: Any, data: ImageDataModule) -> None:
 
 
 def media(record: RunRecord, data: ImageDataModule) -> dict[str, Any]:
-    """Tables, pictures and the page, by name."""
+    """Tables, images and the report, by name."""
     import wandb
 
     shown: dict[str, Any] = {"test/classes": class_table(record)}
@@ -73,9 +73,9 @@ def mistake_table(outputs: SplitOutputs, class_names: list[str], data: ImageData
     """The most confident mistakes of a test, with their images.
 
     Args:
-        outputs: of the test split, in its order.
+        outputs: outputs for the test split.
         class_names: K names.
-        data: has the images.
+        data: data set with the images.
     """
     import wandb
 
@@ -93,13 +93,13 @@ def mistake_table(outputs: SplitOutputs, class_names: list[str], data: ImageData
 
 
 def confident_mistakes(outputs: SplitOutputs) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Positions of the wrong predictions, the surest first, at most ``MAX_MISTAKES``."""
+    """Positions of at most ``MAX_MISTAKES`` wrong predictions, the most confident first."""
     surest_first = np.argsort(-outputs.probabilities.max(axis=1), kind="stable")
     return surest_first[~outputs.is_correct[surest_first]][:MAX_MISTAKES]
 
 
 def split_artifact(data: ImageDataModule) -> Any:
-    """The split manifest or, of a data set that has none, the hash of its splits; equal ones are one version."""
+    """The split manifest or, without one, the hash of the splits, as an artifact; equal splits are one version."""
     import wandb
 
     facts = {"split_hash": data.split_hash, **{f"num_{split}_images": len(data.split(split)) for split in SPLITS}}
@@ -113,7 +113,7 @@ def split_artifact(data: ImageDataModule) -> Any:
 
 
 def manifest_of(data: ImageDataModule) -> Path | None:
-    """The file that says which image is in which split, if the data set has one."""
+    """The data set's split manifest, if it has one."""
     root, given = getattr(data, "root", None), getattr(data, "splits", None)
     file = Path(given) if given else None if root is None else Path(root) / MANIFEST
     return file if file is not None and file.is_file() else None
@@ -130,7 +130,7 @@ def model_artifact(record: RunRecord, run_id: str) -> Any:
 
 
 def artifact_of(record: RunRecord, kind: str, run_id: str, files: list[Path]) -> Any:
-    """Files of a run as an artifact. They are uploaded from where they are: W&B keeps no copy of its own."""
+    """Files of a run as an artifact; they are uploaded without a local copy."""
     import wandb
 
     facts = ("recipe", "model", "split_hash", "monitor", "best", "test/acc", "test/f1", "test/loss")
@@ -143,5 +143,5 @@ def artifact_of(record: RunRecord, kind: str, run_id: str, files: list[Path]) ->
 
 
 def artifact_name(*parts: str) -> str:
-    """A name of the characters that W&B takes."""
+    """A name with characters that W&B allows."""
     return re.sub(r"[^\w.-]", "_", "-".join(parts), flags=re.ASCII)[-128:]

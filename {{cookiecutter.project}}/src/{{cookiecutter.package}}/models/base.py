@@ -1,4 +1,4 @@
-"""All training logic, once. A subclass builds a network and says which parameter groups it has."""
+"""The training logic of all classifiers. Subclasses build a network and define its parameter groups."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class ImageClassifier(LightningModule):
     """Maps images (N, C, H, W), uint8 or float in 0 to 255, to logits (N, K).
 
     Args:
-        facts: of the data set; the CLI fills them in.
-        optimizer: how weights are updated.
-        schedule: how the learning rate changes.
-        label_smoothing: share of the target spread over all classes (Szegedy et al., 2016, section 7).
-        mix: whether training images are mixed in pairs.
-        monitor: the metric that the plateau schedule watches; the CLI fills it in.
+        facts: facts of the data set; set by the CLI.
+        optimizer: optimizer settings.
+        schedule: learning-rate schedule settings.
+        label_smoothing: share of the target that is spread over all classes (Szegedy et al., 2016, section 7).
+        mix: mixup and CutMix settings.
+        monitor: metric that the plateau schedule watches; set by the CLI.
     """
 
     preprocess: nn.Module
@@ -65,7 +65,7 @@ class ImageClassifier(LightningModule):
         self.val_metrics = StageMetrics("val", self.facts.num_classes)
         self.test_metrics = StageMetrics("test", self.facts.num_classes)
         self.test_per_class = per_class_metrics(self.facts.num_classes)
-        self.test_logits: list[Tensor] = []  # of the last test, batch by batch
+        self.test_logits: list[Tensor] = []  # of the last test, one tensor per batch
         self._frozen: list[nn.Module] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class ImageClassifier(LightningModule):
         return self(batch[0])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        # A fused step unscales gradients itself, behind the back of clipping: 16-mixed, with its scaler, goes without.
+        # A fused step unscales gradients itself, after clipping, so 16-mixed (which scales gradients) does not use it.
         fused = self.trainer.scaler is None
         settings = self.optimizer_settings.for_batch(self.global_batch_size)
         optimizer = build_optimizer(settings, self.parameter_groups(), fused=fused)
@@ -116,12 +116,12 @@ class ImageClassifier(LightningModule):
 
     @property
     def global_batch_size(self) -> int:
-        """Images an optimizer step: of all processes, over all accumulated batches."""
+        """Images per optimizer step, over all processes and accumulated batches."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         return int(data.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """As Lightning does, but for the plateau schedule, which Lightning steps only after checkpoints are saved."""
+        """Skip the plateau schedule here; Lightning would step it only after checkpoints are saved."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
@@ -140,24 +140,24 @@ class ImageClassifier(LightningModule):
         self.clip_gradients(optimizer, norm, gradient_clip_algorithm or "norm")
 
     def parameter_groups(self) -> Iterable[ParameterGroup]:
-        """All parameters, each in one group, frozen or not."""
+        """All parameters, each in exactly one group, including frozen ones."""
         return [ParameterGroup("network", list(self.network.parameters()))]
 
     def frozen_modules(self, epoch: int) -> list[nn.Module]:
-        """What is frozen in that epoch, counted from 0: a pure function of the epoch."""
+        """Modules that are frozen in an epoch (counted from 0); depends on the epoch only."""
         return []
 
     def networks(self) -> list[nn.Module]:
-        """What computes: the parts that are worth compiling."""
+        """The modules to compile."""
         return [self.network]
 
     def compile_networks(self, backend: str = "inductor") -> None:
-        """Compile in place: names in the state stay as they are, so that checkpoints load compiled or not."""
+        """Compile in place, which keeps the names in the state dict: checkpoints load with and without compilation."""
         for network in self.networks():
             network.compile(backend=backend)
 
     def freeze_for_epoch(self, epoch: int) -> None:
-        """Freeze exactly ``frozen_modules(epoch)``: no gradients, and eval mode, so that batch norm stays as it is."""
+        """Freeze exactly ``frozen_modules(epoch)``: no gradients, and eval mode, so that batch norm is frozen too."""
         self._frozen = self.frozen_modules(epoch)
         self.requires_grad_(True)
         for module in self._frozen:
@@ -171,7 +171,7 @@ class ImageClassifier(LightningModule):
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep hyperparameters free of objects, so that every checkpoint loads with ``weights_only=True``."""
+        """Store hyperparameters as plain types, so that every checkpoint loads with ``weights_only=True``."""
         checkpoint["hyper_parameters"] = to_plain(dict(self.hparams))
         states: list[Any] = [self.train_metrics.state()]
         if self.trainer.world_size > 1:
@@ -181,11 +181,11 @@ class ImageClassifier(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         states = checkpoint["train_metrics"]
-        if len(states) == self.trainer.world_size:  # others share the images out in another way, from the next epoch on
+        if len(states) == self.trainer.world_size:  # another number of processes divides the images differently
             self.train_metrics.load_state(states[self.trainer.global_rank])
 
     def _evaluate(self, batch: Batch, metrics: StageMetrics) -> Tensor:
-        """Logits of a batch; its loss has no label smoothing, so that all recipes can be compared by it."""
+        """Logits of a batch; the loss is computed without label smoothing, so that recipes can be compared by it."""
         images, targets = batch
         logits: Tensor = self(images)
         metrics.update(F.cross_entropy(logits, targets), logits, targets)

@@ -21,9 +21,10 @@ Pool = Literal["average", "max", "none"]
 
 
 def build_block(num_inputs: int, width: int, num_convolutions: int) -> nn.Sequential:
-    """3 x 3 convolutions with batch norm and ReLU; pooling after the last of them halves the side.
+    """3 x 3 convolutions with batch norm and ReLU; a pooling layer after the last convolution halves the side.
 
-    Pooling comes before batch norm and ReLU, which then have a quarter of the work: 25 to 50 % of a training's time.
+    Pooling comes before batch norm and ReLU, which then process a quarter of the values. This saves 25 to 50 % of the
+    training time.
     """
     layers: list[nn.Module] = []
     for position in range(1, num_convolutions + 1):
@@ -44,7 +45,7 @@ def build_cnn(
     num_classes: int,
     dropout: float,
 ) -> nn.Sequential:
-    """A block for each width, pooling over what is left of the image, dropout and the logits; channels last."""
+    """One block per width, global pooling, dropout and a linear layer to the logits; in channels-last format."""
     inputs = [num_channels, *widths]
     blocks = [build_block(before, after, num_convolutions) for before, after in zip(inputs, widths, strict=False)]
     side = image_size >> len(widths)
@@ -55,19 +56,19 @@ def build_cnn(
 
 
 class CNNClassifier(ImageClassifier):
-    """Convolutional blocks, each at half the side of the one before.
+    """Convolutional blocks, each of which halves the side of the image.
 
     Args:
-        facts: of the data set; the CLI fills them in.
-        widths: channels of each block.
-        num_convolutions: convolutions in a block.
-        pool: over what the blocks leave of the image: ``average``, ``max``, or ``none``, which keeps every position.
-        dropout: share of pooled features zeroed in training.
-        optimizer: how weights are updated.
-        schedule: how the learning rate changes.
-        label_smoothing: share of the target spread over all classes.
-        mix: whether training images are mixed in pairs.
-        monitor: the metric that the plateau schedule watches; the CLI fills it in.
+        facts: facts of the data set; set by the CLI.
+        widths: number of channels of each block.
+        num_convolutions: convolutions per block.
+        pool: global pooling after the last block: ``average``, ``max``, or ``none``, which keeps all positions.
+        dropout: dropout rate of the pooled features.
+        optimizer: optimizer settings.
+        schedule: learning-rate schedule settings.
+        label_smoothing: share of the target that is spread over all classes.
+        mix: mixup and CutMix settings.
+        monitor: metric that the plateau schedule watches; set by the CLI.
     """
 
     def __init__(
@@ -89,8 +90,8 @@ class CNNClassifier(ImageClassifier):
         side = self.facts.image_size
         if not widths or side >> len(widths) == 0:
             raise UserError(
-                f"model.widths has {len(widths)} blocks, each of which halves the side, and images of {side} pixels "
-                f"allow 1 to {side.bit_length() - 1}. Give fewer widths, or larger images."
+                f"model.widths has {len(widths)} blocks; images of {side} pixels allow 1 to {side.bit_length() - 1}, "
+                "because each block halves the side. Give fewer widths or larger images."
             )
         num_channels, num_classes = self.facts.num_channels, self.facts.num_classes
         self.network = build_cnn(side, num_channels, widths, num_convolutions, pool, num_classes, dropout)

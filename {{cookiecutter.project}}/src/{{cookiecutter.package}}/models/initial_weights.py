@@ -1,4 +1,4 @@
-"""Starts a new training from the weights of an earlier one, of the same classes or of others."""
+"""Initialises a new training with the weights of an earlier one, which may have had other classes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ log = logging.getLogger(__name__)
 
 
 def load_initial_weights(model: ImageClassifier, checkpoint: Mapping[str, Any], name: str) -> None:
-    """Copy the weights of a checkpoint into a model; where the classes differ, the model's own head is kept.
+    """Copy the weights of a checkpoint into a model; if the classes differ, the model keeps its own head.
 
     Args:
-        model: newly made.
-        checkpoint: of this project.
-        name: of the checkpoint, for messages.
+        model: model to initialise.
+        checkpoint: a checkpoint of this project.
+        name: name of the checkpoint, for messages.
 
     Raises:
-        UserError: the weights, but for the head's, do not fit the model.
+        UserError: the weights (other than the head's) do not fit the model.
     """
     state: dict[str, Tensor] = dict(checkpoint["state_dict"])
     own, head = model.state_dict(), head_names(model)
@@ -33,7 +33,7 @@ def load_initial_weights(model: ImageClassifier, checkpoint: Mapping[str, Any], 
     misfits = {key for key in own if key not in state or state[key].shape != own[key].shape}
     if wrong := sorted(misfits | (state.keys() - own.keys())):
         raise UserError(
-            f"init_from is {name!r}, and its {checkpoint['bundle']['model']} does not have the layers of this model: "
+            f"init_from is {name!r}, whose {checkpoint['bundle']['model']} has other layers than this model: "
             f"they differ in {some(wrong)}. Give the same --model with the same arguments."
         )
     model.load_state_dict(state)
@@ -41,7 +41,7 @@ def load_initial_weights(model: ImageClassifier, checkpoint: Mapping[str, Any], 
         log.info("Starting from the weights of %s.", name)
     else:
         log.info(
-            "Starting from the weights of %s, with a new head: its classes are %s, these are %s.",
+            "Starting from the weights of %s, with a new head, because its classes (%s) differ from these (%s).",
             name,
             some(before),
             some(classes),

@@ -1,4 +1,4 @@
-"""The metrics, from torchmetrics, each accumulated over an epoch and over all processes."""
+"""Metrics from torchmetrics, accumulated over an epoch and all processes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Held = tuple[Tensor, Tensor, Tensor]  # loss, logits and targets of a batch
 
 
 class MetricsState(TypedDict):
-    """Of the metrics of one process, to be kept in a checkpoint."""
+    """State of the metrics of one process, to be saved in a checkpoint."""
 
     sums: dict[str, Tensor]
     held: list[Held]
 
 
-NUM_HELD = 16  # batches whose logits wait on the device
+NUM_HELD = 16  # batches whose logits are collected before metrics are updated
 
 
 class StageMetrics(nn.Module):
-    """Loss, accuracy and, but for training, macro-F1 and balanced accuracy of a stage, computed once an epoch.
+    """Loss and accuracy of a stage and, except in training, macro-F1 and balanced accuracy, computed once per epoch.
 
-    Logging at every step instead took 40 % of a small network's training. Updating torchmetrics at every step still
-    took 8 %, so that it is done for several batches together.
+    Logging at every step took 40 % of the training time of a small network, and updating torchmetrics at every step
+    8 %. So metrics are updated for several batches at once.
 
     Args:
         stage: prefix of the names: ``train``, ``val`` or ``test``.
@@ -42,7 +42,7 @@ class StageMetrics(nn.Module):
     def __init__(self, stage: str, num_classes: int) -> None:
         super().__init__()
         self.stage = stage
-        # To look for NaN is to wait for the device. A MeanMetric told not to look loses its weights (torchmetrics 1.9).
+        # A check for NaN would wait for the device. MeanMetric ignores weights if it is disabled (torchmetrics 1.9).
         self.loss_sum, self.num_images = SumMetric(nan_strategy="disable"), SumMetric(nan_strategy="disable")
         scores: dict[str, Metric | MetricCollection] = {"acc": MulticlassAccuracy(num_classes, average="micro")}
         if stage != "train":
@@ -67,24 +67,24 @@ class StageMetrics(nn.Module):
             self.scores.update(torch.cat(logits), torch.cat(targets))
 
     def state(self) -> MetricsState:
-        """What has been added since the last ``compute``: sums by name, and batches that wait, which stay apart.
+        """State since the last ``compute``: the sums by name, and the batches not yet added to them.
 
-        To add these up now would round otherwise than a training that is not saved here.
+        Adding these batches now would change the rounding compared with an uninterrupted training.
         """
         sums = {
             f"{name}/{part}": value
             for name, metric in self._metrics()
             for part, value in metric.metric_state.items()
-            if isinstance(value, Tensor)  # all are: lists are for metrics that keep every prediction
+            if isinstance(value, Tensor)  # always true: only metrics that store every prediction use lists
         }
         return {"sums": sums, "held": list(self._held)}
 
     def load_state(self, state: MetricsState) -> None:
-        """Go on from what ``state`` gave, in another process."""
+        """Restore the state that ``state`` returned, possibly in another process."""
         for name, metric in self._metrics():
             for part in metric.metric_state:
                 setattr(metric, part, state["sums"][f"{name}/{part}"].to(metric.device))
-            metric._update_count = 1  # or compute() would warn of a metric that was never updated
+            metric._update_count = 1  # else compute() would warn that the metric was never updated
         device = self.num_images.device
         self._held = [
             (loss.to(device), logits.to(device), targets.to(device)) for loss, logits, targets in state["held"]
@@ -94,7 +94,7 @@ class StageMetrics(nn.Module):
         return [("loss_sum", self.loss_sum), ("num_images", self.num_images), *self.scores.items()]
 
     def compute(self) -> dict[str, Tensor]:
-        """Values by name over all images and processes since the last call, which begins anew."""
+        """Values by name over all images and processes since the last call; resets the metrics."""
         self._update_held()
         values = {"loss": self.loss_sum.compute() / self.num_images.compute(), **self.scores.compute()}
         for metric in (self.loss_sum, self.num_images, self.scores):
@@ -103,7 +103,7 @@ class StageMetrics(nn.Module):
 
 
 def per_class_metrics(num_classes: int) -> MetricCollection:
-    """Precision, recall and F1, each (K,), and the confusion matrix (K, K): rows are true, columns predicted."""
+    """Precision, recall and F1, each (K,), and the confusion matrix (K, K) with true classes as rows."""
     return MetricCollection(
         {
             "precision": MulticlassPrecision(num_classes, average=None),

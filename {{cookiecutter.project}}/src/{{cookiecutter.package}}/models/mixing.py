@@ -1,4 +1,4 @@
-"""Training on mixtures of images: mixup and CutMix, by torchvision."""
+"""Mixup and CutMix of training images, by torchvision."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class MixSettings:
-    """Whether training images are mixed, in pairs, and their labels with them.
+    """Settings of mixup and CutMix, which mix pairs of training images and their labels.
 
     Attributes:
-        name: how pairs are mixed; ``mixup`` blends two images (Zhang et al., 2018), ``cutmix`` puts a part of one into
-            the other (Yun et al., 2019), ``both`` draws one of these for each batch.
-        alpha: parameter of the beta distribution of the shares; a smaller one mixes less.
+        name: how pairs of training images are mixed; ``mixup`` blends two images (Zhang et al., 2018), ``cutmix``
+            pastes a part of one into the other (Yun et al., 2019), ``both`` chooses one of them for each batch.
+        alpha: parameter of the beta distribution of the mixing ratio; smaller values mix less.
     """
 
     name: Literal["none", "mixup", "cutmix", "both"] = "none"
@@ -32,7 +32,7 @@ class MixSettings:
 
 
 def build_mix(settings: MixSettings, num_classes: int) -> Mix | None:
-    """What maps float images (N, C, H, W) and labels (N,) to mixed images and soft labels (N, K); None for ``none``."""
+    """A transform of float images (N, C, H, W) and labels (N,) to mixed images and soft labels (N, K), or None."""
     mixup = v2.MixUp(alpha=settings.alpha, num_classes=num_classes)
     cutmix = v2.CutMix(alpha=settings.alpha, num_classes=num_classes)
     transforms: dict[str, Mix | None] = {

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron: the baseline that anything larger must beat."""
+"""A multi-layer perceptron: a simple baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .settings import require_range
 def build_mlp(
     num_inputs: int, hidden_sizes: Sequence[int], num_classes: int, dropout: float, batch_norm: bool
 ) -> nn.Sequential:
-    """Flatten, then linear, batch norm if asked for, ReLU and dropout for each hidden size, then the logits."""
+    """Flatten, then linear, optional batch norm, ReLU and dropout per hidden size, then a linear layer to logits."""
     layers: list[nn.Module] = [nn.Flatten()]
     for size in hidden_sizes:
         layers.append(nn.Linear(num_inputs, size, bias=not batch_norm))
@@ -33,15 +33,15 @@ class MLPClassifier(ImageClassifier):
     """A multi-layer perceptron over all pixels.
 
     Args:
-        facts: of the data set; the CLI fills them in.
-        hidden_sizes: units of each hidden layer.
-        dropout: share of hidden units zeroed in training.
-        batch_norm: normalise each hidden layer over the batch.
-        optimizer: how weights are updated.
-        schedule: how the learning rate changes.
-        label_smoothing: share of the target spread over all classes.
-        mix: whether training images are mixed in pairs.
-        monitor: the metric that the plateau schedule watches; the CLI fills it in.
+        facts: facts of the data set; set by the CLI.
+        hidden_sizes: number of units of each hidden layer.
+        dropout: dropout rate of the hidden units.
+        batch_norm: use batch norm in each hidden layer.
+        optimizer: optimizer settings.
+        schedule: learning-rate schedule settings.
+        label_smoothing: share of the target that is spread over all classes.
+        mix: mixup and CutMix settings.
+        monitor: metric that the plateau schedule watches; set by the CLI.
     """
 
     def __init__(

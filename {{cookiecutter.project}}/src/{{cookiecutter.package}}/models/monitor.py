@@ -1,4 +1,4 @@
-"""The one metric that early stopping, the best checkpoint and the plateau schedule watch."""
+"""The metric that early stopping, the best checkpoint and the plateau schedule use."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Literal
 Monitor = Literal["val/loss", "val/acc", "val/balanced_acc", "val/f1"]
 Mode = Literal["min", "max"]
 
-# The mode follows from the metric, so that nobody can set one without the other.
+# The mode is derived from the metric, so that the two always agree.
 MODES: dict[Monitor, Mode] = {"val/loss": "min", "val/acc": "max", "val/balanced_acc": "max", "val/f1": "max"}

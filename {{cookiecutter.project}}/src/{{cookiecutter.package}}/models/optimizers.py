@@ -1,4 +1,4 @@
-"""Optimizers, over parameter groups that all exist from the first step."""
+"""Optimizers; all parameter groups exist from the first step."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .settings import require_above_zero
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """How weights are updated.
+    """Settings of the optimizer.
 
     Attributes:
         name: ``sgd`` (with Nesterov momentum), ``adam`` or ``adamw``.
-        lr: learning rate; the peak of it under ``onecycle`` and ``cosine``.
-        weight_decay: L2 penalty; decoupled from the gradient under ``adamw`` (Loshchilov and Hutter, 2019).
+        lr: learning rate; the peak value with ``onecycle`` and ``cosine``.
+        weight_decay: L2 penalty; decoupled weight decay with ``adamw`` (Loshchilov and Hutter, 2019).
         momentum: momentum of ``sgd``.
-        gradient_clip_norm: largest 2-norm of all gradients together; None does not clip.
-        lr_for_batch_size: images a step, over all processes, for which ``lr`` was chosen; ``lr`` is scaled in
-            proportion to the images of this training. None takes ``lr`` as it is.
+        gradient_clip_norm: maximum 2-norm of all gradients together; None disables clipping.
+        lr_for_batch_size: batch size over all processes for which ``lr`` was chosen; ``lr`` is scaled in proportion to
+            the batch size of this training. None does not scale.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "adamw"
@@ -42,7 +42,7 @@ class OptimizerSettings:
             require_above_zero("model.optimizer.lr_for_batch_size", self.lr_for_batch_size)
 
     def for_batch(self, num_images: int) -> OptimizerSettings:
-        """For steps of that many images: the linear scaling rule (Goyal et al., 2017, section 2.1)."""
+        """Settings for steps of ``num_images`` images, by the linear scaling rule (Goyal et al., 2017, section 2.1)."""
         if self.lr_for_batch_size is None:
             return self
         return replace(self, lr=self.lr * num_images / self.lr_for_batch_size)
@@ -58,14 +58,14 @@ class ParameterGroup:
 
 
 def build_optimizer(settings: OptimizerSettings, groups: Iterable[ParameterGroup], *, fused: bool) -> Optimizer:
-    """An optimizer with one named parameter group for each of ``groups``, frozen parameters included.
+    """Build an optimizer with one named parameter group for each of ``groups``, including frozen parameters.
 
-    ``fused`` updates all tensors of a device in one pass over them.
+    ``fused`` updates all tensors of a device in one kernel.
     """
     params: list[dict[str, Any]] = [
         {"name": group.name, "params": group.parameters, "lr": settings.lr * group.lr_factor} for group in groups
     ]
-    common: dict[str, Any] = {"weight_decay": settings.weight_decay, "fused": fused or None}  # None: as torch sees fit
+    common: dict[str, Any] = {"weight_decay": settings.weight_decay, "fused": fused or None}  # None: torch decides
     if settings.name == "sgd":
         momentum: dict[str, Any] = {"momentum": settings.momentum, "nesterov": settings.momentum > 0}
         return torch.optim.SGD(params, settings.lr, **momentum, **common)

@@ -1,4 +1,4 @@
-"""The first layer of every model: the one place where pixels are scaled, sized and normalised."""
+"""The first layer of every model, which scales, resizes and normalises images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch.nn import functional as F
 class Preprocess(nn.Module):
     """Maps (N, C, H, W) pixels in 0 to 255, uint8 or float, to normalised floats.
 
-    Mean and std are part of the state, so that a checkpoint alone prepares images as the training did.
+    Mean and std are part of the state, so that a checkpoint contains the preprocessing of its training.
 
     Args:
-        mean: one value a channel, of pixels scaled to [0, 1]. Three values make RGB of a grey image.
-        std: as ``mean``.
-        input_size: side in pixels to resize to; None keeps the size.
+        mean: mean of each channel, of pixels scaled to [0, 1]; with three values, grey images become RGB.
+        std: standard deviation of each channel, of pixels scaled to [0, 1].
+        input_size: side to resize to, in pixels; None keeps the size.
     """
 
     mean: Tensor
@@ -30,7 +30,7 @@ class Preprocess(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in 0 to 255 to float (N, len(mean), S, S)."""
+        """Map (N, C, H, W) in 0 to 255 to float (N, len(mean), S, S)."""
         pixels = images.to(self.mean.dtype)
         if self.input_size is not None and pixels.shape[-1] != self.input_size:
             size = (self.input_size, self.input_size)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, each over the whole training and over every parameter group alike."""
+"""Learning-rate schedules over the whole training, the same for all parameter groups."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ WARMUP_START = 0.01
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """How the learning rate changes.
+    """Settings of the learning-rate schedule.
 
     Attributes:
-        name: when the learning rate changes; ``onecycle`` (up, then down to zero; Smith and Topin, 2019) and ``cosine``
-            at every step, ``plateau`` and ``step`` after an epoch, ``constant`` never.
-        warmup_fraction: ``onecycle``: share of all steps on the way up.
-        warmup_epochs: ``cosine``: epochs of linear warm-up.
-        step_epochs: ``step``: epochs between two drops.
-        patience: ``plateau``: epochs without improvement of the monitored metric before a drop.
-        factor: ``step`` and ``plateau``: factor of each drop.
+        name: learning-rate schedule; ``onecycle`` (up, then down to zero; Smith and Topin, 2019) and ``cosine`` change
+            the rate at every step, ``plateau`` and ``step`` after an epoch, ``constant`` never.
+        warmup_fraction: share of all steps in which the rate rises (``onecycle``).
+        warmup_epochs: epochs of linear warm-up (``cosine``).
+        step_epochs: epochs between two reductions of the rate (``step``).
+        patience: epochs without improvement of the monitored metric before the rate is reduced (``plateau``).
+        factor: factor of each reduction (``step`` and ``plateau``).
     """
 
     name: Literal["onecycle", "cosine", "plateau", "step", "constant"] = "onecycle"
@@ -55,17 +55,17 @@ class ScheduleSettings:
 def build_schedule(
     settings: ScheduleSettings, optimizer: Optimizer, num_steps: int, num_epochs: int, monitor: Monitor
 ) -> LRSchedulerConfigType:
-    """Lightning's description of a schedule, logged as ``lr``.
+    """Build a schedule and its Lightning configuration; the rate is logged as ``lr``.
 
     Args:
-        settings: which, and its numbers.
-        optimizer: each of its groups keeps its own peak.
-        num_steps: optimizer steps of the whole training.
-        num_epochs: epochs of the whole training.
-        monitor: what ``plateau`` watches.
+        settings: settings of the schedule.
+        optimizer: the optimizer; each parameter group keeps its own peak rate.
+        num_steps: number of optimizer steps of the whole training.
+        num_epochs: number of epochs of the whole training.
+        monitor: metric that ``plateau`` watches.
 
     Raises:
-        UserError: the warm-up does not end before the training does.
+        UserError: the warm-up is not shorter than the training.
     """
     if settings.name == "constant":
         return {"scheduler": ConstantLR(optimizer, factor=1.0), "interval": "epoch", "name": "lr"}
@@ -78,8 +78,8 @@ def build_schedule(
     if settings.name == "cosine":
         if settings.warmup_epochs >= num_epochs:
             raise UserError(
-                f"model.schedule.warmup_epochs is {settings.warmup_epochs}, and the training has {num_epochs} epochs; "
-                "it must be fewer. Lower it, or raise trainer.max_epochs."
+                f"model.schedule.warmup_epochs is {settings.warmup_epochs}; it must be less than the {num_epochs} "
+                "epochs of the training. Lower it, or raise trainer.max_epochs."
             )
         warmup_steps = round(num_steps * settings.warmup_epochs / num_epochs)
         return {"scheduler": cosine(optimizer, num_steps, warmup_steps), "interval": "step", "name": "lr"}
@@ -89,7 +89,7 @@ def build_schedule(
 
 
 def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int) -> LRScheduler:
-    """Linear warm-up from a hundredth of the learning rate, then half a cosine down to nothing."""
+    """Linear warm-up from a hundredth of the learning rate, then cosine decay to zero."""
     if warmup_steps == 0:
         return CosineAnnealingLR(optimizer, T_max=num_steps)
     warmup = LinearLR(optimizer, start_factor=WARMUP_START, total_iters=warmup_steps)

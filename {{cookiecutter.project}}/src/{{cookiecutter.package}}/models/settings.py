@@ -1,4 +1,4 @@
-"""Settings are dataclasses in code and plain dictionaries in a checkpoint; this is the way there and back."""
+"""Converts settings between dataclasses (in code) and plain dictionaries (in checkpoints)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Reduce to JSON's types: dict, list, str, int, float, bool, None."""
+    """Convert to JSON types: dict, list, str, int, float, bool, None."""
     if is_dataclass(value) and not isinstance(value, type):
         return to_plain(asdict(value))
     if isinstance(value, Mapping):
@@ -21,16 +21,16 @@ def to_plain(value: Any) -> Any:
         return [to_plain(item) for item in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    raise TypeError(f"{value!r} is a {type(value).__name__}; a hyperparameter must be of a type that JSON has")
+    raise TypeError(f"{value!r} is a {type(value).__name__}; a hyperparameter must be of a JSON type")
 
 
 def from_plain(settings: type[T], value: T | Mapping[str, Any]) -> T:
-    """Rebuild a settings dataclass from the dictionary in a checkpoint; an instance passes through."""
+    """Rebuild a settings dataclass from the dictionary in a checkpoint; an instance is returned unchanged."""
     return settings(**value) if isinstance(value, Mapping) else value
 
 
 def require_range(name: str, value: float, low: float, high: float, *, closed: bool = False) -> None:
-    """Refuse a value outside [low, high), or [low, high] where it is ``closed``."""
+    """Refuse a value outside [low, high), or outside [low, high] if ``closed``."""
     if not (low <= value < high or (closed and value == high)):
         limit = "at most" if closed else "below"
         raise UserError(f"{name} is {value}; it must be at least {low} and {limit} {high}.")

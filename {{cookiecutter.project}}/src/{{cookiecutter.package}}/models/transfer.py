@@ -1,4 +1,4 @@
-"""A pretrained backbone under a new head: first frozen, then fine-tuned."""
+"""Transfer learning: a pretrained backbone with a new head, first frozen, then fine-tuned."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from .settings import require_range
 
 
 class TransferClassifier(ImageClassifier):
-    """A backbone of torchvision or timm, dropout, and a linear head.
+    """A backbone from torchvision or timm, dropout, and a linear head.
 
-    Grey images become RGB, and mean and std are those of the weights.
+    Grey images are converted to RGB, and images are normalised with the mean and std of the pretrained weights.
 
     Args:
-        facts: of the data set; the CLI fills them in.
-        backbone: a torchvision classification model, or ``timm/`` and a timm model.
-        weights: ``DEFAULT`` (downloaded once), ``package`` (installed with the extra ``weights``), ``none`` (random),
-            or the path of a file.
-        input_size: side in pixels to resize images to; None enlarges those that are smaller than what the weights were
-            trained on.
-        head_epochs: epochs in which only the head is trained.
-        unfreeze: what of the backbone is trained after them: ``all``, ``none``, or its last N stages.
-        backbone_lr_factor: learning rate of the backbone, as a share of the head's.
-        layer_decay: what each stage's learning rate is multiplied by, from the top of the backbone down (Clark et al.,
-            2020); 1 gives all of them the same.
-        dropout: share of features zeroed in training, before the head.
-        optimizer: how weights are updated.
-        schedule: how the learning rate changes.
-        label_smoothing: share of the target spread over all classes.
-        mix: whether training images are mixed in pairs.
-        monitor: the metric that the plateau schedule watches; the CLI fills it in.
+        facts: facts of the data set; set by the CLI.
+        backbone: a torchvision classification model, or ``timm/`` followed by a timm model.
+        weights: pretrained weights: ``DEFAULT`` (downloaded once), ``package`` (installed with the extra ``weights``),
+            ``none`` (random), or a path to a file.
+        input_size: side to resize images to, in pixels; None enlarges images that are smaller than those the weights
+            were trained on.
+        head_epochs: number of first epochs that train only the head.
+        unfreeze: part of the backbone that is trained after these epochs: ``all``, ``none``, or the last N stages.
+        backbone_lr_factor: learning rate of the backbone, as a multiple of the head's.
+        layer_decay: factor of the learning rate from one stage of the backbone to the stage before it (Clark et al.,
+            2020); 1 uses the same rate for all stages.
+        dropout: dropout rate before the head.
+        optimizer: optimizer settings.
+        schedule: learning-rate schedule settings.
+        label_smoothing: share of the target that is spread over all classes.
+        mix: mixup and CutMix settings.
+        monitor: metric that the plateau schedule watches; set by the CLI.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class TransferClassifier(ImageClassifier):
         self.backbone_lr_factor = backbone_lr_factor
         self.layer_decay = layer_decay
         built = build_backbone(backbone, weights)
-        self.hparams["weights"] = built.weights  # ``package``, where nothing could be downloaded
+        self.hparams["weights"] = built.weights  # ``package`` if the download failed
         if input_size is None:
             input_size = built.side_for(self.facts.image_size, pretrained=weights != "none")
-            self.hparams["input_size"] = input_size  # a checkpoint is loaded without the weights' name
+            self.hparams["input_size"] = input_size  # a checkpoint is loaded with weights "none"
         self.preprocess = Preprocess(built.mean, built.std, input_size)
         self.backbone = built.network.to(memory_format=torch.channels_last)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(built.num_features, self.facts.num_classes))
@@ -83,7 +83,7 @@ class TransferClassifier(ImageClassifier):
         return self.head(images if images.ndim == 2 else self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """What the backbone makes of images: (N, F)."""
+        """Features (N, F) of images, computed by the backbone."""
         return self.backbone(self.preprocess(images)).flatten(1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -93,7 +93,7 @@ class TransferClassifier(ImageClassifier):
         return [*self._stage_groups(), head]
 
     def _stage_groups(self) -> list[ParameterGroup]:
-        """A group for each stage of the backbone; what is in none of them goes with the first."""
+        """One group per stage of the backbone; parameters outside of all stages are in the first group."""
         parts = [list(stage.parameters()) for stage in stages(self.backbone)]
         in_stages = {id(parameter) for part in parts for parameter in part}
         parts[0] += [parameter for parameter in self.backbone.parameters() if id(parameter) not in in_stages]
@@ -112,7 +112,7 @@ class TransferClassifier(ImageClassifier):
 
 
 def left_frozen(backbone: nn.Module, unfreeze: int | Literal["all", "none"]) -> list[nn.Module]:
-    """The parts of the backbone that are never trained."""
+    """The parts of the backbone that stay frozen during the whole training."""
     if unfreeze == "none":
         return [backbone]
     if unfreeze == "all":

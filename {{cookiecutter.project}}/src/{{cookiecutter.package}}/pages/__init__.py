@@ -1,1 +1,1 @@
-"""What the HTML pages of all verbs share: style, number formats, pictures and diagrams."""
+"""Shared parts of all HTML pages: style, number formats, pictures and diagrams."""

@@ -29,7 +29,7 @@ class CheckpointBundle(Callback):
         table: the metrics of the epochs.
         wandb_id: id of the W&B run, which a resumed training continues; None without W&B.
         resumed: the bundle of the checkpoint to resume from; empty for a new training.
-        earlier: digests of the images that shaped the weights a training begins with; None for random ones.
+        earlier: digests of the images that the initial weights were trained on; None for random weights.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A training whose loss is no longer a number ends there: no later epoch could mend it."""
+"""Stops a training whose loss is infinite or NaN."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ LOSSES = {"train/loss": "training loss", "val/loss": "validation loss"}
 
 
 class DivergedError(Exception):
-    """A loss of the training is infinite or not a number; the message says which, and after which epoch."""
+    """A loss of the training is infinite or NaN; the message names the loss and the epoch."""
 
 
 class StopWhenDiverged(EarlyStopping):
-    """Ends the training after an epoch whose loss is infinite or not a number, and never for lack of improvement.
+    """Stops the training after an epoch whose loss is infinite or NaN, but not for lack of improvement.
 
-    Losses are those of all processes together, so that all processes decide alike.
+    Losses are averaged over all processes, so that all processes decide alike.
 
     Args:
         loss: name of the metric to watch.
     """
 
     def __init__(self, loss: str) -> None:
-        # Not strict: there may be no validation in an epoch, or none at all.
+        # Not strict, because an epoch may have no validation.
         super().__init__(loss, patience=sys.maxsize, strict=False, check_finite=True, check_on_train_epoch_end=True)
 
     @property
@@ -34,7 +34,7 @@ class StopWhenDiverged(EarlyStopping):
 
 
 def reason_of_divergence(trainer: Trainer) -> str | None:
-    """Which loss is no number, and after which epoch, counted from 1; None where the training has not diverged."""
+    """The loss that is infinite or NaN, and its epoch, counted from 1; None if the training has not diverged."""
     for callback in trainer.early_stopping_callbacks:
         if isinstance(callback, StopWhenDiverged) and callback.is_diverged:
             value = trainer.callback_metrics[callback.monitor].item()
@@ -43,7 +43,7 @@ def reason_of_divergence(trainer: Trainer) -> str | None:
 
 
 def require_finite_losses(trainer: Trainer) -> None:
-    """Check a training that is over.
+    """Check the losses of a finished training.
 
     Raises:
         DivergedError: a loss was infinite or not a number.

@@ -26,7 +26,7 @@ class ExactResume(Callback):
         self.loader_states = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Lightning (2.6) does not, if the loader was created before the checkpoint was read, to count the steps.
+        # Lightning (2.6) does not if the loader was created (to count the steps) before the checkpoint was read.
         loader = trainer.train_dataloader
         if trainer.fit_loop.restarting and self.loader_states and isinstance(loader, TrainingLoader):
             loader.load_state_dict(self.loader_states[0])

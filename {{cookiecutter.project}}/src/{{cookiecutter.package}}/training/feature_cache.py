@@ -1,4 +1,4 @@
-"""While the backbone is frozen its features do not change: compute them once, and train the head on them."""
+"""Caches the features of a frozen backbone, so that the head is trained without computing them in every epoch."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 
 class CachedFeatures(Callback):
-    """Serves the features of training and validation images, instead of the images, until the backbone is unfrozen.
+    """Serves the features of training and validation images in place of the images until the backbone is unfrozen.
 
-    Both loaders keep their order of images, batch sizes and number of steps, so that schedules, checkpoints and a
-    resumed training do not notice. Like the freezing, what is served is a function of the epoch.
+    Both loaders keep their image order, batch sizes and number of steps, so that schedules, checkpoints and resuming
+    work as without the cache. Like the freezing, what is served depends only on the epoch.
 
     Args:
-        mode: ``auto`` caches where that saves passes through the backbone and changes nothing else: see ``reason_off``.
+        mode: ``auto`` caches if this saves time and does not change the training; see ``reason_off``.
         num_views: augmented versions of each training image; epoch ``e`` trains on version ``e`` modulo this number.
     """
 
@@ -42,7 +42,7 @@ class CachedFeatures(Callback):
         self.val_features: LabelledImages | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Here the epoch of a resumed training is known, and the weights are those of its checkpoint.
+        # At this point, a resumed training has loaded its epoch and its weights.
         if not isinstance(pl_module, TransferClassifier) or trainer.current_epoch >= pl_module.head_epochs:
             return
         reason = self.reason_off(trainer, pl_module)
@@ -52,10 +52,10 @@ class CachedFeatures(Callback):
         self.compute(trainer, pl_module)
 
     def reason_off(self, trainer: Trainer, model: TransferClassifier) -> str:
-        """Why features are not cached; empty where they are.
+        """Why features are not cached; empty if they are cached.
 
         Raises:
-            UserError: they cannot be cached, and ``on`` asks for it.
+            UserError: the mode is ``on``, but features cannot be cached.
         """
         if self.mode == "off":
             return "cache_features is off"
@@ -65,7 +65,7 @@ class CachedFeatures(Callback):
             (data.num_workers > 0, "workers load the images", "--data.num_workers 0"),
         ):
             if wrong and self.mode == "on":
-                raise UserError(f"cache_features is on, and {reason}: give {remedy}, or --cache_features auto.")
+                raise UserError(f"cache_features is on, but {reason}. Give {remedy}, or --cache_features auto.")
             if wrong:
                 return reason
         num_epochs = min(model.head_epochs, trainer.max_epochs or model.head_epochs) - trainer.current_epoch
@@ -85,7 +85,7 @@ class CachedFeatures(Callback):
             compute_features(trainer, model, train, batch_size, view, f"Features {view + 1} of {num_views}")
             for view in range(num_views)
         ]
-        self.val_features = compute_features(trainer, model, val, batch_size, 0, "Features of validation")
+        self.val_features = compute_features(trainer, model, val, batch_size, 0, "Validation features")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.train_views or self.val_features is None:
@@ -117,10 +117,10 @@ def dataset_of(loader: object) -> BatchDataset:
 def compute_features(
     trainer: Trainer, model: TransferClassifier, dataset: BatchDataset, batch_size: int, view: int, description: str
 ) -> LabelledImages:
-    """Features (N, F) of all images of a data set, in its order, as the trainer would compute them.
+    """Compute the features (N, F) of all images of a data set, in order, with the trainer's precision and device.
 
-    Of W processes each computes every W-th image. The random numbers of the augmentation are those of the view and
-    the process: the training draws the same as without a cache.
+    Each of W processes computes every W-th image. The random numbers of the augmentation depend on the view and the
+    process only, so that those of the training are the same as without a cache.
     """
     features: list[Tensor] = []
     share = range(trainer.global_rank, len(dataset), trainer.world_size)

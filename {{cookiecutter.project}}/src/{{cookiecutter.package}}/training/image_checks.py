@@ -1,4 +1,4 @@
-"""Says or refuses, before an epoch or a test begins, what would make its numbers too good."""
+"""Checks for test images that the model was trained on, before a training or a test starts."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from torch import Tensor
 from ..data import ImageDataModule
 from ..data.splits import Split
 from ..evaluation.seen_images import SeenImages, require_unseen, seen_by, seen_within
+from ..program import program_name
 
 log = logging.getLogger(__name__)
 
-COPIES = "They are copies within the data set: `audit` lists them, and `audit --quarantine DIR` moves them away."
 OTHER_SPLIT = (
-    "Give the data and the split options of its training (leave out --data options), or images that it has never seen."
+    "Use the data and splits of its training (leave out --data options), or images that it was not trained on."
 )
 
 
 class CountTestCopies(Callback):
-    """Counts, before the first epoch, the test images that are also trained on.
+    """Counts, before the first epoch, the test images that are also training images.
 
-    Copies within a data set are said: they are the user's. Images that an earlier run was trained on, whose weights
-    this one begins with, are refused.
+    Copies within the data set are reported. Images that the initial weights were trained on are refused.
 
     Args:
-        data: of the training.
-        earlier: digests of the images that shaped the weights it begins with.
-        is_allowed: whether these may be among the test images.
+        data: data set of the training.
+        earlier: digests of the images that the initial weights were trained on.
+        is_allowed: whether test images may be among these.
     """
 
     def __init__(self, data: ImageDataModule, earlier: Tensor | None, *, is_allowed: bool) -> None:
@@ -49,19 +48,19 @@ class CountTestCopies(Callback):
         if self.earlier is not None and copies != self.seen and not self.is_allowed:
             require_unseen(
                 self.seen,
-                "The weights of --init_from come from a training on these images. Keep them out of the test split, or "
-                "start from other weights.",
+                "The weights of --init_from were trained on these images. Remove them from the test split, or start "
+                "from other weights.",
             )
-        log.warning("%s%s", self.seen.sentence, f" {COPIES}" if copies else "")
+        log.warning("%s%s", self.seen.sentence, f" {copies_advice()}" if copies else "")
 
 
 class RefuseTrainedImages(Callback):
     """Refuses to evaluate a checkpoint on images that it was trained on.
 
     Args:
-        checkpoint: that is evaluated.
-        data: it is evaluated on.
-        is_allowed: whether it is evaluated all the same.
+        checkpoint: the evaluated checkpoint.
+        data: the data set that it is evaluated on.
+        is_allowed: whether to evaluate anyway.
     """
 
     def __init__(self, checkpoint: Mapping[str, Any], data: ImageDataModule, *, is_allowed: bool) -> None:
@@ -74,7 +73,13 @@ class RefuseTrainedImages(Callback):
         split: Split = "val" if stage == "validate" else "test"
         self.seen = seen_by(self.checkpoint, self.data, split)
         if self.seen is None:
-            log.warning("Whether the model was trained on these images is unknown: checkpoint or data set is too old.")
+            log.warning("Cannot check whether the model was trained on these images: checkpoint or data is too old.")
         elif self.seen and not self.is_allowed:
             is_own_split = self.data.split_hash == self.checkpoint["bundle"].get("split_hash")
-            require_unseen(self.seen, COPIES if is_own_split else OTHER_SPLIT)
+            require_unseen(self.seen, copies_advice() if is_own_split else OTHER_SPLIT)
+
+
+def copies_advice() -> str:
+    """What to do about copies of images within a data set."""
+    command = f"{program_name()} audit FOLDER"
+    return f"They are copies within the data set. To list them: {command}; to move them away: {command} --quarantine DIR."

@@ -1,4 +1,4 @@
-"""Recognise errors of a process that has lost the connection to another one."""
+"""Recognises errors of a process that has lost the connection to another one."""
 
 from __future__ import annotations
 

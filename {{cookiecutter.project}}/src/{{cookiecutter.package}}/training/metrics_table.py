@@ -1,4 +1,4 @@
-"""``metrics.csv``: one row an epoch; always a complete file, and continued when a training resumes."""
+"""``metrics.csv``: one row per epoch; the file is always complete, and a resumed training continues it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs where several processes are one training: sharing rows, and batch norm over all of them."""
+"""Helpers for trainings on several processes: gathering rows, and batch norm over all processes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def gather_in_order(share: Tensor, trainer: Trainer) -> Tensor:
 
 
 def switch_off_sync_batchnorm(trainer: Any) -> None:
-    """Switch off ``trainer.sync_batchnorm`` where it would fail in the first step: torch has it for GPUs only.
+    """Switch off ``trainer.sync_batchnorm`` without GPUs, where it would fail in the first step.
 
     Args:
-        trainer: the settings of that section, which are changed.
+        trainer: settings of the trainer section, which are modified.
     """
     accelerator = trainer.accelerator
     is_cpu = isinstance(accelerator, CPUAccelerator) or accelerator == "cpu"
@@ -37,6 +37,6 @@ def switch_off_sync_batchnorm(trainer: Any) -> None:
     if trainer.sync_batchnorm and is_cpu:
         trainer.sync_batchnorm = False
         log.info(
-            "trainer.sync_batchnorm is switched off, as it needs GPUs: in each process, batch norm uses that process' "
-            "own data.batch_size images."
+            "trainer.sync_batchnorm is switched off, because it needs GPUs: batch norm uses the data.batch_size images "
+            "of each process separately."
         )

@@ -1,4 +1,4 @@
-"""How far a training is: one line that moves on a terminal, one line an epoch everywhere else."""
+"""Progress of a training: a progress bar on a terminal, else one log line per epoch."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 REFRESH_SECONDS = 0.25
-NARROW = 110  # columns; a terminal with fewer has no room for the training loss and the number of batches
+NARROW = 110  # columns; narrower terminals do not show the training loss and the number of batches
 BAR_COLUMNS = 10
 
 log = logging.getLogger(__name__)
 
 
 def progress_callback(is_enabled: bool | None) -> Callback:
-    """The bar where standard error is a terminal and the bar is not switched off, else lines in the log."""
+    """The bar if standard error is a terminal and the bar is enabled, else log lines."""
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     return CompactBar() if is_terminal and is_enabled is not False else EpochLines()
 
 
 class EpochClock:
-    """Measures epochs; what it says of an epoch holds until the next one starts."""
+    """Measures the time of epochs; values of an epoch are valid until the next one starts."""
 
     def __init__(self) -> None:
         self.first_epoch: int | None = None  # that this process trains
@@ -65,16 +65,16 @@ class EpochClock:
 
     @property
     def rate(self) -> str:
-        """Training images a second, without validation; before the first batch, that of the epoch before."""
+        """Training images per second, without validation; before the first batch, the rate of the epoch before."""
         seconds = self.seconds - self.validation_seconds
         return f"{self.num_images / seconds:,.0f} images/s" if self.num_images and seconds > 0 else self.rate_before
 
     def left(self, num_epochs: float, max_epochs: int | None) -> str:
-        """The time until the last epoch ends, at the mean speed so far; empty where there is no last one.
+        """Time until the end of the last epoch, at the mean speed so far; empty without a limit of epochs.
 
         Args:
-            num_epochs: trained, with the part of the epoch that is being trained.
-            max_epochs: to train in all; None and -1 are without limit.
+            num_epochs: number of trained epochs, including the fraction of the current one.
+            max_epochs: total number of epochs; None and -1 mean no limit.
         """
         trained = num_epochs - (self.first_epoch or 0)
         if trained <= 0 or max_epochs is None or max_epochs < 0:
@@ -84,7 +84,7 @@ class EpochClock:
 
 
 class EpochLines(Callback):
-    """Logs a line an epoch. It is written when the next epoch starts: by then all its metrics are computed."""
+    """Logs one line per epoch, when the next epoch starts, because all metrics are computed by then."""
 
     def __init__(self) -> None:
         self.clock = EpochClock()
@@ -128,10 +128,10 @@ class EpochLines(Callback):
 
 
 class CompactBar(ProgressBar):
-    """One line at the bottom of the terminal: epoch, bar, rate, time left, metrics of the epoch before.
+    """One line at the bottom of the terminal: epoch, bar, rate, time left, metrics of the previous epoch.
 
-    It is drawn on standard error, so that standard output holds results only, and removed when a stage ends. What is
-    printed meanwhile appears above it. Colours are the terminal's own, which suit its background.
+    It is drawn on standard error, so that standard output contains only results, and removed when a stage ends. Other
+    output appears above it. It uses the terminal's own colours, which suit its background.
     """
 
     def __init__(self) -> None:
@@ -203,7 +203,7 @@ class CompactBar(ProgressBar):
         self.stop()
 
     def begin(self, title: str, total: float) -> None:
-        """Start a bar, in the place of the one before."""
+        """Start a bar in place of the previous one."""
         if not self.is_enabled:
             return
         if self.progress is None:

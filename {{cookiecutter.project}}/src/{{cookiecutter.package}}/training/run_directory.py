@@ -1,4 +1,4 @@
-"""One run, one directory: the same for all processes of a training, and locked while that training runs."""
+"""The run directory: shared by all processes of a training, and locked while the training runs."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ held_locks: list[FileLock] = []
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Where a run is kept.
+    """Location of the run directory.
 
     Attributes:
         root: folder of all runs.
-        name: folder of this recipe's runs within ``root``; None takes the file name of the recipe, or the names of data
-            set and model.
-        directory: directory of this run, instead of ``root/name/date-time``; it must be new or empty, unless a
+        name: folder of this recipe's runs in ``root``; None uses the file name of the recipe, or the names of data set
+            and model.
+        directory: directory of this run, in place of ``root/name/date-time``; it must be new or empty, unless a
             launcher starts the run's job again.
     """
 
@@ -116,7 +116,7 @@ def hold(directory: Path) -> None:
         raise UserError(held_by(directory)) from error
     except (OSError, NotImplementedError) as error:
         log.warning(
-            "%s cannot be locked (%s): make sure that no second training is started in it",
+            "%s cannot be locked (%s): do not start a second training in it",
             directory,
             getattr(error, "strerror", None) or error,
         )
@@ -125,7 +125,7 @@ def hold(directory: Path) -> None:
 
 
 def held_by(directory: Path) -> str:
-    """Says which process trains in a run directory, and what to do."""
+    """Error message that names the process that trains in a run directory, and what to do."""
     refused = f"another process trains in {str(directory)!r}"
     if not (directory / STATUS).is_file():
         return f"{refused}. Wait until it ends, or give this training another --run.directory."
@@ -144,7 +144,7 @@ def held_by(directory: Path) -> str:
 def claim(directory: Path) -> Path:
     is_folder = directory.is_dir() or not directory.exists()
     if not is_folder or (directory.exists() and any(path.name != LOCK for path in directory.iterdir())):
-        raise UserError(f"run.directory is {str(directory)!r}, which holds files. Give a new or empty folder.")
+        raise UserError(f"run.directory is {str(directory)!r}, which is not empty. Give a new or empty folder.")
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 
@@ -158,7 +158,7 @@ def share(directory: Path) -> Path:
 
 
 def job_id() -> str:
-    """The launcher's name of this job: all its processes know it before they are connected."""
+    """The launcher's id of this job, which all processes know before they are connected."""
     for variable in ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID"):
         if os.environ.get(variable, "none") != "none":
             return f"job-{os.environ[variable]}"

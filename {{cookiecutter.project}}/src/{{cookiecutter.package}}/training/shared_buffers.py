@@ -1,4 +1,4 @@
-"""Share the running statistics of batch norm among processes before they are used, not at each step."""
+"""Synchronises the running statistics of batch norm before they are used, not at each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before the first step: one line with images a step, learning rate and number of steps, or why there is no step."""
+"""Logs batch size, learning rate and number of steps before the first step, and refuses unusable batch sizes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SayStepSize(Callback):
 
 
 def step_size(trainer: Trainer, model: ImageClassifier) -> str:
-    """Images of a step over all processes, learning rate, and steps of the training, as one line."""
+    """Images per step over all processes, learning rate and number of steps, as one line."""
     images, given = model.global_batch_size, model.optimizer_settings
     num_processes, accumulated = trainer.world_size, trainer.accumulate_grad_batches
     factors = [str(images // num_processes // accumulated)]
@@ -36,15 +36,15 @@ def step_size(trainer: Trainer, model: ImageClassifier) -> str:
     scaled = "" if settings is given else f" ({given.lr:g} for {given.lr_for_batch_size})"
     num_steps = trainer.estimated_stepping_batches
     is_finite = num_steps < float("inf")
-    length = f"{num_steps:,} steps in {trainer.max_epochs} epochs" if is_finite else "until it is stopped"
-    return f"{images:,} images a step{product}, learning rate {settings.lr:g}{scaled}, {length}"
+    length = f"{num_steps:,} steps in {trainer.max_epochs} epochs" if is_finite else "no limit of steps"
+    return f"{images:,} images per step{product}, learning rate {settings.lr:g}{scaled}, {length}"
 
 
 def require_batches_for_batch_norm(trainer: Trainer, model: ImageClassifier) -> None:
-    """Refuse batches of one image where they leave batch norm a single value a channel, which has no variance.
+    """Refuse batches of one image if batch norm would get a single value per channel, which has no variance.
 
     Raises:
-        UserError: they do.
+        UserError: batch norm would fail.
     """
     loader: Any = trainer.train_dataloader
     if loader.batch_sampler.smallest > 1 or not has_norm_of_one_value(model, (trainer.max_epochs or 1) - 1):
@@ -53,14 +53,14 @@ def require_batches_for_batch_norm(trainer: Trainer, model: ImageClassifier) -> 
     few = "" if data.batch_size == 1 else f", and each of {trainer.world_size} processes has 1 training image"
     raise UserError(
         f"data.batch_size is {data.batch_size}{few}: batch norm in this model cannot be trained on batches of 1 image. "
-        "Give --data.batch_size 2 or more (32, for example) and at least 2 images for each process, or take a model "
+        "Give --data.batch_size 2 or more (32, for example) and at least 2 images for each process, or use a model "
         "without batch norm (--model MLPClassifier --model.batch_norm false)."
     )
 
 
 @torch.no_grad()
 def has_norm_of_one_value(model: ImageClassifier, last_epoch: int) -> bool:
-    """Whether a batch norm layer that is trained by then sees one value a channel where it is given one image."""
+    """Whether a trained batch norm layer gets one value per channel from a batch of one image."""
     frozen = {id(module) for part in model.frozen_modules(last_epoch) for module in part.modules()}
     found: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""Save a checkpoint when a training is stopped, by Ctrl-C or by SIGTERM, as clusters send it."""
+"""Saves a checkpoint when a training is stopped by Ctrl-C or by SIGTERM, which clusters send."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class SaveWhenStopped(Callback):
 
 
 class Question:
-    """Asks all processes whether any of them says yes. All must ask, and wait for the answer, equally often."""
+    """Asks all processes whether any of them answers yes. All processes must ask equally often."""
 
     def __init__(self) -> None:
         self.group: Any = distributed.new_group(backend="gloo")  # apart from the strategy's group, and on the CPU
@@ -100,7 +100,7 @@ class Question:
         self.work = distributed.all_reduce(self.is_yes, distributed.ReduceOp.MAX, group=self.group, async_op=True)
 
     def answer(self) -> bool:
-        """The answer to the last question; False where there was none."""
+        """The answer to the last question; False if there was none."""
         if self.work is None:
             return False
         self.work.wait()

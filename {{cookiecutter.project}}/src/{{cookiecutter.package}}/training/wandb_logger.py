@@ -90,8 +90,8 @@ class WandbLogger(Logger):
         if error is not None:
             self.is_alive = False
             log.warning(
-                "W&B failed (%s: %s) and is told nothing more; the record in %s is complete without it. What W&B has "
-                "by now can be uploaded with: wandb sync %s/wandb/*run-*",
+                "W&B failed (%s: %s) and receives no more data; the files in %s are complete without it. To upload the "
+                "data so far: wandb sync %s/wandb/*run-*",
                 type(error).__name__,
                 error,
                 self.directory,

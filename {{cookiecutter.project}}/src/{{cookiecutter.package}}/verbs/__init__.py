@@ -1,1 +1,1 @@
-"""What each verb of the command line does with the five rooms."""
+"""Implementations of the command line's verbs."""

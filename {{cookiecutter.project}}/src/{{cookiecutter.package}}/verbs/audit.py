@@ -1,4 +1,4 @@
-"""The verb ``audit``: look at every file of a folder of images before a training does."""
+"""Check all files of an image folder before training, and report problems."""
 
 from __future__ import annotations
 
@@ -30,25 +30,27 @@ def build_parser() -> argparse.ArgumentParser:
         "--cache_dir",
         type=Path,
         default=Path("data/cache"),
-        help="cache of trainings, compared with the files (data/cache)",
+        help="image cache of trainings, checked against the files (default: data/cache)",
     )
-    parser.add_argument("--output", type=Path, default=Path("audit"), help="folder of audit.html and audit.csv (audit)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("audit"), help="folder for audit.html and audit.csv (default: audit)"
+    )
     aside = parser.add_mutually_exclusive_group()
     aside.add_argument(
-        "--quarantine", type=Path, metavar="DIR", help="move unreadable files, placeholders and spare copies there"
+        "--quarantine", type=Path, metavar="DIR", help="move unreadable files, placeholders and copies to DIR"
     )
-    aside.add_argument("--restore", type=Path, metavar="DIR", help="move the files of a quarantine back")
+    aside.add_argument("--restore", type=Path, metavar="DIR", help="move the files in DIR back")
     return parser
 
 
 def run_audit(options: Sequence[str]) -> int:
-    """Show the findings, and write them as a page and a table.
+    """Print the findings, and write them as a page and a table.
 
     Returns:
         the exit status: 2 with errors, 1 with warnings, else 0.
 
     Raises:
-        UserError: there is no such folder, or it has no classes.
+        UserError: the folder does not exist or has no classes.
     """
     arguments = build_parser().parse_args(options)
     root: Path = arguments.root
@@ -73,7 +75,7 @@ def run_audit(options: Sequence[str]) -> int:
 
 
 def print_findings(findings: Sequence[Finding], root: Path) -> None:
-    """One line a finding, and one for each of its first files, none of them wrapped: paths can be copied."""
+    """Print one line per finding and one per example file, without line breaks, so that paths can be copied."""
     console = Console(highlight=False, soft_wrap=True)
     if all(finding.severity == "note" for finding in findings):
         console.print("No problems found.")

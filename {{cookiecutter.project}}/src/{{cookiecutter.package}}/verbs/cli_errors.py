@@ -1,4 +1,4 @@
-"""Error messages of jsonargparse, rewritten as one sentence with the valid choices."""
+"""Rewrites error messages of jsonargparse as one sentence with the valid choices."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .recipes import suggest
 Classes = Mapping[str, Mapping[str, type]]
 Rule = Callable[["Problem"], str]
 
-MAX_MEANT = 4  # options that a message suggests
-LINKED = {"facts", "monitor"}  # filled in by the CLI
+MAX_MEANT = 4  # maximum number of options that a message suggests
+LINKED = {"facts", "monitor"}  # set by the CLI
 TYPE_NAMES = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
 
 
 class Choices:
-    """What may be given.
+    """Valid verbs, options and classes.
 
     Args:
-        verb: that was given.
+        verb: the given verb.
         options: full names of all options that do not depend on a class, such as ``trainer.max_epochs``.
         classes: for ``data`` and ``model``, the classes by name.
     """
@@ -50,14 +50,14 @@ class Choices:
         return sorted({*names, *(name for group in inner for name in group)})
 
     def all_options(self) -> list[str]:
-        """Full names of all options, those of every class included."""
+        """Full names of all options, including those of every class."""
         of_classes = [self.all_arguments(section, name) for section, known in self.classes.items() for name in known]
         return list(dict.fromkeys([*sorted(self.options), *(name for names in of_classes for name in names)]))
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The input of a rule; its keys are the groups of the pattern that matched."""
+    """Input of a rule; its keys are the groups of the matched pattern."""
 
     match: re.Match[str]
     section: str
@@ -68,13 +68,13 @@ class Problem:
 
     @property
     def key(self) -> str:
-        """The full name of the option whose value is wrong."""
+        """Full name of the option with the wrong value."""
         key = self["key"]
         return key if key == self.section else f"{self.section}.{key}"
 
 
 def explain(message: str, choices: Choices) -> UserError:
-    """Translate an error message of the parser; one that no rule knows is kept, shortened."""
+    """Translate an error message of the parser; a message without a rule is only shortened."""
     for pattern, rule in RULES:
         match = re.search(pattern, message, re.DOTALL)
         if match:
@@ -83,7 +83,7 @@ def explain(message: str, choices: Choices) -> UserError:
 
 
 def mistake_within(error: BaseException) -> UserError | None:
-    """The user's mistake that another exception was raised from: jsonargparse wraps what a constructor raises."""
+    """The UserError that caused another exception: jsonargparse wraps exceptions of constructors."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UserError):
         cause = cause.__cause__ or cause.__context__
@@ -91,7 +91,7 @@ def mistake_within(error: BaseException) -> UserError | None:
 
 
 def section_of(message: str) -> str:
-    """The part of the config that the parser names first: ``model`` in 'Parser key "model":'."""
+    """The first section of the config in a parser message: ``model`` in 'Parser key "model":'."""
     match = re.search(r'Parser key "([\w.]+)"', message)
     return match[1] if match else ""
 
@@ -113,7 +113,7 @@ def explain_class(problem: Problem) -> str:
     message = problem.match.string
     given = re.search(r"'class_path': '([^']*)'", message) or re.search(r"Given value: (\S+)", message)
     name, classes = given[1] if given else "", problem.choices.classes[problem.section]
-    return f"{problem.section} is {name!r}, which is no class of this project. {did_you_mean(name, classes)}"
+    return f"{problem.section} is {name!r}, which is not a class of this project. {did_you_mean(name, classes)}"
 
 
 def explain_value(problem: Problem) -> str:
@@ -135,7 +135,7 @@ def explain_option(problem: Problem) -> str:
 
 
 def nearest_options(given: str, known: Sequence[str]) -> list[str]:
-    """The full names that may be meant: they end alike, begin alike, or are similar."""
+    """Full names similar to ``given``: with the same end, the same beginning, or similar spelling."""
     candidates = with_end(given, known) or [option for option in known if option.startswith(given)]
     candidates = candidates or difflib.get_close_matches(given, known, n=1, cutoff=0.75)
     if not candidates and "." not in given:
@@ -147,7 +147,7 @@ def nearest_options(given: str, known: Sequence[str]) -> list[str]:
 
 
 def with_end(given: str, known: Sequence[str]) -> list[str]:
-    """The names whose last part is that of the given one, the most similar first: ``model.optimizer.lr`` for ``lr``."""
+    """Names with the same last part, the most similar first: ``model.optimizer.lr`` for ``lr``."""
     found = [option for option in known if option.rpartition(".")[2] == given.rpartition(".")[2]]
     return sorted(found, key=lambda option: -difflib.SequenceMatcher(None, given, option).ratio())
 
@@ -159,7 +159,7 @@ def explain_stray(problem: Problem) -> str:
 
 
 def explain_file(problem: Problem) -> str:
-    return f"--config is {problem['path']!r}, and there is no such file. {suggest(problem['path'])}"
+    return f"--config is {problem['path']!r}, but there is no such file. {suggest(problem['path'])}"
 
 
 def explain_yaml(problem: Problem) -> str:
@@ -184,7 +184,7 @@ def allowed(type_name: str) -> str:
     return type_name
 
 
-# The first that matches wins: the particular before the general.
+# The first match is used, so specific patterns come before general ones.
 NAMED = r"(?P<given>[\w.]+)"
 VALUE = r'Parser key "(?P<key>[\w.]+)":\s*Expected an? (?P<type>[^\n]*)\. Got value: (?P<value>[^\n]*)'
 UNION = r'Parser key "(?P<key>[\w.]+)":\s*Does not validate against any of the Union subtypes\s*'

@@ -1,4 +1,4 @@
-"""The verb ``compare``: compare runs, and test which differences are significant."""
+"""Compare runs, and test which differences are significant."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ log = logging.getLogger(__name__)
 def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("compare", __doc__)
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="run directory, a folder (all runs in it), or last"
+        "runs", type=Path, nargs="+", metavar="RUN", help="run directory, folder (all runs in it), or last"
     )
-    parser.add_argument("--output", type=Path, default=Path("compare.html"), help="page to write (compare.html)")
+    parser.add_argument("--output", type=Path, default=Path("compare.html"), help="output page (default: compare.html)")
     parser.add_argument(
         "--baselines",
         action="store_true",
-        help="also fit what a network must beat, on the images of the first run: the majority class, logistic "
-        "regression and nearest neighbour on pixels",
+        help="add baselines, fitted to the images of the first run: majority class, logistic regression and nearest "
+        "neighbour on pixels",
     )
     parser.add_argument(
         "--allow_different_splits",
         action="store_true",
-        help="show runs that were tested on different images in one table, without any test of significance",
+        help="show runs with different test sets in one table, without significance tests",
     )
     return parser
 
 
 def compare(options: Sequence[str]) -> None:
-    """Show a table, and write the page; the last line printed is its path.
+    """Print a table and write the page; the last printed line is the path of the page.
 
     Raises:
         UserError: there is no run to compare, or the runs were tested on different images.
@@ -54,11 +54,11 @@ def compare(options: Sequence[str]) -> None:
     require_writable(arguments.output)
     runs, unfinished = read_candidates(arguments.runs)
     for directory in unfinished:
-        log.warning("%s: left out, because it has no test result", directory)
+        log.warning("%s is left out, because it has no test result", directory)
     groups = [runs] if arguments.allow_different_splits else by_test_images(runs)
     comparisons = [compare_runs(group, arguments.baselines) for group in groups]
     if len(groups) > 1:
-        print(f"The runs were tested on {len(groups)} different sets of images. Each set is compared by itself.")
+        print(f"The runs were tested on {len(groups)} different test sets. Runs are compared within each test set.")
     for comparison in comparisons:
         if len(groups) > 1:
             print(f"\n{comparison.test_set}")
@@ -71,7 +71,7 @@ def require_writable(output: Path) -> None:
     if output.is_dir():
         raise UserError(f"--output is {str(output)!r}, which is a folder. Give a file, such as compare.html.")
     if not output.parent.is_dir():
-        raise UserError(f"--output is {str(output)!r}, and there is no folder {str(output.parent)!r}. Make it first.")
+        raise UserError(f"--output is {str(output)!r}, but there is no folder {str(output.parent)!r}. Create it.")
 
 
 def print_comparison(comparison: Comparison) -> None:

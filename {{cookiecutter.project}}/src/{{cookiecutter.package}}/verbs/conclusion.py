@@ -1,4 +1,4 @@
-"""Writes the record and the report of a training that has ended."""
+"""Writes the record and the report at the end of a training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def facts_of(trainer: Trainer, model: ImageClassifier, data: ImageDataModule) -> dict[str, Any]:
-    """What ``summary.json`` says beside the test results and the times."""
+    """Content of ``summary.json`` besides test results and times."""
     best = getattr(trainer.checkpoint_callback, "best_model_score", None)
     return {
         "model": type(model).__name__,
@@ -49,30 +49,30 @@ def write_record(
     outputs: dict[str, SplitOutputs],
     class_names: list[str],
 ) -> None:
-    """Write what is known of a run into its directory."""
+    """Write the results of a run into its directory."""
     write_predictions(directory / predictions.FILE_NAME, outputs["test"], class_names)
     save_outputs(directory, outputs)
     write_summary(directory, results, facts)
 
 
 def diagnosis_line(directory: Path) -> str:
-    """What the learning curves say, in one line."""
+    """Diagnosis of the learning curves, in one line."""
     run = read_run(directory)
     return f"diagnosis: {diagnose(run.epochs, facts_of_training(run)).line}"
 
 
 def next_after_divergence(directory: Path, model: ImageClassifier, reason: str) -> str:
-    """What has happened to a training whose loss is no longer a number, and the command to try next."""
+    """Message for a training whose loss became infinite or NaN, with the next command to try."""
     config, lr = shlex.quote(shown(directory / CONFIG)), model.optimizer_settings.lr
     command = f"{program_name()} fit --config {config} --model.optimizer.lr {lr / 10:g}"
-    return f"diverged: {reason}, so the training has ended; try a tenth of the learning rate: {command}"
+    return f"diverged: {reason}, so the training was stopped; try a tenth of the learning rate: {command}"
 
 
 def write_report_or_warn(directory: Path, data: ImageDataModule) -> None:
-    """Write the page; a training that is over must not fail by it."""
+    """Write the report; an error is logged and does not fail the finished training."""
     run = read_run(directory)
     try:
-        from ..evaluation.report.page import FILE_NAME, write_report  # matplotlib, when all else is done
+        from ..evaluation.report.page import FILE_NAME, write_report  # imports matplotlib, after everything else
 
         write_report(run, directory / FILE_NAME, data)
         log.info("report: %s", shown(directory / FILE_NAME))

@@ -1,4 +1,4 @@
-"""Which log lines and warnings a user sees."""
+"""Configures which log lines and warnings are shown."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 # Warnings that do not apply to this project.
 IRRELEVANT = (
-    r".*does not have many workers.*",  # a batch is one gather from memory: workers would slow it down
+    r".*does not have many workers.*",  # images are in memory: workers would be slower
     r".*smaller than the logging interval.*",  # metrics are logged once an epoch
     r".*Experiment logs directory.*exists and is not empty.*",  # the run directory, new, with its config
-    r".*LeafSpec.*is deprecated.*",  # between Lightning and torch
-    r".*The dirpath has changed from.*",  # a resumed training writes into a directory of its own
-    r".*custom batch sampler.*",  # which serves each image once, over all processes
-    r".*Checkpoint directory .* exists and is not empty.*",  # that of the run that goes on
-    r".*`srun` command is available.*",  # and need not be used for one process
+    r".*LeafSpec.*is deprecated.*",  # an issue between Lightning and torch
+    r".*The dirpath has changed from.*",  # intended: a resumed training writes into its own directory
+    r".*custom batch sampler.*",  # intended: it serves each image once over all processes
+    r".*Checkpoint directory .* exists and is not empty.*",  # that of the resumed run
+    r".*`srun` command is available.*",  # not needed for one process
     r".*recommended to use `self.log\(.*sync_dist=True.*",  # metrics of torchmetrics are synchronised already
 )
 
-# Says which process died, when it ends the others for it.
+# Reports which process died when it terminates the others.
 OBSERVER = "lightning.fabric.strategies.launchers.subprocess_script"
 
 
 class StandardError(logging.StreamHandler[Any]):
-    """Writes to what ``sys.stderr`` is at that moment: while a progress bar is shown, to the lines above it."""
+    """Writes to the current ``sys.stderr``, which a progress bar replaces to print above itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.setStream(sys.stderr)
@@ -37,7 +37,7 @@ class StandardError(logging.StreamHandler[Any]):
 
 
 def configure_console() -> None:
-    """Log this package's lines as they are, on rank zero, and Lightning's only from warnings upward."""
+    """Log this package's messages without a prefix, on rank zero, and Lightning's from level WARNING."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[StandardError()])
     own_level = logging.INFO if getattr(rank_zero_only, "rank", 0) == 0 else logging.ERROR
     logging.getLogger(__package__.split(".")[0]).setLevel(own_level)
@@ -49,6 +49,6 @@ def configure_console() -> None:
 
 
 def shown(directory: Path) -> str:
-    """A path as one would type it: relative where it is below the working directory."""
+    """A path to show: relative if it is inside the working directory."""
     relative = os.path.relpath(directory)
     return str(directory.absolute()) if relative.startswith(os.pardir) else relative

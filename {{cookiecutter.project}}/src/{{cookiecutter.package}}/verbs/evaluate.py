@@ -1,4 +1,4 @@
-"""The verbs ``validate`` and ``test``: a checkpoint on the data it was trained on, or on other data."""
+"""The verbs ``validate`` and ``test``: evaluate a checkpoint on the data set of its training, or on another one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SKIPPED = {"model", "dataloaders", "datamodule", "ckpt_path", "weights_only", "v
 
 
 class EvaluationCLI(ClassifierCLI):
-    """Measure a checkpoint on the data set that it was trained on, or as options and configs change it."""
+    """Evaluate a checkpoint on the data set of its training; options and configs can change the data set."""
 
     usage = "--ckpt RUN [--OPTION VALUE ...]"
     hidden = FIT_ONLY | {"model"}
@@ -63,7 +63,7 @@ class EvaluationCLI(ClassifierCLI):
         evaluated = "val" if verb == "validate" else "test"
         self.trainer_options = (*DEVICES, f"trainer.limit_{evaluated}_batches", "trainer.enable_progress_bar")
         self.checkpoint = checkpoint
-        # The parser imports what a config names: give it names of the fixed tables only.
+        # The parser imports the classes that a config names, so pass only names from the fixed tables.
         config = {"data": data_config(checkpoint), "model": checkpoint["bundle"]["model"]}
         super().__init__([verb, f"--config={yaml.safe_dump(config)}", *options])
 
@@ -77,11 +77,11 @@ class EvaluationCLI(ClassifierCLI):
             "--ckpt",
             "--ckpt_path",
             type=str,
-            help="run directory (its best checkpoint), a folder of runs for its newest, last, or a file",
+            help="run directory (uses its best checkpoint), folder of runs (uses the newest), last, or a .ckpt file",
         )
 
     def instantiate_classes(self) -> None:
-        """Instantiate the data set from the config, and the model from the checkpoint alone."""
+        """Instantiate the data set from the config and the model from the checkpoint."""
         self.settings = self.config[str(self.subcommand)]
         self.settings.pop("model")
         super().instantiate_classes()
@@ -109,16 +109,16 @@ class EvaluationCLI(ClassifierCLI):
         print_results(results, f"{shown(file)}: test split", self.notes("test"))
 
     def notes(self, split: Split) -> list[str]:
-        """What a reader must know beside the numbers."""
+        """Restrictions of the results: contaminated test images, partly used splits."""
         seen = [self.images.seen.sentence] if self.images.seen else []
         return [*seen, *limit_notes(self.trainer, self.datamodule, (split,))]
 
 
 def evaluate(verb: str, options: Sequence[str]) -> None:
-    """Run one of the verbs with the options that follow it on the command line.
+    """Run one of the two verbs with its command-line options.
 
     Raises:
-        UserError: no checkpoint is given, it does not fit the data, or an option is wrong.
+        UserError: no checkpoint is given, it does not match the data, or an option is wrong.
     """
     finder = argparse.ArgumentParser(add_help=False)
     finder.add_argument("--ckpt", "--ckpt_path")
@@ -127,31 +127,31 @@ def evaluate(verb: str, options: Sequence[str]) -> None:
     if path is None and HELP & set(options):
         EvaluationCLI(verb, None, NO_CHECKPOINT, list(options))  # prints and exits
     if path is None:
-        raise UserError(f"{verb} needs a checkpoint: --ckpt with a run directory or a .ckpt file of one.")
+        raise UserError(f"{verb} needs a checkpoint. Give --ckpt with a run directory or a .ckpt file.")
     file = find_checkpoint(Path(path), "best")
     try:
         EvaluationCLI(verb, file, read_checkpoint(file), list(options))
     except MisconfigurationException as error:
-        raise UserError(f"the trainer cannot go on: {error}") from error
+        raise UserError(f"the trainer failed: {error}") from error
 
 
 def require_own_options(verb: str, options: Sequence[str]) -> None:
-    """Refuse what would change nothing here; a config may hold it, as one of a training does."""
+    """Refuse options of fit that have no effect here; configs may contain them."""
     for option in options:
         name = option.removeprefix("--").split("=")[0]
         if option.startswith("--") and name.split(".")[0] in FIT_ONLY:
             raise UserError(
-                f"{verb} has no option '--{name}': it is one of fit. All options: {program_name()} {verb} --help."
+                f"{verb} has no option '--{name}'; it is an option of fit. All options: {program_name()} {verb} --help."
             )
 
 
 def require_same_facts(trained: ImageFacts, given: ImageFacts) -> None:
-    """Refuse to score a model against classes or images other than those it was made for."""
+    """Refuse a data set whose classes or image format differ from those of the training."""
     for fact in ("class_names", "num_channels", "image_size", "fit"):
         expected, found = getattr(trained, fact), getattr(given, fact)
         if expected != found:
             raise UserError(
                 f"the checkpoint and the data set differ in {fact}: trained with {expected}, given {found}. "
-                "Give the data the model was trained for (--data.root, --data.image_size, --data.fit, "
-                "--data.num_channels), or train a model for this data."
+                "Give data that matches the training (--data.root, --data.image_size, --data.fit, "
+                "--data.num_channels), or train a model on this data."
             )

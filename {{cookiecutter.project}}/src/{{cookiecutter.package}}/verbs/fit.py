@@ -1,4 +1,4 @@
-"""The verb ``fit``: train, restore the best weights, test them, and write the record of the run."""
+"""The verb ``fit``: train a model, test its best weights, and write the results into a run directory."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ from .recipes import find_recipes
 from .resume import LAST_CHECKPOINT, restarted_run, resume_options
 from .resumed_checkpoint import require_same_length, require_same_processes, require_same_settings
 
-SIGNALLED = 128  # a shell's exit status of a process that a signal ended is this and the signal's number
+SIGNALLED = 128  # shells report a process ended by signal N with exit status 128 + N
 
 log = logging.getLogger(__name__)
 
 
 class FitCLI(ClassifierCLI):
-    """Train, restore the best weights, test them, and write the record of the run into a directory of its own."""
+    """Train a model, test its best weights, and write the results into a new run directory."""
 
     trainer_options = (
         "trainer.max_epochs",
@@ -82,13 +82,13 @@ class FitCLI(ClassifierCLI):
         parser.add_argument(
             "--resume",
             type=str | None,
-            help="run to continue in its own directory: a run directory, a folder of runs, or last",
+            help="continue a run in its directory: run directory, folder of runs (uses the newest), or last",
         )
 
     @property
     def resolved_config(self) -> dict[str, Any]:
         config = super().resolved_config
-        config.pop("resume", None)  # how a training goes on, and not what it is
+        config.pop("resume", None)  # not part of the run's config
         return config
 
     def instantiate_classes(self) -> None:
@@ -107,13 +107,13 @@ class FitCLI(ClassifierCLI):
         self.compile_where_asked()
 
     def go_on_with_job(self, settings: RunSettings) -> None:
-        """Resume the run that this launcher's job has begun, if it has."""
+        """Resume the run that an earlier start of this launcher job created, if any."""
         self.resumed_directory = restarted_run(settings, self.recipe)
         if self.resumed_directory is not None:
             self.config["fit"].ckpt_path = str(self.resumed_directory / LAST_CHECKPOINT)
 
     def read_resumed(self, path: str | None, max_epochs: int) -> Checkpoint | None:
-        """The checkpoint from which the training goes on, if from any."""
+        """The checkpoint to resume from, if any."""
         if path is None:
             return None
         file = find_checkpoint(Path(path), "last", "--ckpt_path", self.root)
@@ -123,20 +123,20 @@ class FitCLI(ClassifierCLI):
         return checkpoint
 
     def require_same_run(self) -> None:
-        """Refuse to resume a run with options that make another one of it."""
+        """Refuse to resume a run with changed data, splits or model."""
         if self.resumed_directory is not None:
             require_same_settings(self.resolved_config, read_config(self.resumed_directory))
         elif self.resumed is not None:
             require_same_settings(self.resolved_config, self.resumed["bundle"]["config"])
 
     def earlier_images(self, initial: Checkpoint | None) -> Tensor | None:
-        """Digests of the images that shaped the weights this training began with; None where they were random."""
+        """Digests of the images that the initial weights were trained on; None for random weights."""
         if self.resumed is not None:
             return self.resumed.get(TRAINED_ON, {}).get("earlier")
         return None if initial is None else all_digests(initial)
 
     def read_initial(self, settings: Any) -> Checkpoint | None:
-        """The checkpoint whose weights the training starts from, if any; a backbone then needs no others."""
+        """The checkpoint of the initial weights, if any; pretrained backbone weights are then not loaded."""
         if settings.init_from is None or self.resumed is not None:
             return None
         file = find_checkpoint(Path(settings.init_from), "best", "--init_from", self.root)
@@ -185,25 +185,25 @@ class FitCLI(ClassifierCLI):
         if self.resumed:
             require_same_processes(self.resumed, trainer.world_size)
         if isinstance(trainer.strategy, DDPStrategy) and self.model.frozen_modules(epoch=0):
-            # All parameters are in DDP from the start, and frozen ones have no gradient. The strategy is only known
+            # DDP has all parameters from the start, and frozen ones have no gradient. The strategy is known only
             # here: `auto` becomes DDP on several devices.
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         return trainer
 
     def fit(self, ckpt_path: str | None = None, **kwargs: Any) -> None:
-        """Train, test and write ``summary.json``; the last line printed is the run directory."""
+        """Train, test and write ``summary.json``; the last printed line is the run directory."""
         log.info("%s: %s parameters", type(self.model).__name__, f"{count(self.model):,}")
         try:
             self.train_and_test(ckpt_path, **kwargs)
         except MisconfigurationException as error:
             self.status.fail(error)
-            raise UserError(f"the trainer cannot go on: {error}") from error
+            raise UserError(f"the trainer failed: {error}") from error
         except SIGTERMException as stopped:
-            self.status.end("stopped", f"told to, by {self.stopper.signal.name}")
+            self.status.end("stopped", f"received {self.stopper.signal.name}")
             log.info(
-                "stopped, with a checkpoint. To continue: %s fit --resume %s", program_name(), shown(self.directory)
+                "stopped and saved a checkpoint. To continue: %s fit --resume %s", program_name(), shown(self.directory)
             )
-            self.trainer.strategy.barrier()  # a launcher ends all processes when the first one has ended like this
+            self.trainer.strategy.barrier()  # a launcher terminates all processes once the first exits with this status
             raise SystemExit(SIGNALLED + self.stopper.signal) from stopped
         except DivergedError as diverged:
             self.give_up(diverged)
@@ -244,13 +244,13 @@ class FitCLI(ClassifierCLI):
         self.conclude(results, facts, {"val": val, "test": test})
 
     def notes(self) -> list[str]:
-        """What a reader must know beside the numbers: contaminated test images, splits that were used in part."""
+        """Restrictions of the results: contaminated test images, partly used splits."""
         seen = [self.copies.seen.sentence] if self.copies.seen else []
         return [*seen, *limit_notes(self.trainer, self.datamodule, ("train", "val", "test"))]
 
     @rank_zero_only
     def give_up(self, diverged: DivergedError) -> None:
-        """Say what to try next, and leave the status and the report of a training that diverged."""
+        """Log what to try next, and write status and report of a diverged training."""
         self.status.end("failed", f"diverged: {diverged}")
         if self.config["fit"].report:
             write_report_or_warn(self.directory, self.datamodule)
@@ -258,14 +258,14 @@ class FitCLI(ClassifierCLI):
 
     @rank_zero_only
     def conclude(self, results: SplitResults, facts: dict[str, Any], outputs: dict[str, SplitOutputs]) -> None:
-        """Leave the record and the report in the run directory, tell W&B, and show the results."""
+        """Write results and report into the run directory, update W&B, and print the results."""
         settings = self.config["fit"]
         write_record(self.directory, results, facts, outputs, self.model.facts.class_names)
         if settings.report and not settings.trainer.fast_dev_run:
             write_report_or_warn(self.directory, self.datamodule)
         if wandb := self.wandb:
             wandb.attempt(lambda: mirror_run(read_run(self.directory), wandb.run, self.datamodule), MIRROR_SECONDS)
-        self.status.end("finished")  # before anything is printed: whoever reads it may have left
+        self.status.end("finished")  # before printing, which fails if standard output is closed
         print_results(results, f"{self.recipe}: test split, best weights", facts["notes"])
         if self.wandb and self.wandb.is_alive and (upload := sync_command(self.directory)):
             print(f"W&B was offline. To upload this run: {upload}")
@@ -274,22 +274,22 @@ class FitCLI(ClassifierCLI):
 
 
 def recipe_name(options: list[str]) -> str | None:
-    """File name, without its ending, of the first ``--config`` that is no overlay; None where there is none."""
+    """File name, without extension, of the first ``--config`` that is not an overlay; None if there is none."""
     configs = [Path(value) for value in values_of(options, "--config", "-c")]
     return next((file.stem for file in configs if not is_overlay(file)), None)
 
 
 def is_overlay(config: Path) -> bool:
-    """Whether a config says nothing of the data set and the model, such as those in ``configs/trainer``."""
+    """Whether a config sets neither data set nor model, like those in ``configs/trainer``."""
     try:
         content = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
-        return False  # the parser says what is wrong with it
+        return False  # the parser reports the error
     return isinstance(content, dict) and not content.keys() & CLASSES.keys()
 
 
 def name_of_classes(settings: Any) -> str:
-    """What a run without a recipe is called: ``digits_cnn`` for ``DigitsDataModule`` and ``CNNClassifier``."""
+    """Name of a run without a recipe: ``digits_cnn`` for ``DigitsDataModule`` and ``CNNClassifier``."""
     names = [bare_name(settings[section].class_path) for section in CLASSES]
     short = [name.removesuffix("DataModule").removesuffix("Classifier") or name for name in names]
     return "_".join(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name) for name in short).lower()
@@ -297,21 +297,21 @@ def name_of_classes(settings: Any) -> str:
 
 @rank_zero_only
 def save_config(config: dict[str, Any], directory: Path) -> None:
-    """Write ``config.yaml``, which repeats the run: in a directory of its own."""
+    """Write ``config.yaml``, which repeats the run in a new directory."""
     config = config | {"run": config["run"] | {"directory": None}}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     (directory / "config.yaml").write_text(text, encoding="utf-8")
 
 
 def fit(options: Sequence[str]) -> None:
-    """Run the verb with the options that follow it on the command line."""
+    """Run the verb with its command-line options."""
     with closing_training():
         FitCLI(list(options))
 
 
 @contextmanager
 def closing_training() -> Iterator[None]:
-    """Close at the end what a training has open in this process, so that another one can follow."""
+    """Close the W&B run and release the run directory at the end, so that another training can follow."""
     try:
         yield
     except BaseException:

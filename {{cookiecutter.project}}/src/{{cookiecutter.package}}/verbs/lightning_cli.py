@@ -1,4 +1,4 @@
-"""LightningCLI with the sections that every verb has in common: data, model, trainer, monitor, run, tracking."""
+"""LightningCLI with the sections that all its verbs share: data, model, trainer, monitor, run, tracking."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from ..training.progress import progress_callback
 from ..training.run_directory import RunSettings
 from ..training.tracking import TrackingSettings
 
-# Recipes name data modules and classifiers without a path: jsonargparse finds bare names among imported subclasses.
+# Recipes name classes without a module path: jsonargparse finds bare names among imported subclasses.
 from . import option_help
 from .cli_errors import Choices, explain, mistake_within
 from .option_help import Option
 
 CLASSES: dict[str, Mapping[str, type]] = {"data": DATA_MODULES, "model": CLASSIFIERS}
-# The project's own W&B settings: read before any --config.
+# The project's W&B settings, read before any --config.
 TRACKING = Path("configs", "tracking", "wandb.yaml")
 HELP, ALL = {"-h", "--help", "--help-all"}, "--help-all"
 CONFIG_OPTION, PRINT_OPTION = (Option(name, "") for name in ("config", "print_config"))
@@ -48,13 +48,13 @@ COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 class ClassifierCLI(LightningCLI):
-    """Parses configs and options; subclasses say what their verbs do with them.
+    """Parses configs and options; subclasses implement the verbs.
 
     Attributes:
-        usage: what follows the verb on a command line.
-        trainer_options: those of Lightning's that ``--help`` explains; ``--help-all`` explains all.
-        hidden: groups of options that help does not show, as the verb makes no use of them.
-        unchosen: of data set and model, what the arguments do not decide.
+        usage: usage text after the verb.
+        trainer_options: Lightning's options that ``--help`` explains; ``--help-all`` explains all.
+        hidden: groups of options that help does not show, because the verb does not use them.
+        unchosen: the sections (data, model) for which the arguments choose no class.
 
     Raises:
         UserError: an option, class or value is wrong.
@@ -76,8 +76,8 @@ class ClassifierCLI(LightningCLI):
             ImageClassifier,
             ImageDataModule,
             save_config_callback=None,
-            # The table of modules lists metrics rather than layers, and its size is printed with the result.
-            # The data set shares its images out to processes itself: each once, and resumable.
+            # Lightning's table of modules would list metrics; the number of parameters is logged by fit.
+            # The data set divides its images over the processes itself: each once, and resumable.
             trainer_defaults={"enable_model_summary": False, "max_epochs": 10, "use_distributed_sampler": False},
             seed_everything_default=0,
             parser_kwargs={"exit_on_error": False, "allow_abbrev": False, **verbs},
@@ -85,7 +85,7 @@ class ClassifierCLI(LightningCLI):
             subclass_mode_data=True,
             args=args,
             auto_configure_optimizers=False,
-            # Would store class paths as hyperparameters, for import at loading: a checkpoint must not decide that.
+            # It would store class paths in checkpoints and import them on loading, which is unsafe.
             load_from_checkpoint_support=False,
         )
 
@@ -98,25 +98,25 @@ class ClassifierCLI(LightningCLI):
             "--cache_features",
             type=CacheFeatures,
             default="auto",
-            help="compute the features of a frozen backbone once, instead of in every epoch",
+            help="compute the features of a frozen backbone once instead of in every epoch",
         )
         parser.add_argument(
-            "--feature_views", type=int, default=2, help="augmented versions of each training image in that cache"
+            "--feature_views", type=int, default=2, help="cached augmented versions of each training image"
         )
         parser.add_argument(
-            "--init_from", type=str | None, help="run or checkpoint whose weights the training starts from"
+            "--init_from", type=str | None, help="run or checkpoint with the initial weights of the training"
         )
         parser.add_argument(
             "--checkpoint_every_minutes",
             type=float | None,
-            help="save a checkpoint within an epoch as well, this often",
+            help="also save a checkpoint every N minutes within an epoch",
         )
         parser.add_argument(
             "--allow_trained_images",
             action="store_true",
-            help="evaluate on images that the model was trained on too, and mark the result",
+            help="evaluate images that the model was trained on, and mark the result",
         )
-        parser.add_argument("--report", type=bool, default=True, help="write report.html at the end")
+        parser.add_argument("--report", type=bool, default=True, help="write report.html after the test")
         parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
         parser.add_class_arguments(AveragingSettings, "averaging")
         parser.add_class_arguments(RunSettings, "run")
@@ -140,7 +140,7 @@ class ClassifierCLI(LightningCLI):
         self.require_known_classes()
 
     def help(self, parser: LightningArgumentParser, args: list[str], *, is_full: bool) -> str:
-        """The options of the data set, the model, this verb and, if ``is_full``, all of Lightning's trainer."""
+        """Help on the options of data set, model and verb and, if ``is_full``, on all of Lightning's trainer."""
         config, chosen = self.parse_for_help(parser, args)
         columns = option_help.width()
         lines = [f"usage: {program_name()} {self.verb} {self.usage}", "", self.__doc__ or "", option_help.VALUES]
@@ -165,16 +165,16 @@ class ClassifierCLI(LightningCLI):
             title = option_help.title_of(section, name, classes)
             lines += option_help.render(title, options, columns, is_full=is_full)
             if name is None:
-                lines += ["", f"Beside these, with --{section} NAME --help to explain them:"]
+                lines += ["", f"Further options by class; explained by --{section} NAME --help:"]
                 lines += option_help.particular_options(section, classes, columns)
         lines += option_help.render("Trainer", trainer.values(), columns, is_full=is_full)
         lines += option_help.render("Run", [CONFIG_OPTION, *general, PRINT_OPTION, *grouped], columns, is_full=is_full)
         if not is_full:
-            lines += ["", f"More, and longer explanations: {program_name()} {self.verb} --help-all"]
+            lines += ["", f"All options: {program_name()} {self.verb} --help-all"]
         return "\n".join(lines)
 
     def parse_for_help(self, parser: LightningArgumentParser, args: list[str]) -> tuple[Namespace, set[str]]:
-        """The configuration that the arguments give, and which of data set and model they choose."""
+        """The configuration for the given arguments, and which of data set and model they choose."""
         stand_ins = {section: f"--{section}={next(iter(classes))}" for section, classes in CLASSES.items()}
         for missing in ([], ["data"], ["model"], ["data", "model"]):
             given = [args[0], *(stand_ins[section] for section in missing), *args[1:]]
@@ -191,17 +191,17 @@ class ClassifierCLI(LightningCLI):
         return Choices(self.verb, options, CLASSES)
 
     def require_known_classes(self) -> None:
-        """Refuse, before it is trained, what could not be loaded from its checkpoint again."""
+        """Refuse, before training, a class that could not be loaded from its checkpoint."""
         for section, classes in CLASSES.items():
             path = self.config[self.config.subcommand][section].class_path
             if bare_name(path) not in classes:
                 raise UserError(
-                    f"{section} is {path!r}, a class that checkpoints do not know. Add it to the table in the "
-                    f"package's {'data' if section == 'data' else 'models'}/__init__.py. It has: {', '.join(classes)}."
+                    f"{section} is {path!r}, which checkpoints cannot load. Add it to the table in the "
+                    f"package's {'data' if section == 'data' else 'models'}/__init__.py. Known: {', '.join(classes)}."
                 )
 
     def _parse_ckpt_path(self) -> None:
-        """Leave the config as it is: the base class would merge a checkpoint's hyperparameters into it."""
+        """Leave the config unchanged; the base class would merge a checkpoint's hyperparameters into it."""
 
     def before_instantiate_classes(self) -> None:
         switch_off_sync_batchnorm(self.config[str(self.subcommand)].trainer)
@@ -218,10 +218,10 @@ class ClassifierCLI(LightningCLI):
             self.model.compile_networks()
 
     def instantiate_trainer(self, callbacks: Sequence[Callback] = (), **kwargs: Any) -> Trainer:
-        """The trainer, with ``callbacks`` before those of the config, and what shows its progress before all."""
+        """The trainer, with the progress callback first, then ``callbacks``, then those of the config."""
         config = self.config_init[str(self.subcommand)].trainer
         own = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks] if config.callbacks else []
-        # A bar of the config's own takes the place of this project's.
+        # A progress bar in the config replaces this project's.
         has_bar = any(isinstance(callback, ProgressBar) for callback in own)
         shown = [] if has_bar else [progress_callback(config.enable_progress_bar)]
         kwargs["enable_progress_bar"] = any(isinstance(found, ProgressBar) for found in [*shown, *own])
@@ -236,7 +236,7 @@ class ClassifierCLI(LightningCLI):
 
     @property
     def resolved_config(self) -> dict[str, Any]:
-        """The whole config of the verb as plain types, without what is computed from it; classes by bare name."""
+        """The whole config of the verb as plain types, without computed values; classes by bare name."""
         parser = self._parser(self.subcommand)
         config = yaml.safe_load(parser.dump(self.config[str(self.subcommand)]))
         for section in CLASSES:
@@ -245,20 +245,20 @@ class ClassifierCLI(LightningCLI):
 
 
 def require_some_batches(trainer: Trainer) -> None:
-    """Refuse limits that leave no batch: without validation there is no best epoch, without a test no result."""
+    """Refuse limits that leave no batch: validation selects the best epoch, and the test gives the result."""
     for split in ("train", "val", "test", "predict"):
         if getattr(trainer, f"limit_{split}_batches") == 0:
             raise UserError(
-                f"trainer.limit_{split}_batches is 0; it must be a number of batches, 1 or more, or a share above 0 "
-                "and up to 1.0. For a quick run of everything, use --config configs/trainer/debug.yaml."
+                f"trainer.limit_{split}_batches is 0; it must be a number of batches (1 or more) or a share (above 0, "
+                "at most 1.0). For a quick check, use --config configs/trainer/debug.yaml."
             )
 
 
 def tracking_file(options: Sequence[str]) -> Path | None:
-    """The project's W&B settings: of the working directory's project, that of a config, or that of this package.
+    """File with the project's W&B settings, from the project of the working directory, a config or this package.
 
-    A project is any folder above them with that file. Who has switched W&B off there means every folder that a
-    training is started from.
+    The file is searched in the parent folders, so that switching W&B off in a project applies to trainings started in
+    any of its subfolders.
     """
     configs = [Path(value).absolute().parent for value in values_of(options, "--config", "-c")]
     for start in [Path.cwd(), *configs, Path(__file__).resolve().parent]:
@@ -269,7 +269,7 @@ def tracking_file(options: Sequence[str]) -> Path | None:
 
 
 def values_of(options: Sequence[str], *names: str) -> list[str]:
-    """The values of an option on a command line, in order."""
+    """Values of an option on a command line, in order."""
     pairs = [option.partition("=") for option in options]
     return [
         value if equals else options[position + 1]
@@ -279,12 +279,12 @@ def values_of(options: Sequence[str], *names: str) -> list[str]:
 
 
 def require_compiler() -> None:
-    """Refuse what torch would refuse in the middle of the first step."""
+    """Refuse ``compile`` without a C++ compiler; torch would fail only in the first step."""
     compiler = os.environ.get("CXX")
     if not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
         raise UserError(
-            f"compile is true, and there is no C++ compiler here ({compiler or ', '.join(COMPILERS)}). Install one, "
-            "name it in the environment variable CXX, or leave out --compile."
+            f"compile is true, but no C++ compiler was found ({compiler or ', '.join(COMPILERS)}). Install one, "
+            "set the environment variable CXX, or leave out --compile."
         )
 
 

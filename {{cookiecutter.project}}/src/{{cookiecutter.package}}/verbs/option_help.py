@@ -1,4 +1,4 @@
-"""``--help`` of the verbs with a trainer: first the options of the chosen data set and model, then the others."""
+"""``--help`` of verbs with a trainer: first the options of the chosen data set and model, then the others."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from jsonargparse import ArgumentParser, Namespace
 from .cli_errors import LINKED
 
 FALLBACK_COLUMNS, MAX_COLUMNS = 100, 120
-NAME_COLUMNS = 34  # of the left column, with the margin
-VALUES = "Square brackets show the value that is used where the option is not given."
+NAME_COLUMNS = 34  # width of the left column, including the margin
+VALUES = "Default values are in square brackets."
 
-# What Lightning and jsonargparse say of these takes paragraphs, or speaks of Python.
+# Shorter than the texts of Lightning and jsonargparse.
 OWN_TEXTS = {
-    "config": "a recipe or an overlay; give several, and later ones win",
-    "print_config": "print the whole configuration and stop",
-    "seed_everything": "seed of initial weights, order of images, augmentation and dropout",
-    "ckpt_path": "run or checkpoint; a new run continues its training",
-    "trainer.max_epochs": "epochs to train",
+    "config": "recipe or overlay; can be repeated, later files override earlier ones",
+    "print_config": "print the resolved configuration and exit",
+    "seed_everything": "random seed of initial weights, image order, augmentation and dropout",
+    "ckpt_path": "run or checkpoint whose training a new run continues",
+    "trainer.max_epochs": "number of epochs to train",
     "trainer.accelerator": "auto, cpu, gpu or mps",
-    "trainer.devices": "number of devices, a list of their indices, or auto",
+    "trainer.devices": "number of devices, list of their indices, or auto",
     "trainer.precision": "32-true, bf16-mixed or 16-mixed",
-    "trainer.accumulate_grad_batches": "batches of an optimizer step",
-    "trainer.limit_train_batches": "share (0.1) or number (10) of the training batches to use",
-    "trainer.limit_val_batches": "share (0.1) or number (10) of the validation batches to use",
-    "trainer.limit_test_batches": "share (0.1) or number (10) of the test batches to use",
-    "trainer.fast_dev_run": "true runs one batch of each split, to see that the code works",
-    "trainer.enable_progress_bar": "false prints one line an epoch instead of the bar",
+    "trainer.accumulate_grad_batches": "number of batches per optimizer step",
+    "trainer.limit_train_batches": "share (0.1) or number (10) of training batches to use",
+    "trainer.limit_val_batches": "share (0.1) or number (10) of validation batches to use",
+    "trainer.limit_test_batches": "share (0.1) or number (10) of test batches to use",
+    "trainer.fast_dev_run": "run one batch of each split to check the code",
+    "trainer.enable_progress_bar": "show a progress bar; false prints one line per epoch",
 }
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option as help shows it: its full name, what it does, its choices in braces, the value in use."""
+    """One option in help: its full name, description, choices in braces, and current value."""
 
     name: str
     text: str
@@ -60,7 +60,7 @@ class Option:
 
 
 def options_of(parser: Any) -> list[Option]:
-    """All options of a parser that take a value, in its order; argparse has no public way to ask for them."""
+    """All options of a parser that take a value, in order; argparse has no public way to list them."""
     return [
         Option(action.dest, action.help or "", action.metavar if "{" in str(action.metavar) else "", action.default)
         for action in parser._actions
@@ -69,14 +69,14 @@ def options_of(parser: Any) -> list[Option]:
 
 
 def options_of_class(section: str, owner: type) -> list[Option]:
-    """The options of a data set or a model."""
+    """Options of a data set or a model."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(owner, section, skip=set(LINKED))
     return options_of(parser)
 
 
 def section_options(section: str, owner: type, config: Namespace) -> list[Option]:
-    """The options of a chosen class, with the values that the configuration gives them."""
+    """Options of the chosen class, with their values in the configuration."""
     return [
         replace(option, value=config.get(f"{section}.init_args.{option.name.removeprefix(f'{section}.')}"))
         for option in options_of_class(section, owner)
@@ -84,7 +84,7 @@ def section_options(section: str, owner: type, config: Namespace) -> list[Option
 
 
 def shared_options(section: str, classes: Mapping[str, type]) -> list[Option]:
-    """The options that all classes have, where none is chosen; the value where it is the same for all."""
+    """Options that all classes share, if none is chosen; with the default if it is the same for all."""
     first, *others = [
         {option.name: option for option in options_of_class(section, owner)} for owner in classes.values()
     ]
@@ -96,12 +96,12 @@ def shared_options(section: str, classes: Mapping[str, type]) -> list[Option]:
 
 
 def particular_options(section: str, classes: Mapping[str, type], columns: int) -> list[str]:
-    """A paragraph for each class: the names of the options that not all of them have."""
+    """One paragraph per class: names of the options that not all classes have."""
     shared = {option.name for option in shared_options(section, classes)}
     lines = []
     for name, owner in classes.items():
         own = [f"--{option.name}" for option in options_of_class(section, owner) if option.name not in shared]
-        names = f"{name}: {', '.join(own) or 'no others'}"
+        names = f"{name}: {', '.join(own) or 'none'}"
         lines += textwrap.wrap(names, columns, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
     return lines
 
@@ -110,7 +110,7 @@ def title_of(section: str, chosen: str | None, classes: Mapping[str, type]) -> s
     what = "Data set" if section == "data" else "Model"
     if chosen:
         return f"{what}: {chosen} (--{section}, one of {', '.join(classes)})"
-    return f"{what}: --{section}, one of {', '.join(classes)}. All of them have"
+    return f"{what}: --{section}, one of {', '.join(classes)}. Common options"
 
 
 def render(title: str, options: Iterable[Option], columns: int, *, is_full: bool) -> list[str]:
@@ -119,18 +119,18 @@ def render(title: str, options: Iterable[Option], columns: int, *, is_full: bool
 
 
 def width() -> int:
-    """Columns of the help text: those of the terminal, up to a line length that is still easy to read."""
+    """Width of the help text: that of the terminal, up to a readable line length."""
     return min(shutil.get_terminal_size((FALLBACK_COLUMNS, 24)).columns, MAX_COLUMNS)
 
 
 def plain(text: str) -> str:
-    """A docstring's text without its markup."""
+    """Docstring text without markup."""
     without_roles = re.sub(r":[\w:]+:`~?([^`<]*)(?:<[^>]*>)?`", r"\1", text)
     return " ".join(without_roles.replace("``", "").replace("`", "").split())
 
 
 def first_clause(text: str) -> str:
-    """Up to the first semicolon or full stop that is outside brackets."""
+    """Text up to the first semicolon or full stop outside brackets."""
     depth = 0
     for position, character in enumerate(text):
         depth += (character in "([") - (character in ")]")

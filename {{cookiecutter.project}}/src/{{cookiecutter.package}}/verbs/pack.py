@@ -1,4 +1,4 @@
-"""The verb ``pack``: write a folder of images in chunks, which a training reads from a disk or a bucket."""
+"""Pack a folder of images into chunks, which trainings stream from a disk or a bucket."""
 
 from __future__ import annotations
 

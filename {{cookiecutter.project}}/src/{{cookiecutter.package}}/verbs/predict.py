@@ -1,4 +1,4 @@
-"""The verb ``predict``: what a checkpoint says of images; it needs no config and no training data."""
+"""Classify images with a checkpoint; needs no config and no training data."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ..evaluation.predictions import FILE_NAME, TOP_K
 from .verb_parser import VerbParser
 
 STANDARD_OUTPUT = "-"
-MAX_LISTED = 20  # classes, and images that have no prediction
+MAX_LISTED = 20  # maximum number of classes, and of failed images, that are printed
 EPILOGUE = """\
-PATH: an image; a folder (its images, at any depth); a pattern in quotes, such as 'photos/**/*.jpg'; a CSV file with a
-column path, relative to the file; or - for a path a line on standard input. The order is kept.
-Exit status: 0 every image has a prediction, 1 some cannot be read, 2 wrong arguments.
+PATH: an image; a folder (all images in it, at any depth); a pattern in quotes, such as 'photos/**/*.jpg'; a CSV file
+with a column path (relative to the file); or - to read one path per line from standard input. The order is kept.
+Exit status: 0 if all images were classified, 1 if some cannot be read, 2 for wrong arguments.
 """
 
 
@@ -39,22 +39,22 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="RUN_OR_FILE",
-        help="run directory, a folder of runs for its newest, last, or a .ckpt file",
+        help="run directory, folder of runs (uses the newest), last, or a .ckpt file",
     )
     parser.add_argument(
         "--output",
         default=FILE_NAME,
         metavar="FILE",
-        help=f"what to write: .csv, .json or .jsonl; - writes CSV to standard output (default: {FILE_NAME})",
+        help=f"output file (.csv, .json or .jsonl), or - for CSV to standard output (default: {FILE_NAME})",
     )
-    parser.add_argument("--top_k", type=positive, default=TOP_K, help=f"classes kept of each image (default: {TOP_K})")
+    parser.add_argument("--top_k", type=positive, default=TOP_K, help=f"classes per image (default: {TOP_K})")
     parser.add_argument(
-        "--abstain_below", type=probability, default=0.0, metavar="P", help="name no class less probable than this"
+        "--abstain_below", type=probability, default=0.0, metavar="P", help="abstain if the top probability is below P"
     )
     parser.add_argument(
-        "--batch_size", type=positive, default=BATCH_SIZE, help=f"images at once (default: {BATCH_SIZE})"
+        "--batch_size", type=positive, default=BATCH_SIZE, help=f"images per batch (default: {BATCH_SIZE})"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="auto is the best")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="auto uses a GPU")
     return parser
 
 
@@ -76,13 +76,13 @@ def probability(text: str) -> float:
 
 @dataclass
 class Tally:
-    """What is said at the end, counted while predictions go by."""
+    """Counts predictions for the summary at the end."""
 
     num_images: int = 0
     num_of_class: Counter[str] = field(default_factory=Counter)
     num_abstained: int = 0
     num_failed: int = 0
-    failed: list[Prediction] = field(default_factory=list)  # the first few of them
+    failed: list[Prediction] = field(default_factory=list)  # the first of them
 
     def count(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         for prediction in predictions:
@@ -94,10 +94,10 @@ class Tally:
                 self.failed.append(prediction)
             yield prediction
         if self.num_images == 0:
-            raise UserError("PATH is '-', and standard input has no line. Give a path a line.")
+            raise UserError("PATH is '-', but standard input is empty. Give one path per line.")
 
     def report(self, arguments: argparse.Namespace) -> None:
-        """Print to standard error, names with control characters escaped."""
+        """Print the summary to standard error; control characters in names are escaped."""
         counts = [(printable(name), number) for name, number in self.num_of_class.most_common(MAX_LISTED)]
         if others := len(self.num_of_class) - len(counts):
             counts += [(f"{others} other classes", self.num_of_class.total() - sum(number for _, number in counts))]
@@ -122,10 +122,10 @@ def printable(name: str) -> str:
 
 
 def predict(options: Sequence[str]) -> int:
-    """Write the table, and print how many images are of which class, and which failed.
+    """Write the table, and print the number of images per class and the failed images.
 
     Returns:
-        the exit status: 1 where an image cannot be read, else 0.
+        the exit status: 1 if an image cannot be read, else 0.
 
     Raises:
         UserError: the checkpoint, an input or the output cannot be used.
@@ -153,11 +153,11 @@ def require_output(output: str, inputs: Sequence[str]) -> None:
         return
     require_writable(Path(output))
     if os.path.realpath(output) in map(os.path.realpath, inputs):
-        raise UserError(f"--output is {output!r}, which is also an input, and would be written over. Give another.")
+        raise UserError(f"--output is {output!r}, which is also an input and would be overwritten. Give another file.")
 
 
 def progress_bar() -> Progress:
-    """On standard error, where that is a terminal; standard output is left alone."""
+    """Progress bar on standard error, if it is a terminal."""
     console = Console(stderr=True)
     return Progress(
         console=console,
@@ -173,9 +173,9 @@ def write(predictions: Iterable[Prediction], output: str, num_ranks: int) -> Non
         write_table(predictions, Path(output), num_ranks)
         return
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # as the file would be
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # like the output file
     try:
         write_csv(predictions, sys.stdout, num_ranks)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, `head` say, has seen enough; Python would complain when it ends
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe; Python would report an error at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

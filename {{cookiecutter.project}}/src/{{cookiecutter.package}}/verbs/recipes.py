@@ -1,4 +1,4 @@
-"""Recipes and overlays, found by path or by name from any working directory."""
+"""Finds recipes and overlays by path or by name from any working directory."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..errors import UserError, did_you_mean
 
 FOLDER = "configs"
 PACKAGE = Path(__file__).resolve().parents[1]
-# A wheel holds the configs within the package; an editable install has them beside src/.
+# A wheel contains the configs inside the package; an editable install has them next to src/.
 SHIPPED = (PACKAGE, PACKAGE.parents[1])
 
 
 def find_recipes(options: Sequence[str]) -> list[str]:
-    """The options, with every config as the path of a file that exists, where there is one.
+    """The options, with the name of every config replaced by the path of its file, if it is found.
 
-    Words before the first option are configs as well: ``digits_cnn trainer/debug`` stands for
+    Words before the first option are configs too: ``digits_cnn trainer/debug`` means
     ``--config configs/digits_cnn.yaml --config configs/trainer/debug.yaml``.
 
     Raises:
-        UserError: such a word names no config.
+        UserError: there is no config of that name.
     """
     found: list[str] = []
     named = len(options)
@@ -43,10 +43,10 @@ def find_recipes(options: Sequence[str]) -> list[str]:
 
 
 def find_named(name: str) -> Path:
-    """The config of this name.
+    """Path of the config with the given name.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such config.
     """
     file = find_config(name)
     if file is None:
@@ -55,12 +55,12 @@ def find_named(name: str) -> Path:
 
 
 def find_config(given: str) -> Path | None:
-    """The first file of that path or name; None where there is none.
+    """The first file with that path or name; None if there is none.
 
-    Looked for as given, then below the working directory and the folders above it, then among the configs that came
-    with the package. The folder ``configs`` and the ending ``.yaml`` may be left out.
+    Searched as given, then in the working directory and its parents, then among the configs of the package. The folder
+    ``configs`` and the extension ``.yaml`` can be left out.
     """
-    if os.path.isfile(given):  # noqa: PTH113, which answers no for a text that is too long for a path
+    if os.path.isfile(given):  # noqa: PTH113, it returns False for text that is too long for a path
         return Path(given)
     name = given if given.endswith((".yaml", ".yml")) else f"{given}.yaml"
     files = (base / folder / name for base in bases() for folder in ("", FOLDER))
@@ -68,13 +68,13 @@ def find_config(given: str) -> Path | None:
 
 
 def bases() -> Iterator[Path]:
-    """Folders that may hold a folder of configs, the nearest first."""
+    """Folders that may contain a folder of configs, the nearest first."""
     here = Path.cwd()
     yield from (here, *here.parents)
     yield from SHIPPED
 
 
 def suggest(given: str) -> str:
-    """The end of an error message: the nearest recipe, and all there are."""
+    """End of an error message: the most similar recipe, and all recipes."""
     folder = next(base / FOLDER for base in bases() if any((base / FOLDER).glob("*.yaml")))
     return did_you_mean(Path(given).stem, (file.stem for file in folder.glob("*.yaml")))

@@ -1,4 +1,4 @@
-"""The verb ``report``: write the report of a run again, from its directory."""
+"""Write the report of a run again, from its run directory."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def build_parser() -> argparse.ArgumentParser:
         "run",
         type=Path,
         metavar="RUN",
-        help="run directory (finished or not), a folder of runs for its newest, or last",
+        help="run directory (finished or not), folder of runs (uses the newest), or last",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="page to write (default: RUN/report.html)")
     return parser
 
 
 def report(options: Sequence[str]) -> None:
-    """Write the page, over an older one, and print its path.
+    """Write the page, replacing an older one, and print its path.
 
     Raises:
-        UserError: there is no such run, a file of it is damaged, or the page cannot be written there.
+        UserError: the run does not exist, one of its files is damaged, or the page cannot be written.
     """
     from ..evaluation.report.page import FILE_NAME, write_report
 
@@ -46,8 +46,8 @@ def report(options: Sequence[str]) -> None:
         write_report(run, output)
     except (BadZipFile, EOFError, JSONDecodeError) as error:
         raise UserError(
-            f"a file in {str(arguments.run)!r} is damaged ({error}): the run was stopped while it wrote it. Remove "
-            "that file, outputs.npz or a .json, for a report of what is left."
+            f"a file in {str(arguments.run)!r} is damaged ({error}), because the run was stopped while writing it. "
+            "Remove that file (outputs.npz or a .json) for a report from the other files."
         ) from error
     print(output)
 
@@ -57,12 +57,12 @@ def require_run(directory: Path) -> RunRecord:
         run = read_run(directory)
     except YAMLError as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{str(directory / CONFIG)!r} is not valid YAML: {reason}. Mend that line.") from error
+        raise UserError(f"{str(directory / CONFIG)!r} is not valid YAML: {reason}. Correct that line.") from error
     missing = SECTIONS - set(run.config) if isinstance(run.config, dict) else SECTIONS
     if missing:
         raise UserError(
             f"{str(directory / CONFIG)!r} is not the config of a run: it lacks {', '.join(sorted(missing))}. Give a "
-            "run directory that fit has written."
+            "run directory written by fit."
         )
     return run
 

@@ -1,4 +1,4 @@
-"""``fit --resume``: a run that stopped goes on in its own directory, as if it had not."""
+"""``fit --resume``: continues a stopped run in its own directory, exactly as if it had not stopped."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 
 def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:
-    """Options of ``fit`` in which ``--resume`` has become the run's own config and last checkpoint, and its directory.
+    """Replace ``--resume`` by the run's config and last checkpoint; also returns the run's directory.
 
     Returns:
-        the options as they are, and None, where there is no ``--resume`` among them.
+        the new options and the run directory; without ``--resume``, the same options and None.
 
     Raises:
-        UserError: there is no such run, or it is finished.
+        UserError: the run does not exist or is finished.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--resume")
@@ -39,18 +39,18 @@ def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:
     own = [f"--config={run / CONFIG}", *without_resume(options)]
     if checkpoint.is_file():
         return [*own, f"--ckpt_path={checkpoint}"], run
-    log.info("%s stopped before its first checkpoint: training starts again", run)
+    log.info("%s has no checkpoint yet: training starts from the beginning", run)
     return own, run
 
 
 def restarted_run(settings: RunSettings, recipe: str) -> Path | None:
-    """The directory in which a launcher's job goes on, when it is started again; None for a job's first start.
+    """The run directory of a launcher's job that is started again; None for a job's first start.
 
-    All processes must decide alike, whenever they look, and rank zero is writing into that directory meanwhile. So the
-    last checkpoint alone decides: it is not written before all of them have begun to train.
+    All processes must decide alike, at different times and while rank zero writes into that directory. So only the
+    last checkpoint decides, because it is written after all processes have started training.
 
     Raises:
-        UserError: the job's run is finished.
+        UserError: the run of the job is finished.
     """
     if not is_launched():
         return None
@@ -59,7 +59,7 @@ def restarted_run(settings: RunSettings, recipe: str) -> Path | None:
         return None
     if state_of(run) == "finished":
         raise UserError(
-            f"the run of this job, {str(run)!r}, is finished. For another run, give another --run.name or "
+            f"the run of this job, {str(run)!r}, is finished. For a new run, give another --run.name or "
             "--run.directory, or a new job id (torchrun --rdzv-id NAME)."
         )
     log.info("%s has a checkpoint of this job: training continues from it", run)
@@ -67,7 +67,7 @@ def restarted_run(settings: RunSettings, recipe: str) -> Path | None:
 
 
 def without_resume(options: Sequence[str]) -> list[str]:
-    """The options without ``--resume`` and its value."""
+    """Options without ``--resume`` and its value."""
     kept, skip = [], False
     for option in options:
         if not skip and option != "--resume" and not option.startswith("--resume="):
@@ -77,19 +77,19 @@ def without_resume(options: Sequence[str]) -> list[str]:
 
 
 def run_to_resume(resume: str, root: Path) -> Path:
-    """The run directory that ``--resume`` names; of several, the unfinished one that was written to most recently."""
-    if INHERITED in os.environ:  # a copy of a process that has found it
+    """The run directory for ``--resume``; in a folder of runs, the most recently written unfinished one."""
+    if INHERITED in os.environ:  # a copy of a process that has already found it
         return Path(os.environ[INHERITED])
     run = find_run(Path(resume), "--resume", lambda run: state_of(run) != "finished", "is unfinished", root)
     if state_of(run) == "finished":
         raise UserError(
-            f"--resume is {resume!r}, a run that is finished. To train on from its weights in a new run, give "
-            f"--init_from {run}; to train for more epochs, start anew with a larger --trainer.max_epochs."
+            f"--resume is {resume!r}, which is finished. To start a new run from its weights, give "
+            f"--init_from {run}; to train for more epochs, start a new run with a larger --trainer.max_epochs."
         )
     return run
 
 
 def state_of(run: Path) -> str:
-    """As ``status.json`` has it; a run without that file cannot be gone on with, and counts as finished."""
+    """State of a run in ``status.json``; a run without that file cannot be resumed and counts as finished."""
     file = run / run_status.FILE_NAME
     return json.loads(file.read_text(encoding="utf-8"))["state"] if file.is_file() else "finished"

@@ -1,4 +1,4 @@
-"""The verb ``split``: decide once, in a file that is committed, which image is in which split."""
+"""Assign each image of a folder to train, val or test, in a file to commit."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from ..errors import UserError
 from .verb_parser import VerbParser
 
 EPILOGUE = """\
-Split folders (train, val, test) stay as they are; what is missing is carved from train. `fit` reads ROOT/splits.csv by
-itself, and any other manifest with --data.splits FILE. Commit the file: a number is only as good as its split.
+Existing split folders (train, val, test) are kept; missing splits are carved from train. `fit` reads ROOT/splits.csv
+automatically, or another manifest with --data.splits FILE. Commit the file, so that results stay comparable.
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("split", __doc__, EPILOGUE)
     parser.add_argument("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
-    parser.add_argument("--val_fraction", type=fraction, default=0.15, help="of the training images (default: 0.15)")
-    parser.add_argument("--test_fraction", type=fraction, default=0.15, help="of all images (default: 0.15)")
-    parser.add_argument("--test_folder", choices=("val", "test"), default="test", help="split folder to test on")
-    parser.add_argument("--seed", type=int, default=0, help="of what is carved (default: 0)")
+    parser.add_argument("--val_fraction", type=fraction, default=0.15, help="share of images for val (default: 0.15)")
+    parser.add_argument("--test_fraction", type=fraction, default=0.15, help="share of images for test (default: 0.15)")
+    parser.add_argument("--test_folder", choices=("val", "test"), default="test", help="folder for the test split")
+    parser.add_argument("--seed", type=int, default=0, help="seed of carved splits (default: 0)")
     parser.add_argument(
         "--group",
         metavar="REGEX",
         type=pattern,
-        help="images whose paths match it with the same text (of its first parentheses) stay in one split",
+        help="regular expression on paths; images with the same match (or first group) stay in one split",
     )
-    parser.add_argument("--folds", type=int, metavar="K", help="write K manifests, each with another K-th as val")
+    parser.add_argument("--folds", type=int, metavar="K", help="write K manifests for cross-validation")
     parser.add_argument("--output", type=Path, metavar="FILE", help="manifest to write (default: ROOT/splits.csv)")
-    parser.add_argument("--extend", action="store_true", help="keep known images in their splits, share out new ones")
+    parser.add_argument("--extend", action="store_true", help="keep known images in their splits, assign new ones")
     return parser
 
 
@@ -56,11 +56,11 @@ def pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from error
 
 
 def split(options: Sequence[str]) -> None:
-    """Write the manifest, and show how many images of each class are where; the last line printed is its path.
+    """Write the manifest, and print the number of images per class and split; the last printed line is its path.
 
     Raises:
         UserError: the folder cannot be split, the manifest exists already, or an option is wrong.
@@ -83,22 +83,22 @@ def split(options: Sequence[str]) -> None:
 
 def require_writable(arguments: argparse.Namespace, output: Path) -> None:
     if not output.parent.is_dir():
-        raise UserError(f"--output is {str(output)!r}, and there is no folder {str(output.parent)!r}. Make it first.")
+        raise UserError(f"--output is {str(output)!r}, but there is no folder {str(output.parent)!r}. Create it.")
     if output.exists() and not arguments.extend:
         raise UserError(
-            f"{str(output)!r} exists already, and results so far belong to it. Add new images with --extend, write "
-            "another manifest with --output FILE, or remove it yourself."
+            f"{str(output)!r} exists already, and earlier results depend on it. Add new images with --extend, write "
+            "another manifest with --output FILE, or remove it first."
         )
     if arguments.extend and not output.exists():
-        raise UserError(f"--extend: there is no {str(output)!r} to extend. Leave it out to write a first manifest.")
+        raise UserError(f"--extend needs {str(output)!r}, which does not exist. Leave out --extend to create it.")
     if arguments.extend and arguments.folds:
-        raise UserError("--extend and --folds exclude each other: folds are dealt out anew.")
+        raise UserError("--extend and --folds cannot be combined: folds are always assigned anew.")
     if arguments.folds is not None and arguments.folds < 2:
         raise UserError(f"--folds is {arguments.folds}; it must be 2 or more.")
 
 
 def list_images(index: FolderIndex, group: re.Pattern[str] | None) -> list[ManifestRow]:
-    """All images, each in the split of its folder; ``train`` where the folder has no split folders."""
+    """All images, each in the split of its folder; ``train`` without split folders."""
     rows = []
     for split, files in index.files.items():
         for file, label in files:
@@ -108,7 +108,7 @@ def list_images(index: FolderIndex, group: re.Pattern[str] | None) -> list[Manif
 
 
 def group_of(path: str, group: re.Pattern[str] | None) -> str:
-    """The text that groups an image; empty where the pattern does not match."""
+    """Group of an image; empty if the pattern does not match."""
     match = group.search(path) if group else None
     if match is None:
         return ""
@@ -116,7 +116,7 @@ def group_of(path: str, group: re.Pattern[str] | None) -> str:
 
 
 def first_split(images: list[ManifestRow], class_names: list[str], arguments: argparse.Namespace) -> list[ManifestRow]:
-    """Keep what is in folders of its own, and carve what is missing from train."""
+    """Keep the splits that have folders, and carve missing ones from train."""
     if arguments.test_folder == "val" and any(row.split == "test" for row in images):
         raise UserError(f"--test_folder is val, and {str(arguments.root)!r} has a folder test as well. Leave it out.")
     rows = [replace(row, split="test") if row.split == arguments.test_folder else row for row in images]
@@ -130,7 +130,7 @@ def first_split(images: list[ManifestRow], class_names: list[str], arguments: ar
 def carve_rows(
     rows: list[ManifestRow], split: Split, share: float, class_names: list[str], seed: int
 ) -> list[ManifestRow]:
-    """Move a share of the training images to another split, without cutting a group."""
+    """Move a share of the training images to another split, keeping groups together."""
     train = [position for position, row in enumerate(rows) if row.split == "train"]
     labels = [class_names.index(rows[position].class_name) for position in train]
     groups = inseparable([rows[position] for position in train])
@@ -143,7 +143,7 @@ def carve_rows(
 
 
 def inseparable(rows: Sequence[ManifestRow]) -> list[int]:
-    """A number for each image, equal for those that must not be in two splits: of one group, or of equal content."""
+    """A number for each image; images of one group or with equal content share it and stay in one split."""
     root = list(range(len(rows)))
 
     def find(position: int) -> int:
@@ -159,9 +159,9 @@ def inseparable(rows: Sequence[ManifestRow]) -> list[int]:
 
 
 def extend(images: list[ManifestRow], known: list[ManifestRow], arguments: argparse.Namespace) -> list[ManifestRow]:
-    """Keep known images, and new ones of known groups, in their splits; deal out the others by the fractions.
+    """Keep known images, and new images of known groups, in their splits; assign the others by the fractions.
 
-    Where a new image goes depends on its group or content and the seed alone, not on what else is new.
+    The split of a new image depends only on the seed and on its group or content, not on other new images.
     """
     splits = {row.digest: row.split for row in known} | {row.group: row.split for row in known if row.group}
     rows = []
@@ -178,7 +178,7 @@ def extend(images: list[ManifestRow], known: list[ManifestRow], arguments: argpa
 def folds(
     rows: list[ManifestRow], output: Path, arguments: argparse.Namespace
 ) -> Iterator[tuple[Path, list[ManifestRow]]]:
-    """K manifests: the test split stays, and each K-th of the other images is val once."""
+    """K manifests with the same test split; each of the other images is in val exactly once."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     rest = [position for position, row in enumerate(rows) if row.split != "test"]
@@ -187,8 +187,8 @@ def folds(
     smallest = min(Counter(labels).values())
     if arguments.folds > min(smallest, len(set(groups))):
         raise UserError(
-            f"--folds is {arguments.folds}, and the smallest class has {smallest} images outside the test split, of "
-            f"{len(set(groups))} groups in all. Give fewer folds, or add images."
+            f"--folds is {arguments.folds}, but outside the test split the smallest class has {smallest} images, and "
+            f"there are {len(set(groups))} groups. Give fewer folds, or add images."
         )
     splitter = StratifiedGroupKFold(arguments.folds, shuffle=True, random_state=arguments.seed)
     for number, (_, chosen) in enumerate(splitter.split(labels, labels, groups), start=1):

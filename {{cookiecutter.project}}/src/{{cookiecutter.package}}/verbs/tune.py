@@ -1,4 +1,4 @@
-"""The verb ``tune``: search for better settings of a recipe, and compare the best with the recipe as shipped."""
+"""Search for better hyperparameters of a recipe, and compare the best trial with the shipped recipe."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from .search.sweep_file import Sweep, read_sweep
 from .verb_parser import VerbParser
 
 NUM_TRIALS = 20
-INTERRUPTED = 130  # as a shell reports Ctrl-C
+INTERRUPTED = 130  # exit status of a shell after Ctrl-C
 EPILOGUE = """\
-All other options are those of fit, and hold for every trial: --data.root photos/ --trainer.max_epochs 5
+All other options are passed to fit in every trial: --data.root photos/ --trainer.max_epochs 5
 
-The first trial is the recipe as shipped. At the end, it and the best recipe found are trained with three other seeds,
-and compared on the validation split. Started again with the same study, a search goes on where it stopped.
+The first trial is the shipped recipe. At the end, it and the best recipe are trained with three other seeds and
+compared on the validation split. The same command with the same study continues an interrupted search.
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = VerbParser("tune", __doc__, EPILOGUE)  # what is no option here is one of fit
+    parser = VerbParser("tune", __doc__, EPILOGUE)  # unknown options are options of fit
     parser.add_argument("--sweep", type=Path, required=True, metavar="FILE", help="search space: configs/sweep/*.yaml")
     parser.add_argument(
-        "--trials", type=int, metavar="N", help=f"of the study in all ({NUM_TRIALS}, without --minutes)"
+        "--trials", type=int, metavar="N", help=f"total number of trials (default: {NUM_TRIALS})"
     )
-    parser.add_argument("--minutes", type=float, metavar="M", help="start no trial after M minutes")
+    parser.add_argument("--minutes", type=float, metavar="M", help="start no new trial after M minutes")
     parser.add_argument(
-        "--study", type=Path, metavar="FILE", help=f"record of all trials (runs/tune/<sweep>/{FILE_NAME})"
+        "--study", type=Path, metavar="FILE", help=f"database of all trials (default: runs/tune/<sweep>/{FILE_NAME})"
     )
     parser.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="trainings of each trial, with different seeds (1)"
+        "--seeds", type=int, default=1, metavar="N", help="trainings per trial, with different seeds (default: 1)"
     )
     return parser
 
 
 def tune(arguments: Sequence[str]) -> int:
-    """Search, compare, and write what was found beside the study.
+    """Search, compare, and write the results next to the study.
 
     Returns:
         the exit status: 130 after Ctrl-C, else 0.
 
     Raises:
-        UserError: the sweep, the study or an option is wrong, or no trial could be trained to its end.
+        UserError: the sweep, the study or an option is wrong, or all trials failed.
     """
     settings, given = build_parser().parse_known_args(arguments)
     require_above_zero(settings)
@@ -75,24 +75,24 @@ def require_above_zero(settings: argparse.Namespace) -> None:
 
 
 def own_options(sweep: Sweep, options: Sequence[str]) -> list[str]:
-    """What trials have unless the user says otherwise: no W&B, or one group of it; one device."""
+    """Default options of trials: W&B off, or in one group if the user configures it; one device."""
     tracked = any(option.startswith("--tracking.") for option in options)
     tracking = f"--tracking.group=tune-{sweep.name}" if tracked else "--tracking.wandb=off"
     return [tracking, "--trainer.devices=1"]
 
 
 def require_suitable(recipe: Config, sweep: Sweep) -> None:
-    """Refuse a recipe that chooses epochs by another metric, or needs several processes."""
+    """Refuse a recipe with another monitored metric or with several processes."""
     if recipe["monitor"] != sweep.metric:
         raise UserError(
-            f"{sweep.file}: metric.name is {sweep.metric}, and the recipe chooses its best epoch by "
-            f"{recipe['monitor']}. Give both one metric: --monitor {sweep.metric}, or metric.name {recipe['monitor']}."
+            f"{sweep.file}: metric.name is {sweep.metric}, but the recipe selects its best epoch by "
+            f"{recipe['monitor']}. Use the same metric: --monitor {sweep.metric}, or metric.name {recipe['monitor']}."
         )
     devices, num_nodes = look_up(recipe, "trainer.devices"), look_up(recipe, "trainer.num_nodes")
     if num_nodes != 1 or not (str(devices) == "1" or (isinstance(devices, list) and len(devices) == 1)):
         raise UserError(
-            f"trainer.devices is {devices}, trainer.num_nodes {num_nodes}; tune trains one trial at a time, on one "
-            "device. Leave them out, choose a GPU with --trainer.devices [0], or search with W&B: wandb sweep."
+            f"trainer.devices is {devices}, trainer.num_nodes is {num_nodes}; tune trains one trial at a time on one "
+            "device. Leave them out, select a GPU with --trainer.devices [0], or use wandb sweep."
         )
 
 
@@ -102,7 +102,7 @@ def first_seed(recipe: Config) -> int:
 
 
 def run(search: Search, budget: Budget) -> int:
-    """The search, the comparison, and the outcome of both, or of as much as there is when the user stops it."""
+    """Run the search and the comparison, and write the results so far if the user stops it."""
     comparison, stopped = None, False
     with SearchProgress(search, budget) as progress:
         try:

@@ -1,4 +1,4 @@
-"""The parser of a verb whose options are its own, and not those of the trainer and its classes."""
+"""Argument parser for verbs without trainer options."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..program import program_name
 
 
 class VerbParser(argparse.ArgumentParser):
-    """An ``ArgumentParser`` that names the verb, and keeps the lines of its texts.
+    """An ``ArgumentParser`` for one verb, which keeps line breaks in its texts.
 
     Args:
-        verb: as typed.
-        description: what it does.
-        epilog: what else to know; shown after the options.
-        options: of ``ArgumentParser``.
+        verb: name of the verb.
+        description: description of the verb.
+        epilog: text after the options.
+        options: further arguments of ``ArgumentParser``.
     """
 
     def __init__(self, verb: str, description: str | None, epilog: str = "", **options: Any) -> None:
@@ -31,12 +31,12 @@ class VerbParser(argparse.ArgumentParser):
         )
 
     def add_argument(self, *names: str, **options: Any) -> argparse.Action:
-        """As ``ArgumentParser`` does; the names are remembered for error messages."""
+        """Like ``ArgumentParser.add_argument``; also records the names for error messages."""
         self.known = [*getattr(self, "known", []), *names]
         return super().add_argument(*names, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what ``ArgumentParser`` would print behind its usage.
+        """Raise the error that ``ArgumentParser`` would print.
 
         Raises:
             UserError: always.

@@ -76,7 +76,7 @@ def test_unreadable_files(clean: Path, content: bytes | None, problem: str) -> N
     assert paths(finding, clean) == ["train/cat/bad.jpg"]
 
 
-@pytest.mark.parametrize(("name", "problem"), [("notes.txt", "is not an image"), ("photo.dat", "is a JPEG image that")])
+@pytest.mark.parametrize(("name", "problem"), [("notes.txt", "is not an image"), ("photo.dat", "is a JPEG image, but")])
 def test_files_that_are_passed_over_are_told(clean: Path, name: str, problem: str) -> None:
     file = clean / "train" / "cat" / name
     file.write_bytes(b"text" if name == "notes.txt" else (clean / "train" / "cat" / "0.jpg").read_bytes())

@@ -1,1 +1,1 @@
-"""What is wrong with a folder of images, before it costs a training."""
+"""Checks a folder of images before training."""

@@ -1,4 +1,4 @@
-"""What an audit finds: each kind of finding is a function over the inspected files."""
+"""The checks of an audit: each function takes the inspected files and yields one kind of finding."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Finding:
         severity: ``error`` stops an audit with status 2, ``warning`` with 1, ``note`` with 0.
         kind: a short name, the same for all findings of a function.
         message: one sentence, with what to do.
-        files: those it is about.
+        files: the files concerned.
     """
 
     severity: Severity
@@ -49,17 +49,17 @@ Check = Callable[[Sequence[InspectedFile]], Iterable[Finding]]
 
 
 def audit(files: Sequence[InspectedFile], stale: Sequence[InspectedFile] = ()) -> list[Finding]:
-    """All findings, the gravest first.
+    """Run all checks; the most severe findings come first.
 
     Args:
-        files: of the folder.
-        stale: those of which the cache had remembered other content, though their size and time of change are the same.
+        files: all files of the folder.
+        stale: files whose content differs from the cached digest although size and modification time are the same.
     """
     found = [finding for check in CHECKS for finding in check(files)]
     if stale:
         message = (
-            f"{number_of(stale, 'file')} changed since the last training, with the same size and time of change. "
-            "The next training decodes them again; earlier results are of the old content."
+            f"{number_of(stale, 'file')} changed since the last training, with the same size and modification time. "
+            "The next training decodes them again; earlier results used the old content."
         )
         found.append(Finding("warning", "stale cache", message, tuple(stale)))
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
@@ -74,7 +74,7 @@ def number_of(files: Sequence[InspectedFile], noun: str) -> str:
 
 
 def unreadable(files: Sequence[InspectedFile]) -> Iterable[Finding]:
-    """Files that are no images, one finding for each reason."""
+    """Files that cannot be used as images, one finding for each reason."""
     by_problem = defaultdict(list)
     for file in files:
         if file.problem:
@@ -96,12 +96,12 @@ def wrong_extension(files: Sequence[InspectedFile]) -> Iterable[Finding]:
 
 
 def same_family(file: InspectedFile, known: dict[str, str]) -> bool:
-    """Multi-picture JPEG is what phones call JPEG."""
+    """Whether extension and format agree; phones save multi-picture JPEG (MPO) as .jpg."""
     return {file.format, known[file.path.suffix.lower()]} <= {"JPEG", "MPO"}
 
 
 def placeholders(files: Sequence[InspectedFile]) -> Iterable[Finding]:
-    """Drawings of few colours on a plain ground, or of a name that says so: "image not found"."""
+    """Drawings with few colours on a plain background, or files named like a placeholder ("image not found")."""
     bad = [
         file
         for file in images(files)
@@ -120,7 +120,7 @@ def placeholders(files: Sequence[InspectedFile]) -> Iterable[Finding]:
 def identical_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
     same = images(files)
     if len(same) > 1 and len({file.digest for file in same}) == 1:
-        message = f"all {len(same):,} images are the same file, so there is nothing to learn from them."
+        message = f"all {len(same):,} images are the same file, so a model cannot learn from them."
         yield Finding("error", "identical images", message, tuple(same))
 
 
@@ -134,7 +134,7 @@ def exact_duplicates(files: Sequence[InspectedFile]) -> Iterable[Finding]:
 
 
 def similar_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
-    """Images that look alike without being the same file; plain ones look alike to any hash, and are left out."""
+    """Near-identical images of different files; plain images are left out, because their hashes always agree."""
     distinct = list({file.digest: file for file in images(files)}.values())
     drawn = [file for file in distinct if file.num_colours > MAX_PLACEHOLDER_COLOURS]
     for group in near_duplicates([file.perceptual_hash for file in drawn]):
@@ -143,14 +143,14 @@ def similar_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
 
 
 def describe_copies(copies: Sequence[InspectedFile], kind: str, what: str) -> Finding:
-    """The worst case first: two labels for one image; then two splits, which raises test scores; then mere copies."""
+    """Reports the most severe case: two labels for one image, then two splits (raises test scores), then copies."""
     classes, splits = sorted({f.class_name for f in copies}), [s for s in SPLITS if s in {f.split for f in copies}]
     number = number_of(copies, f"{what} image")
     if len(classes) > 1:
         message = f"{number} in the classes {' and '.join(classes)}. Keep the one with the correct label."
         return Finding("error", f"{kind}, two labels", message, tuple(copies))
     if len(splits) > 1:
-        message = f"{number} in {' and '.join(splits)}: scores on such images are too high. Keep one of them."
+        message = f"{number} in {' and '.join(splits)}: scores on these images are too high. Keep one of them."
         return Finding("error", f"{kind} across splits", message, tuple(copies))
     return Finding("warning", kind, f"{number}.", tuple(copies))
 
@@ -192,7 +192,7 @@ def small_images(files: Sequence[InspectedFile]) -> Iterable[Finding]:
 
 
 def handled(files: Sequence[InspectedFile]) -> Iterable[Finding]:
-    """What is corrected when images are decoded."""
+    """Properties that decoding corrects: EXIF rotation and colour mode."""
     rotated = [file for file in images(files) if file.rotated]
     if rotated:
         yield Finding(
@@ -206,7 +206,7 @@ def handled(files: Sequence[InspectedFile]) -> Iterable[Finding]:
 
 
 def sizes(files: Sequence[InspectedFile]) -> Iterable[Finding]:
-    """Sizes and aspect ratios, and the fit that follows from them."""
+    """Image sizes and aspect ratios, and the recommended fit."""
     good = images(files)
     if not good:
         return

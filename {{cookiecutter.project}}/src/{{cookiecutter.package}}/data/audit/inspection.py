@@ -1,4 +1,4 @@
-"""One image file, opened and measured."""
+"""Opens each image file and measures its properties."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from ..splits import Split
 
 JUNK = {"thumbs.db", "desktop.ini", "splits.csv"}
 EXIF_ORIENTATION = 0x0112
-SAMPLE_SIDE = 64  # pixels at a side of the sample whose colours are counted
-COLOUR_BITS = 4  # of each channel that tell one colour from another
+SAMPLE_SIDE = 64  # side, in pixels, of the sample whose colours are counted
+COLOUR_BITS = 4  # bits per channel when colours are counted
 
 
 @dataclass(frozen=True)
 class InspectedFile:
-    """What is known of a file.
+    """Properties of one file.
 
     Attributes:
-        path: of the file.
-        class_name: of its folder.
-        split: of its folder; ``train`` where there are no split folders.
-        num_bytes: its size.
-        digest: of its content.
-        problem: why it is no image that can be trained on; empty where it is one. The rest is known of these only.
+        path: path of the file.
+        class_name: name of its class folder.
+        split: split of its folder; ``train`` without split folders.
+        num_bytes: file size.
+        digest: digest of its content.
+        problem: why the file cannot be used for training; empty if it can. The remaining attributes are set only then.
         format: as Pillow calls it, such as ``JPEG``.
         width: in pixels, upright.
         height: in pixels, upright.
         mode: Pillow's mode, such as ``RGB``.
-        rotated: whether EXIF says that it is shown turned or mirrored.
-        perceptual_hash: 64 bits, of which images that look alike differ in few (Zauner, 2010: DCT of 32 x 32 pixels).
-        num_colours: of a sample of its pixels, at 4 bits a channel.
-        main_colour_share: of the most frequent of these.
+        rotated: whether its EXIF orientation rotates or mirrors it.
+        perceptual_hash: 64 bits; similar images differ in few of them (Zauner, 2010: DCT of 32 x 32 pixels).
+        num_colours: number of colours in a sample of its pixels, at 4 bits per channel.
+        main_colour_share: share of the most frequent colour in that sample.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class InspectedFile:
 
 
 def inspect_folder(index: FolderIndex) -> list[InspectedFile]:
-    """Open every file of every class folder, on all cores, showing progress."""
+    """Open every file of every class folder, on all cores, with a progress bar."""
     jobs = list(class_files(index))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda job: inspect_file(*job), jobs)
@@ -70,7 +70,7 @@ def inspect_folder(index: FolderIndex) -> list[InspectedFile]:
 
 
 def class_files(index: FolderIndex) -> Iterator[tuple[Path, str, Split]]:
-    """All files in class folders, whatever they are, but for hidden ones and those that systems leave behind."""
+    """All files in class folders, except hidden files and files that operating systems create."""
     folders = {
         (class_folder(file, index.root, index.class_names[label]), index.class_names[label], split)
         for split, files in index.files.items()
@@ -99,7 +99,7 @@ def inspect_file(path: Path, class_name: str, split: Split) -> InspectedFile:
     try:
         with Image.open(BytesIO(content)) as image:
             if path.suffix.lower() not in image_extensions():
-                problem = f"is a {image.format} image that is not used: its name has no image extension"
+                problem = f"is a {image.format} image, but not used because its name has no image extension"
                 return InspectedFile(*known, problem=problem)
             return measure(known, image)
     except (OSError, *UNDECODABLE) as error:
@@ -109,10 +109,10 @@ def inspect_file(path: Path, class_name: str, split: Split) -> InspectedFile:
 
 
 def measure(known: tuple[Path, str, Split, int, str], image: Image.Image) -> InspectedFile:
-    """What is to be known of an image that can be decoded.
+    """Measure an image.
 
     Raises:
-        OSError: it cannot, after all.
+        OSError: the image cannot be decoded.
     """
     from imagehash import phash
 

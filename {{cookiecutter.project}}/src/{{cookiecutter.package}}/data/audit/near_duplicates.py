@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 MAX_DISTANCE = 6  # of 64 bits
-NUM_ROWS = 1024  # compared with all others at a time: what bounds memory
+NUM_ROWS = 1024  # images compared with all others at a time; limits memory
 
 
 def near_duplicates(hashes: Sequence[int], max_distance: int = MAX_DISTANCE) -> list[list[int]]:
-    """Positions of images that look alike, in groups of two or more; each is near to another one of its group.
+    """Positions of near-identical images, in groups of two or more; each is close to at least one other of its group.
 
     Every pair is compared: 50,000 images take seconds.
     """

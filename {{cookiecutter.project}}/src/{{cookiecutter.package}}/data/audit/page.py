@@ -1,4 +1,4 @@
-"""An audit as an HTML page of one file, with thumbnails, and as a CSV file."""
+"""Writes an audit as a single-file HTML page with thumbnails, and as a CSV file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..splits import SPLITS
 from .findings import SEVERITIES, Finding, images
 from .inspection import InspectedFile
 
-MAX_THUMBNAILS = 24  # of a finding
+MAX_THUMBNAILS = 24  # per finding
 THUMBNAIL_SIDE = 128
-NUM_SAMPLES = 6  # of a class
+NUM_SAMPLES = 6  # per class
 MAX_CLASSES_SAMPLED = 24
 COLUMNS = ("severity", "kind", "finding", "path", "class", "split", "message")
 
 
 def write_csv(file: Path, findings: Sequence[Finding], root: Path) -> None:
-    """One row for each file of each finding; ``finding`` numbers these, so that copies of an image stand together."""
+    """Write one row per file and finding; column ``finding`` numbers the findings and so groups copies of an image."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
@@ -37,7 +37,7 @@ def write_csv(file: Path, findings: Sequence[Finding], root: Path) -> None:
 
 
 def write_page(file: Path, findings: Sequence[Finding], files: Sequence[InspectedFile], root: Path) -> None:
-    """The page needs no other file and no network."""
+    """Write a page that needs no other file and no network."""
     classes = describe_classes(images(files), sorted({found.class_name for found in files}), root)
     page = render(
         __package__,
@@ -55,7 +55,7 @@ def write_page(file: Path, findings: Sequence[Finding], files: Sequence[Inspecte
 
 
 def describe_classes(good: Sequence[InspectedFile], names: Sequence[str], root: Path) -> list[dict[str, object]]:
-    """Of each class: images in each split, and a few of them, evenly spaced in the order of their paths."""
+    """For each class, the number of images in each split and a few samples, evenly spaced in path order."""
     by_class: dict[str, list[InspectedFile]] = {name: [] for name in names}
     for found in good:
         by_class[found.class_name].append(found)
@@ -92,7 +92,7 @@ def as_picture(found: InspectedFile, root: Path) -> dict[str, str | None]:
 
 
 def thumbnail(found: InspectedFile) -> str | None:
-    """A data URL; None where the file is no image."""
+    """A data URL; None if the file is not an image."""
     if found.problem:
         return None
     with Image.open(found.path) as image:

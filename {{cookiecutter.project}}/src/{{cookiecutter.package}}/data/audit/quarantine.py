@@ -1,4 +1,4 @@
-"""Files moved aside, with a log, and the way back. Nothing is deleted, and nothing is written over."""
+"""Moves files to a quarantine folder with a log, and restores them. No file is deleted or overwritten."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COPIES = {"duplicate", "duplicate across splits"}
 
 
 def files_to_move(findings: Iterable[Finding]) -> dict[Path, str]:
-    """Reasons by file: what cannot be trained on, placeholders, and all copies of an image but one.
+    """Files to move, with reasons: unusable files, placeholders, and all but one of the copies of an image.
 
-    The copy that is kept is that of the test split, or else of the validation split. An image under two labels stays:
-    which of them is right, only a person can say.
+    The copy in the test split is kept, else the one in the validation split. An image with two labels is not moved,
+    because only a person can decide which label is correct.
     """
     reasons: dict[Path, str] = {}
     for finding in findings:
@@ -36,16 +36,16 @@ def files_to_move(findings: Iterable[Finding]) -> dict[Path, str]:
 
 
 def quarantine(folder: Path, root: Path, reasons: dict[Path, str]) -> None:
-    """Move files from ``root`` to the same place under ``folder``, each logged before it is moved.
+    """Move files from ``root`` to the same relative path under ``folder``; each move is logged first.
 
     Raises:
-        UserError: ``folder`` is within ``root``, where its files would be trained on, or holds a file of that name.
+        UserError: ``folder`` is inside ``root``, so its files would be used for training, or it has such a file.
     """
     if folder.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"--quarantine is {str(folder)!r}, which is within {str(root)!r}. Give a folder outside it.")
+        raise UserError(f"--quarantine is {str(folder)!r}, which is inside {str(root)!r}. Give a folder outside it.")
     taken = [path for path in reasons if (folder / path.relative_to(root)).exists()]
     if taken:
-        raise UserError(f"{str(folder)!r} holds a file like {str(taken[0].relative_to(root))!r} already. Give another.")
+        raise UserError(f"{str(folder)!r} already has {str(taken[0].relative_to(root))!r}. Give another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG
     is_new = not log.exists()
@@ -62,23 +62,23 @@ def quarantine(folder: Path, root: Path, reasons: dict[Path, str]) -> None:
 
 
 def restore(folder: Path, root: Path) -> list[Path]:
-    """Move everything back that the log names and that is still there.
+    """Move all files back that are in the log and still in the quarantine folder.
 
     Returns:
-        the files that are back, relative to ``root``.
+        the restored files, relative to ``root``.
 
     Raises:
-        UserError: there is no log, or a file has taken the place of one that would come back.
+        UserError: there is no log, or ``root`` already has a file of the same path.
     """
     log = folder / LOG
     if not log.is_file():
-        raise UserError(f"--restore is {str(folder)!r}, which holds no {LOG}. Give the folder of a --quarantine.")
+        raise UserError(f"--restore is {str(folder)!r}, which has no {LOG}. Give the folder of an audit --quarantine.")
     with log.open(newline="", encoding="utf-8") as stream:
         paths = [Path(row["path"]) for row in csv.DictReader(stream)]
     waiting = [path for path in paths if (folder / path).exists()]
     taken = [path for path in waiting if (root / path).exists()]
     if taken:
-        raise UserError(f"{str(root / taken[0])!r} exists: move it away, and restore again. Nothing was moved.")
+        raise UserError(f"{str(root / taken[0])!r} exists already. Nothing was moved; remove that file and try again.")
     for path in waiting:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder / path, root / path)

@@ -1,1 +1,1 @@
-"""Runs side by side: which is better, is the difference real, and what did it cost."""
+"""Comparison of runs: accuracy, significance of differences, and cost."""

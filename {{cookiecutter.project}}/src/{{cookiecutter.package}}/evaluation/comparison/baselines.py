@@ -1,4 +1,4 @@
-"""What a network must beat: the most frequent class, and two classical methods on the pixels."""
+"""Baselines for networks: the most frequent class, and two classical methods on pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .pictures import open_split
 MAJORITY = "majority class"
 MAX_TRAIN_IMAGES = 20_000
 MAX_SIDE = 32
-CHUNK = 1024  # images that are enlarged to float at a time
+CHUNK = 1024  # images converted to float at a time
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +42,15 @@ def measure_baselines(run: Candidate) -> list[Candidate]:
     Times are those of fitting and of predicting, without the downscaling.
 
     Raises:
-        UserError: the images are no longer there, or no longer those that the run had.
+        UserError: the images are missing or have changed since the run.
     """
     assert run.record is not None
     train, test = open_split(run.record, "train"), open_split(run.record, "test")
     is_known = run.outputs is not None and run.outputs.digests is not None  # older runs have a hash of names
     if is_known and run.record.data.split_hash != run.record.summary["split_hash"]:
         raise UserError(
-            f"--baselines: the images of {str(run.record.directory)!r} are no longer those that it was trained and "
-            "tested on. Restore the data set, or train anew; without --baselines the runs can be compared as they are."
+            f"--baselines: the images of {str(run.record.directory)!r} have changed since it was trained and "
+            "tested. Restore the data set, train again, or compare without --baselines."
         )
     positions = {name: position for position, name in enumerate(test.names)}
     train_pixels = downscaled(train, stratified_sample(train.labels.numpy(), MAX_TRAIN_IMAGES))

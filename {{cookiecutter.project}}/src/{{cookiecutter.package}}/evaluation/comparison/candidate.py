@@ -1,4 +1,4 @@
-"""What is compared: a run, or a baseline, and how it did on its test images."""
+"""Candidates of a comparison: runs and baselines with their test results."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ MARK = "*"  # beside a number that needs a note
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A run that has been tested, or a baseline.
+    """A tested run or a baseline.
 
     Attributes:
         name: distinguishes it from the others.
         model: class of its model, or the kind of baseline.
         images: name and true class of each of its N test images.
-        keys: by which an image is the same for all candidates: content and class, or name and class; sorted.
-        is_correct: (N,) whether it classifies them right, in that order.
+        keys: keys that identify images across candidates: content and class, or name and class; sorted.
+        is_correct: (N,) whether each image is classified correctly, in the order of ``keys``.
         f1: macro-F1.
-        seconds: of training.
-        milliseconds_per_image: at inference.
-        num_train_images: None where the run did not write it down.
-        num_trained: parameters that are trained at the end; None for a baseline that has none, as the next three.
+        seconds: training time.
+        milliseconds_per_image: prediction time.
+        num_train_images: number of training images; None if the run did not record it.
+        num_trained: number of parameters trained at the end; like the next three, None for a baseline.
         num_parameters: all parameters.
-        num_epochs: that were trained.
-        best_epoch: whose weights were tested, counted from 1.
-        record: of the run; None for a baseline.
-        outputs: of the run on its test images, in their order; None for a baseline.
-        notes: what a reader must know beside its numbers.
+        num_epochs: number of trained epochs.
+        best_epoch: epoch of the tested weights, counted from 1.
+        record: record of the run; None for a baseline.
+        outputs: outputs for the test images, in the order of ``keys``; None for a baseline.
+        notes: restrictions of its results.
     """
 
     name: str
@@ -98,7 +98,7 @@ def candidate_of(record: RunRecord, outputs: SplitOutputs, name: str, *, by_cont
 
 
 def image_keys(outputs: SplitOutputs, *, by_content: bool) -> list[str]:
-    """One an image: hexadecimal digits of its digest, or its name."""
+    """A key for each image: its digest in hexadecimal, or its name."""
     if not by_content:
         return outputs.names
     assert outputs.digests is not None
@@ -106,7 +106,7 @@ def image_keys(outputs: SplitOutputs, *, by_content: bool) -> list[str]:
 
 
 def in_one_order(outputs: SplitOutputs, *, by_content: bool) -> SplitOutputs:
-    """The same outputs in the one order in which all candidates have them."""
+    """The outputs in the common order of all candidates."""
     keys = image_keys(outputs, by_content=by_content)
     order = sorted(range(len(outputs)), key=lambda position: (keys[position], outputs.labels[position]))
     digests = None if outputs.digests is None else outputs.digests[order]
@@ -114,7 +114,7 @@ def in_one_order(outputs: SplitOutputs, *, by_content: bool) -> SplitOutputs:
 
 
 def best_epoch(epochs: list[EpochMetrics], monitor: str) -> int | None:
-    """The first epoch with the best value of the monitored metric, counted from 1; None where it was never measured."""
+    """The first epoch with the best value of the monitored metric, counted from 1; None if it was never measured."""
     values = {
         int(epoch["epoch"]) + 1: epoch[monitor] for epoch in epochs if not math.isnan(epoch.get(monitor, math.nan))
     }
@@ -125,5 +125,5 @@ def best_epoch(epochs: list[EpochMetrics], monitor: str) -> int | None:
 
 
 def best_first(candidates: list[Candidate]) -> list[Candidate]:
-    """The most accurate first and, of equals, the one that was trained faster."""
+    """Sorted by accuracy, then by training time."""
     return sorted(candidates, key=lambda candidate: (-candidate.accuracy, candidate.seconds))

@@ -1,4 +1,4 @@
-"""The whole of a comparison, for the terminal and the page."""
+"""All parts of a comparison, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MAX_RUNS_IN_MATRIX = 8
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of at least one run.
+    """Comparison of one or more runs.
 
     Attributes:
         candidates: runs and baselines, the best first.
-        groups: of runs that differ in their seed only.
-        has_same_test_images: for all candidates; where not, there are no paired tests.
-        tests: the best run against each other candidate.
-        matrix: every pair of candidates; empty where there are two, or too many to read.
-        disagreements: images of which the two best runs say different things.
-        settings: what differs between the runs, in their order among ``candidates``.
-        warnings: what a reader must know before the numbers.
-        notes: what a reader should know beside them.
+        groups: groups of runs that differ only in their seed.
+        has_same_test_images: whether all candidates have the same test images; if not, there are no paired tests.
+        tests: tests of the best run against each other candidate.
+        matrix: tests of every pair of candidates; empty for two candidates, or for too many to show.
+        disagreements: images that the two best runs classify differently.
+        settings: settings that differ between the runs, in the order of ``candidates``.
+        warnings: warnings, shown before the results.
+        notes: notes, shown after the results.
     """
 
     candidates: list[Candidate]
@@ -87,8 +87,8 @@ def compare_runs(runs: list[Candidate], with_baselines: bool) -> Comparison:
 
 def warnings_about(runs: Sequence[Candidate], is_same: bool) -> list[str]:
     different = (
-        "These runs were tested on different images, so their accuracies cannot be compared: the order below is no "
-        "ranking, and there are no tests of significance."
+        "These runs were tested on different images, so their accuracies cannot be compared: the order below is not "
+        "a ranking, and there are no significance tests."
     )
     marked = [f"{MARK} {run.name}: {note}" for run in runs for note in run.notes]
     return marked if is_same else [different, *marked]

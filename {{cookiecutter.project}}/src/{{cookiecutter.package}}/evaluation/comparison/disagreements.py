@@ -1,4 +1,4 @@
-"""Test images of which two runs say different things."""
+"""Test images that two runs classify differently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .candidate import Candidate
 
 @dataclass(frozen=True)
 class Opinion:
-    """What a run says of an image: a class, its probability, and whether that is right."""
+    """A run's prediction for an image: class, probability, and whether it is correct."""
 
     class_name: str
     probability: float
@@ -18,7 +18,7 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One image and what two runs say of it."""
+    """An image and the predictions of two runs."""
 
     name: str
     true_class: str
@@ -27,7 +27,7 @@ class Disagreement:
 
 
 def disagreements(first: Candidate, second: Candidate) -> list[Disagreement]:
-    """All images that two runs, tested on the same ones, put into different classes; those both are surest of first."""
+    """Images that two runs classify differently, sorted by the confidence of both; they have the same test images."""
     opinions = zip(first.images, opinions_of(first), opinions_of(second), strict=True)
     found = [
         Disagreement(name, true_class, one, other)
@@ -38,7 +38,7 @@ def disagreements(first: Candidate, second: Candidate) -> list[Disagreement]:
 
 
 def opinions_of(candidate: Candidate) -> list[Opinion]:
-    """One an image, in the order of ``candidate.images``."""
+    """One prediction per image, in the order of ``candidate.images``."""
     record, outputs = candidate.record, candidate.outputs
     assert record is not None
     assert outputs is not None

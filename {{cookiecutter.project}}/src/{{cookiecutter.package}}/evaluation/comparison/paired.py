@@ -1,4 +1,4 @@
-"""Whether one model is better than another, by the images that only one of them classifies correctly."""
+"""Paired significance tests of two models on the same test images."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class PairedTest:
     Attributes:
         first: a candidate.
         second: another one.
-        only_first: number of images that only the first classifies right.
-        only_second: number of images that only the second classifies right.
-        p_value: probability of counts at least as unequal if both were equally good; after Holm's correction where
-            the test is one of several.
+        only_first: number of images that only the first classifies correctly.
+        only_second: number of images that only the second classifies correctly.
+        p_value: probability of counts at least as unequal if both were equally good, after Holm's correction if there
+            are several tests.
     """
 
     first: Candidate
@@ -39,7 +39,7 @@ class PairedTest:
 
     @property
     def points(self) -> float:
-        """Accuracy of the first less that of the second, in percentage points."""
+        """Accuracy of the first minus that of the second, in percentage points."""
         return 100 * (self.only_first - self.only_second) / self.num_images
 
     @property
@@ -61,12 +61,12 @@ def format_p_value(p_value: float) -> str:
 
 
 def against_each(best: Candidate, others: Sequence[Candidate]) -> list[PairedTest]:
-    """The best candidate and each other one, corrected for their number."""
+    """Tests of the best candidate against each other one, corrected for their number."""
     return corrected([compare_pair(best, other) for other in others])
 
 
 def all_pairs(candidates: Sequence[Candidate]) -> list[PairedTest]:
-    """Every pair, the one ranked higher first, corrected for their number."""
+    """Tests of every pair, the higher-ranked candidate first, corrected for their number."""
     return corrected([compare_pair(first, second) for first, second in combinations(candidates, 2)])
 
 
@@ -79,9 +79,9 @@ def compare_pair(first: Candidate, second: Candidate) -> PairedTest:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided exact p-value of McNemar's test (Psychometrika 12, 1947), from the binomial distribution.
 
-    Images that both classify right, or both wrong, say nothing about which is better. Of the others each is as likely
-    to go to one as to the other if the two are equally good. Dietterich (Neural Computation 10, 1998) finds it the
-    test to take for two classifiers that were trained once.
+    Only images that exactly one of them classifies correctly count. If both are equally good, each of these is equally
+    likely to be correct for either. Dietterich (Neural Computation 10, 1998) recommends this test for classifiers that
+    were trained once.
     """
     from scipy.stats import binomtest
 

@@ -1,4 +1,4 @@
-"""The runs that a command line names: found, read and told apart."""
+"""Finds, reads and names the runs given on the command line."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def read_candidates(paths: Sequence[Path]) -> tuple[list[Candidate], list[Path]]
     ]
     if not candidates:
         raise UserError(
-            f"no run has a test result: {some([str(path) for path in unfinished])}. Let a fit come to its end, and "
-            "compare again."
+            f"no run has a test result: {some([str(path) for path in unfinished])}. Complete a fit, and compare "
+            "again."
         )
     return candidates, unfinished
 
@@ -63,7 +63,7 @@ def run_directories(paths: Sequence[Path]) -> list[Path]:
 
 
 def short_names(directories: Sequence[Path]) -> dict[Path, str]:
-    """Of each path, below the folder that is common to all, as much from its beginning as no other path shares."""
+    """For each path, the shortest unique beginning below the common folder."""
     parts = {directory: directory.resolve().parts for directory in directories}
     num_common = min(map(len, parts.values()), default=1) - 1
     while len({own[:num_common] for own in parts.values()}) > 1:

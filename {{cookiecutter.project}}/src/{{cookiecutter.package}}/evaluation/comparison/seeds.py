@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed: what a recipe gives, as opposed to one run of it."""
+"""Groups runs that differ only in their seed, to show mean and spread of a recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import fmean
 
 from .candidate import Candidate
 
-# Sections of a config that have no part in what is trained.
+# Sections of a config that do not affect the training.
 WITHOUT_EFFECT = {"run", "tracking"}
 
 

@@ -11,7 +11,7 @@ from .seeds import WITHOUT_EFFECT
 
 
 def differing_settings(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
-    """Of each setting that is not the same in all runs, the values: one a run, empty where it has no such setting."""
+    """Values of each setting that differs between runs: one per run, empty if the run does not have the setting."""
     configs = [dict(flatten(c.record.config)) for c in candidates if c.record is not None]
     names = dict.fromkeys(name for config in configs for name in config)
     values = {name: [config.get(name, "") for config in configs] for name in names}
@@ -19,7 +19,7 @@ def differing_settings(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
 
 
 def flatten(config: dict[str, Any], parent: str = "") -> Iterator[tuple[str, str]]:
-    """Settings under the names that the command line has for them, such as ``model.optimizer.lr``."""
+    """Settings by their command-line names, such as ``model.optimizer.lr``."""
     for key, value in config.items():
         if not parent and key in WITHOUT_EFFECT:
             continue

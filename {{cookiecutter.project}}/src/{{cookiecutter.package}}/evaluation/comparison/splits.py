@@ -1,4 +1,4 @@
-"""Whether runs may be compared: numbers of the same test images may, whatever each was trained on."""
+"""Checks which runs can be compared: those with the same test images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .candidate import Candidate
 
-NUM_DIGITS = 8  # of a hash that are shown
+NUM_DIGITS = 8  # digits of a hash that are shown
 
 
 def have_same_test_images(candidates: Sequence[Candidate]) -> bool:
@@ -14,7 +14,7 @@ def have_same_test_images(candidates: Sequence[Candidate]) -> bool:
 
 
 def by_test_images(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Groups of runs with the same test images, in the order in which they begin."""
+    """Groups of runs with the same test images, in the order of their first runs."""
     groups: dict[tuple[tuple[str, str], ...], list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault(tuple(candidate.keys), []).append(candidate)
@@ -22,7 +22,7 @@ def by_test_images(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
 
 
 def describe_training_splits(candidates: Sequence[Candidate]) -> str | None:
-    """A sentence where the runs share their test images, and not those for training or validation."""
+    """A sentence if the runs have the same test images, but different training or validation images."""
     runs: dict[str, list[str]] = {}
     for candidate in candidates:
         if candidate.record is not None:

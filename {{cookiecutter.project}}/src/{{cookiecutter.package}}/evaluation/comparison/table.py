@@ -1,4 +1,4 @@
-"""The cells of the comparison's table, as text: two lines a cell, so that a row is not wider than a terminal."""
+"""Text of the comparison table's cells; two lines per cell, so that rows fit a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADINGS: list[Cell] = [
 
 
 def cells(candidate: Candidate) -> list[Cell]:
-    """One for each heading; a dash where a baseline, or an older run, has no such thing."""
+    """One cell per heading; a dash if a baseline or an older run has no value."""
     num, (lower, upper) = len(candidate.images), candidate.interval
     best = "" if candidate.best_epoch is None else f"{candidate.best_epoch} of {candidate.num_epochs}"
     of_all = "" if candidate.num_parameters is None else f"of {count(candidate.num_parameters)}"

@@ -1,4 +1,4 @@
-"""What the learning curves say, by stated rules: every number that decides is a constant here, and is shown."""
+"""Diagnosis of the learning curves by fixed rules, whose constants are defined here and shown in the report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ IDLE = 0.5  # share of the epochs after the kept one
 NUM_IDLE = 5  # epochs after the kept one, at least
 NUM_STANDARD_ERRORS = 2  # a smaller difference of accuracies may be chance
 
-# Where one of these holds, the others would say less, or the wrong thing: they are not judged.
+# If the first rule holds, the others would mislead and are not judged.
 EXCLUDED = {
     "diverged": {
         "no better than guessing",
@@ -153,13 +153,13 @@ def no_better_than_guessing(epochs: Sequence[EpochMetrics], facts: TrainingFacts
     if is_slow_and_steady(epochs, facts):
         meaning = (
             f"Multiply the learning rate by 10: {facts.rate(10)}. The training loss falls steadily, but slowly. If "
-            "accuracy stays where it is, check that the labels belong to the images."
+            "accuracy does not rise, check that the labels match the images."
         )
     else:
         meaning = (
             f"Try a tenth of the learning rate ({facts.rate(0.1)}), then ten times as much ({facts.rate(10)}). If "
-            "neither helps, check that the labels belong to the images, and that the images show what tells the "
-            "classes apart at this size."
+            "neither helps, check that the labels match the images, and that the classes can be told apart "
+            "at this image size."
         )
     return Check(
         "no better than guessing",
@@ -187,8 +187,8 @@ def memorised(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check:
         f"{NUM_STANDARD_ERRORS_OF_GUESS} standard errors above it in some epoch.",
         measured,
         holds,
-        "Check that the labels belong to the images: the model learned the training images one by one, and nothing "
-        "that holds for others. If the labels are right, more images are needed, or a pretrained backbone "
+        "Check that the labels match the images: the model memorised the training images and does not "
+        "generalise. If the labels are right, more images are needed, or a pretrained backbone "
         "(configs/folder_transfer.yaml).",
     )
 
@@ -229,7 +229,7 @@ def underfitted(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check:
     else:
         meaning = (
             "Take a larger network, a pretrained backbone, or less augmentation and dropout. The training images "
-            "themselves are not learned; labels that contradict each other have the same effect."
+            "themselves are not learned; contradictory labels have the same effect."
         )
     return Check(
         "underfitted",
@@ -254,8 +254,8 @@ def overfitted(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check:
         f"{compare(train, val, facts)}; validation loss ends {percent(rise)} above its lowest",
         is_wide or (rise >= RISE and is_worse) if len(epochs) > 1 else None,
         "More images, stronger augmentation, --model.optimizer.weight_decay, --model.dropout or fewer epochs help. The "
-        "model fits its training images better than others. The weights kept are those of the best validation, not of "
-        "the end.",
+        "model fits its training images better than others. The kept weights are those of the best validation epoch, "
+        "not of the last epoch.",
     )
 
 
@@ -304,7 +304,7 @@ def stopped_early(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check
     elif facts.is_finished:
         reason = "Not by early stopping for lack of improvement: a limit of steps or time, or a callback, ended it."
     else:
-        reason = "The run did not come to its test: it was stopped, it failed, or it is still training."
+        reason = "The run did not reach its test: it was stopped, it failed, or it is still training."
     return Check(
         "stopped early",
         "Fewer epochs than --trainer.max_epochs.",
