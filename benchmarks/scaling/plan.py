@@ -12,7 +12,7 @@ import argparse
 import math
 from dataclasses import dataclass
 
-LABEL_BYTES, NAME_BYTES = 4, 60  # in the tables of a split
+LABEL_BYTES, DIGEST_BYTES, NAME_BYTES = 4, 8, 60  # in the tables of a split
 CHUNK_BYTES = 64e6
 
 
@@ -63,7 +63,7 @@ def row(wish: Wish, way: Way) -> list[str]:
         way.name,
         f"{stored / 1e12:,.2f} TB",
         f"{stored / CHUNK_BYTES:,.0f}",
-        f"{wish.num_images * (LABEL_BYTES + NAME_BYTES) / 1e9:,.2f} GB",
+        f"{wish.num_images * (LABEL_BYTES + DIGEST_BYTES + NAME_BYTES) / 1e9:,.2f} GB",
         f"{packing:,.1f} h" if packing >= 1 else f"{60 * packing:.0f} min",
         f"{hosts}",
         f"{hours:,.1f} h",

@@ -82,4 +82,6 @@ class RefuseTrainedImages(Callback):
 def copies_advice() -> str:
     """What to do about copies of images within a data set."""
     command = f"{program_name()} audit FOLDER"
-    return f"They are copies within the data set. To list them: {command}; to move them away: {command} --quarantine DIR."
+    return (
+        f"They are copies within the data set. To list them: {command}; to move them away: {command} --quarantine DIR."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..models.monitor import MODES, Monitor
+from ..program import runner
 from .metrics_table import Row
 
 PATIENCE = 30.0  # seconds to wait for one call, which usually takes a millisecond
@@ -91,11 +93,12 @@ class WandbLogger(Logger):
             self.is_alive = False
             log.warning(
                 "W&B failed (%s: %s) and receives no more data; the files in %s are complete without it. To upload the "
-                "data so far: wandb sync %s/wandb/*run-*",
+                "data so far: %swandb sync %s/wandb/*run-*",
                 type(error).__name__,
                 error,
                 self.directory,
-                self.directory,
+                runner(),
+                shlex.quote(str(self.directory)),
             )
             abandon_service()
         return error is None

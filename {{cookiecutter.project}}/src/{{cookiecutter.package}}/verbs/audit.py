@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..data.audit.page import write_csv, write_page
 from ..data.audit.quarantine import files_to_move, quarantine, restore
 from ..data.file_digests import FileDigests
 from ..data.folder_index import index_folder
+from ..program import program_name
 from .verb_parser import VerbParser
 
 EXIT_STATUS = {"error": 2, "warning": 1}
@@ -69,8 +71,8 @@ def run_audit(options: Sequence[str]) -> int:
     if arguments.quarantine:
         reasons = files_to_move(findings)
         quarantine(arguments.quarantine, root, reasons)
-        undo = f"audit {root} --restore {arguments.quarantine}"
-        print(f"{len(reasons):,} files moved to {arguments.quarantine}; to undo: {undo}")
+        undo = shlex.join(["audit", str(root), "--restore", str(arguments.quarantine)])
+        print(f"{len(reasons):,} files moved to {arguments.quarantine}; to undo: {program_name()} {undo}")
     return max((EXIT_STATUS.get(finding.severity, 0) for finding in findings), default=0)
 
 

@@ -22,16 +22,14 @@ EPILOGUE = """\
 All other options are passed to fit in every trial: --data.root photos/ --trainer.max_epochs 5
 
 The first trial is the shipped recipe. At the end, it and the best recipe are trained with three other seeds and
-compared on the validation split. The same command with the same study continues an interrupted search.
+compared on the validation and the test images. The same command with the same study continues an interrupted search.
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("tune", __doc__, EPILOGUE)  # unknown options are options of fit
     parser.add_argument("--sweep", type=Path, required=True, metavar="FILE", help="search space: configs/sweep/*.yaml")
-    parser.add_argument(
-        "--trials", type=int, metavar="N", help=f"total number of trials (default: {NUM_TRIALS})"
-    )
+    parser.add_argument("--trials", type=int, metavar="N", help=f"total number of trials (default: {NUM_TRIALS})")
     parser.add_argument("--minutes", type=float, metavar="M", help="start no new trial after M minutes")
     parser.add_argument(
         "--study", type=Path, metavar="FILE", help=f"database of all trials (default: runs/tune/<sweep>/{FILE_NAME})"

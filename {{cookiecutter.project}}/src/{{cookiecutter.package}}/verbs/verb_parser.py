@@ -23,7 +23,7 @@ class VerbParser(argparse.ArgumentParser):
     def __init__(self, verb: str, description: str | None, epilog: str = "", **options: Any) -> None:
         super().__init__(
             f"{program_name()} {verb}",
-            description=description,
+            description=description and description.replace("``", ""),
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,

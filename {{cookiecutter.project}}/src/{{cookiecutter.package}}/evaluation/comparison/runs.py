@@ -35,8 +35,7 @@ def read_candidates(paths: Sequence[Path]) -> tuple[list[Candidate], list[Path]]
     ]
     if not candidates:
         raise UserError(
-            f"no run has a test result: {some([str(path) for path in unfinished])}. Complete a fit, and compare "
-            "again."
+            f"no run has a test result: {some([str(path) for path in unfinished])}. Complete a fit, and compare again."
         )
     return candidates, unfinished
 
