@@ -34,7 +34,7 @@ def test_other_classes_get_a_new_head(fit: Fit, photos: Path, caplog: pytest.Log
         second = fit("--init_from", str(first / "checkpoints" / "best.ckpt"), *NOTHING, epochs=1)
     best = read_checkpoint(first / "checkpoints" / "best.ckpt")["state_dict"]
     assert [torch.equal(weights(second, name), best[name]) for name in WEIGHTS] == [True, False]
-    assert "with a new head, because its classes (blue, green, red) differ from these (blue, green, yellow)." in caplog.text
+    assert "a new head, because its classes (blue, green, red) differ from these (blue, green, yellow)." in caplog.text
 
 
 def test_more_classes(fit: Fit, photos: Path) -> None:
