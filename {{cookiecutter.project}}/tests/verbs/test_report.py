@@ -86,7 +86,7 @@ def test_what_is_in_it(fit: Fit) -> None:
         assert word in page.words
     assert f"fit --config {run.relative_to(Path.cwd()) / 'config.yaml'}" in page.words
     assert page.tags.count("svg") == 5
-    assert "3 classes have fewer than 10 test images, so the numbers say little: " in page.words
+    assert "3 classes have fewer than 10 test images, so their metrics are not reliable: " in page.words
     assert page.num_pictures >= 9  # of the least certain, at least
     assert (run / "report.html").stat().st_size < 3e6
 
