@@ -202,10 +202,10 @@ def test_a_report_that_fails_does_not_end_the_fit(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "RUN is 'nowhere', and there is no such file or folder"),
+        (["nowhere"], "RUN is 'nowhere', but there is no such file or folder"),
         (["other"], "'other/config.yaml' is not the config of a run: it lacks data, model"),
         (["broken"], "'broken/config.yaml' is not valid YAML"),
-        (["empty"], "RUN is 'empty', which is no run directory, and holds none"),
+        (["empty"], "RUN is 'empty', which is not a run directory and does not contain one"),
         ([], "the following arguments are required: RUN"),
     ],
 )

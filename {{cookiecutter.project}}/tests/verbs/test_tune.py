@@ -293,7 +293,7 @@ MISTAKES = [
     ({}, ["--trials", "0"], ["--trials is 0", "1 or more"]),
     ({}, ["--minutes", "0"], ["--minutes is 0.0", "above 0"]),
     ({}, ["--seeds", "-1"], ["--seeds is -1"]),
-    ({}, ["--sweep", "swep.yaml"], ["--sweep is 'swep.yaml'", "does not exist"]),
+    ({}, ["--sweep", "swep.yaml"], ["--sweep is 'swep.yaml'", "no such file"]),
     ({}, ["--trails", "3"], ["no option '--trails'"]),
     ({}, ["--monitor", "val/acc"], ["metric.name is val/loss", "by val/acc", "--monitor val/loss"]),
     ({}, ["--trainer.devices", "2"], ["trainer.devices is 2", "one device", "wandb sweep"]),

@@ -89,7 +89,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
         known = [str(path) for path in sorted(Path("configs/sweep").glob("*.yaml"))]
         missing = "The working directory has no folder configs/sweep: change to the folder of the project."
         found = did_you_mean(str(file), known) if known else missing
-        raise UserError(f"--sweep is {str(file)!r}, which does not exist. {found}")
+        raise UserError(f"--sweep is {str(file)!r}, but there is no such file. {found}")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
