@@ -44,7 +44,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_run_without_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is no run directory, and holds none"):
+    with pytest.raises(UserError, match=r"is not a run directory and does not contain one"):
         bundles.find_checkpoint(tmp_path, "last")
 
 

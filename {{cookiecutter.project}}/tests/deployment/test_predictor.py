@@ -137,7 +137,7 @@ NO_IMAGES: dict[str, tuple[Any, str]] = {
     "channels first": (np.zeros((3, 8, 8), np.uint8), r"^images has the shape \(3, 8, 8\)\. Allowed: .*\(H, W, C\)"),
     "channels last": (torch.zeros(8, 8, 3, dtype=torch.uint8), r"^images has the shape \(8, 8, 3\)"),
     "no pixels": (np.zeros((0, 8, 3), np.uint8), r"^images has the shape \(0, 8, 3\)"),
-    "no folder": ("photoz", r"^PATH is 'photoz', and there is no such file or folder"),
+    "no folder": ("photoz", r"^PATH is 'photoz', but there is no such file or folder"),
 }
 
 
@@ -191,7 +191,7 @@ def test_the_package_itself_needs_no_torch() -> None:
 
 
 def test_a_run_that_is_not_there() -> None:
-    with pytest.raises(UserError, match=r"^run is 'nowhere', and there is no such file or folder"):
+    with pytest.raises(UserError, match=r"^run is 'nowhere', but there is no such file or folder"):
         load("nowhere")
 
 

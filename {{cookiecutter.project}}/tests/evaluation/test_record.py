@@ -64,5 +64,5 @@ def test_a_full_disk_is_said(
 
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no run directory: it has no config\.yaml"):
+    with pytest.raises(UserError, match=r"not a run directory: it has no config\.yaml"):
         read_run(tmp_path)

@@ -187,7 +187,7 @@ def test_an_unfinished_run_is_left_out(fit: Fit, caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "'nowhere' is no run directory, and there is none in it"),
+        (["nowhere"], "'nowhere' is not a run directory and does not contain one"),
         (["runs"], "no run has a test result: runs/1"),
         (["runs", "--output", "nowhere/page.html"], "there is no folder 'nowhere'"),
         (["runs", "--output", "runs"], "--output is 'runs', which is a folder"),

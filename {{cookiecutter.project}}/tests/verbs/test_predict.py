@@ -268,7 +268,7 @@ MISTAKES = [
     (["images", "--topk", "3"], ["no option '--topk'", "'--top_k'?"]),
     ([], ["required: PATH"]),
     (["images", "--ckpt", "gone.ckpt"], ["--ckpt is 'gone.ckpt'", "no such file or folder", "Give a run directory"]),
-    (["images", "--ckpt", "images"], ["--ckpt is 'images'", "is no run directory, and holds none"]),
+    (["images", "--ckpt", "images"], ["--ckpt is 'images'", "is not a run directory and does not contain one"]),
     (["images", "--ckpt", "text.ckpt"], ["--ckpt is 'text.ckpt', which cannot be read"]),
     (["images", "--ckpt", "images/image 0.png"], ["--ckpt is 'images/image 0.png', which cannot be read"]),
     (["images", "--ckpt", "other.ckpt"], ["--ckpt is 'other.ckpt', which this project did not write"]),

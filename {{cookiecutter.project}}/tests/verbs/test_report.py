@@ -86,7 +86,7 @@ def test_what_is_in_it(fit: Fit) -> None:
         assert word in page.words
     assert f"fit --config {run.relative_to(Path.cwd()) / 'config.yaml'}" in page.words
     assert page.tags.count("svg") == 5
-    assert "3 classes have fewer than 10 test images, so the numbers say little: " in page.words
+    assert "3 classes have fewer than 10 test images, so their metrics are not reliable: " in page.words
     assert page.num_pictures >= 9  # of the least certain, at least
     assert (run / "report.html").stat().st_size < 3e6
 
@@ -202,10 +202,10 @@ def test_a_report_that_fails_does_not_end_the_fit(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "RUN is 'nowhere', and there is no such file or folder"),
+        (["nowhere"], "RUN is 'nowhere', but there is no such file or folder"),
         (["other"], "'other/config.yaml' is not the config of a run: it lacks data, model"),
         (["broken"], "'broken/config.yaml' is not valid YAML"),
-        (["empty"], "RUN is 'empty', which is no run directory, and holds none"),
+        (["empty"], "RUN is 'empty', which is not a run directory and does not contain one"),
         ([], "the following arguments are required: RUN"),
     ],
 )

@@ -160,7 +160,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 @pytest.mark.parametrize(
     ("resume", "message"),
     [
-        ("nowhere", "--resume is 'nowhere', and there is no such file or folder"),
+        ("nowhere", "--resume is 'nowhere', but there is no such file or folder"),
         ("whole", "resume is 'whole', which is finished"),
         ("last", "no run in 'runs' is unfinished"),
     ],

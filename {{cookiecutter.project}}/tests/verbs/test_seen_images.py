@@ -113,7 +113,7 @@ def test_another_split_is_refused_or_marked(
 
 def test_validation_on_training_images_is_refused(memorised: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = error_of(capsys, "validate", "--ckpt", last(memorised), "--data.split_seed", "5", *QUICK)
-    assert re.search(r"Of the \d+ validation images \d+ were trained on, so the result is too good", message)
+    assert re.search(r"Of the \d+ validation images \d+ were trained on, so the result is too optimistic", message)
     main(["validate", "--ckpt", last(memorised), *QUICK])
     assert "trained on" not in capsys.readouterr().out
 

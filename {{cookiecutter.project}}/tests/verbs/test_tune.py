@@ -127,7 +127,7 @@ def test_says_whether_the_best_is_better_with_other_seeds(finished: Path) -> Non
     printed = (finished / "printed.txt").read_text()
     best = min(trials(finished), key=value_of)
     assert f"Best of 5 trials: trial {best.number} with val/loss {best.value:.4f}" in printed
-    assert "Better: trained again with seeds 1, 2, 3, all three of its runs beat all three of" in printed
+    assert "Better: trained again with seeds 1, 2, 3, all three of its runs beat all three runs" in printed
     for name in ("shipped", f"trial-{best.number:04}"):
         runs = [read_run(finished / STUDY / "comparison" / f"{name}-seed-{seed}") for seed in (1, 2, 3)]
         values, accuracies = ([run.summary[fact] for run in runs] for fact in ("best", "test/acc"))
@@ -246,7 +246,7 @@ def test_all_trials_fail(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_recipe_that_cannot_be_trained_ends_the_search(capsys: pytest.CaptureFixture[str]) -> None:
     write("sweep.yaml", SWEEP)
     message = mistake(["tune", "--sweep", "sweep.yaml", "--model.dropout", "1.5"], capsys)
-    assert "the recipe itself cannot be trained" in message
+    assert "the shipped recipe cannot be trained" in message
     assert "model.dropout is 1.5" in message
     assert len(trials(Path.cwd(), SWEEP_STUDY)) == 1
 
@@ -297,12 +297,12 @@ MISTAKES = [
     ({}, ["--trails", "3"], ["no option '--trails'"]),
     ({}, ["--monitor", "val/acc"], ["metric.name is val/loss", "by val/acc", "--monitor val/loss"]),
     ({}, ["--trainer.devices", "2"], ["trainer.devices is 2", "one device", "wandb sweep"]),
-    ({}, ["--model.optimizer.lr", "0.5"], ["has model.optimizer.lr 0.5", "outside", "widen"]),
+    ({}, ["--model.optimizer.lr", "0.5"], ["model.optimizer.lr is 0.5 in the recipe", "outside", "change"]),
     ({"metric": {"name": "val/auc"}}, [], ["metric.name is 'val/auc'", "val/acc, val/balanced_acc"]),
     ({"metric": {"name": "val/acc"}}, [], ["metric.goal is 'minimize'", "'maximize'"]),
     ({"metric": None}, [], ["metric.name is None"]),
     ({"command": None}, [], ["command is None", "${args}"]),
-    ({"command": ["image", "fit", "${args}", "--config", "recipe.yaml"]}, [], ["ends with its parameters"]),
+    ({"command": ["image", "fit", "${args}", "--config", "recipe.yaml"]}, [], ["ends with '${args}'"]),
     ({"parameters": {}}, [], ["no parameters"]),
     ({"parameters": {"model.dropout": 0.1}}, [], ["'model.dropout' is 0.1", "value: ..."]),
     ({"parameters": {"model.dropout": {"value": 0.1}}}, [], ["nothing to search"]),
@@ -330,20 +330,20 @@ def test_sweeps_that_are_no_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     Path("sweep.yaml").write_text("parameters: [")
     assert "not valid YAML" in mistake(["tune", "--sweep", "sweep.yaml"], capsys)
     Path("sweep.yaml").write_text("- 1")
-    assert "no sweep file" in mistake(["tune", "--sweep", "sweep.yaml"], capsys)
+    assert "not a sweep file" in mistake(["tune", "--sweep", "sweep.yaml"], capsys)
 
 
 def test_studies_that_are_not_its_own(search: Tune, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     search("--trials", "1")
     again = ["tune", "--sweep", "sweep.yaml", "--trials", "1"]
     message = mistake([*again, "--trainer.max_epochs", "3"], capsys)
-    assert "trainer.max_epochs was 2, and is 3" in message
-    assert "--seeds was 1, and is 2" in mistake([*again, "--seeds", "2"], capsys)
+    assert "trainer.max_epochs was 2, and is now 3" in message
+    assert "--seeds was 1, and is now 2" in mistake([*again, "--seeds", "2"], capsys)
     write("sweep.yaml", changed(parameters=PARAMETERS | {"model.dropout": {"min": 0.0, "max": 0.5}}))
     assert "parameters.model.dropout was None" in mistake(again, capsys)
     write("sweep.yaml", SWEEP)
     with FileLock(workspace / "runs" / "tune" / "sweep" / "study.lock"):
         assert "another process" in mistake(again, capsys)
     (workspace / "notes.db").write_text("no study")
-    assert "which is no study" in mistake([*again, "--study", "notes.db"], capsys)
-    assert "has trials and no other.db" in mistake([*again, "--study", "runs/tune/sweep/other.db"], capsys)
+    assert "which is not a study" in mistake([*again, "--study", "notes.db"], capsys)
+    assert "contains trials but no other.db" in mistake([*again, "--study", "runs/tune/sweep/other.db"], capsys)

@@ -1,4 +1,4 @@
-"""Digests of image content, which identify an image regardless of its file name and folder."""
+"""Computes digests that identify images by content, regardless of file name and folder."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def stat_of(file: Path) -> tuple[int, int]:
 
 
 def short_digests(digests: Iterable[str]) -> Tensor:
-    """The first eight bytes of each digest: int64 (N,), small enough to store in a checkpoint.
+    """The first eight bytes of each digest, int64 (N,), to store in checkpoints.
 
-    Among a million images, the probability that two different ones have the same short digest is 3e-8.
+    The probability that any two of a million different images have the same short digest is 3e-8.
     """
     content = b"".join(bytes.fromhex(digest[:16]) for digest in digests)
     return torch.from_numpy(np.frombuffer(content, dtype="<i8").astype(np.int64))
@@ -44,7 +44,7 @@ def pixel_digests(images: Images) -> Tensor:
 
 
 def content_hash(splits: Mapping[str, tuple[Tensor, Tensor]]) -> str:
-    """SHA-256 of the images and labels of each split. Results can be compared if their hashes are equal.
+    """SHA-256 of the images and labels of all splits; results are comparable if their hashes are equal.
 
     Args:
         splits: for each split, the digests and the labels of its images, both int64 (N,).

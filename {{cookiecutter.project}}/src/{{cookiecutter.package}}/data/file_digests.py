@@ -1,4 +1,4 @@
-"""Digests of image files, cached until a file changes."""
+"""Computes digests of image files and caches them until a file changes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from .content import digest_of, stat_of
 log = logging.getLogger(__name__)
 
 FILE_NAME = "digests.csv"
-NUM_CHECKED = 32  # cached files that are read again at each start
+NUM_CHECKED = 32  # random cached files that are read again at each start
 
 
 class FileDigests:
     """Digests by file, cached in ``folder/digests.csv``.
 
-    A file is looked up by path, size and modification time. Its content can change while these stay the same, for
-    example by ``cp -p``. So a random sample is read again each time, and all files if one of the sample has changed.
+    The cache identifies a file by path, size and modification time. The content can change while these stay the same,
+    for example by ``cp -p``. Therefore a random sample of files is read again each time, and if one of them has
+    changed, all files are read again.
 
     Args:
         folder: folder of the cache; None disables it.
@@ -34,7 +35,7 @@ class FileDigests:
         self.folder = folder
 
     def of(self, files: Sequence[Path]) -> dict[Path, str]:
-        """Digest of each file's content; for a file that cannot be read, a digest of its path."""
+        """Digest of the content of each file; for files that cannot be read, digest of the path."""
         if self.folder is None:
             return {file: known.digest for file, known in read_all(files).items()}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -42,9 +43,9 @@ class FileDigests:
             return {file: known.digest for file, known in self._update(files).items()}
 
     def stale(self, digests: dict[Path, str]) -> list[Path]:
-        """Files whose digest differs from the cached one although size and modification time are the same.
+        """Files whose content has changed since they were cached, although size and modification time are the same.
 
-        They are removed from the cache, so that the next training decodes them again.
+        These files are removed from the cache, so that the next training decodes them again.
 
         Args:
             digests: digests of all files, computed from their current content.
@@ -72,7 +73,7 @@ class FileDigests:
     def _remembered(self) -> dict[str, KnownFile]:
         try:
             return self._index.read()
-        except (OSError, ValueError, TypeError):  # damaged: read all files again
+        except (OSError, ValueError, TypeError):  # the cache is damaged: read all files again
             return {}
 
     def _update(self, files: Sequence[Path]) -> dict[Path, KnownFile]:
@@ -106,13 +107,13 @@ def is_known(known: KnownFile | None, file: Path) -> bool:
 
 
 def read_all(files: Sequence[Path]) -> dict[Path, KnownFile]:
-    """Read files in threads."""
+    """Read files in parallel and compute their digests."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(files, pool.map(read, files), strict=True))
 
 
 def read(file: Path) -> KnownFile:
-    """Read a file and compute its digest; size is -1 if it cannot be read."""
+    """Read a file and compute its digest; ``size`` is -1 if it cannot be read."""
     path = str(file.absolute())
     try:
         size, mtime_ns = stat_of(file)

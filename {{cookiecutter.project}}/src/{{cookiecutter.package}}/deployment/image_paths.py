@@ -66,7 +66,7 @@ def paths_of(given: str) -> Iterator[str]:
     if ending in image_extensions():
         return iter([given])  # reported with the unreadable images; the others are still classified
     raise UserError(
-        f"PATH is {given!r}, and there is no such file or folder. Give images, folders, patterns in quotes, "
+        f"PATH is {given!r}, but there is no such file or folder. Give images, folders, patterns in quotes, "
         "a CSV file with a column path, or - for paths on standard input."
     )
 

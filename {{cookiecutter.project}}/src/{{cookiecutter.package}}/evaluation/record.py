@@ -1,4 +1,4 @@
-"""Reads run directories: config, metrics of the epochs, results and outputs."""
+"""Finds and reads run directories: config, metrics of the epochs, results and outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATUS = "status.json"
 
 LAST = "last"  # names the newest run
 ROOT = "runs"
-TUNE = "tune"  # folder with the trainings of searches, which ``last`` ignores
+TUNE = "tune"  # folder of the trainings of searches; ``last`` ignores it
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ EpochMetrics = dict[str, float]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Record of one training, finished or not.
+    """Record of a training, finished or not.
 
     Attributes:
         directory: the run directory.
@@ -43,7 +43,7 @@ class RunRecord:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Final metrics and facts of the run; empty if it did not reach its test."""
+        """Final metrics and facts of the run; empty if it has no test result."""
         return read_json(self.directory / SUMMARY)
 
     @cached_property
@@ -61,19 +61,19 @@ class RunRecord:
 
     @property
     def class_names(self) -> list[str]:
-        """K names; a name's position is its label. Empty if the run did not reach its test."""
+        """K names, in the order of the labels; empty if the run has no test result."""
         return [result["name"] for result in self.summary.get("test/classes", [])]
 
     def outputs(self, split: str) -> SplitOutputs | None:
-        """Outputs of the best weights for ``val`` or ``test``; None if the run did not reach its test."""
+        """Outputs of the best weights for ``val`` or ``test``; None if the run has no test result."""
         return load_outputs(self.directory, split)
 
     @cached_property
     def data(self) -> ImageDataModule:
-        """The data set of the run, for its images.
+        """The data set of the run, created from its config.
 
         Raises:
-            UserError: its files are missing or have changed.
+            UserError: the data set is not a class of this project, or its files are missing or have changed.
         """
         section = self.config["data"]
         if section["class_path"] not in DATA_MODULES:
@@ -101,29 +101,31 @@ def read_config(directory: Path) -> dict[str, Any]:
     """
     file = directory / CONFIG
     if not file.is_file():
-        raise UserError(f"{str(directory)!r} is no run directory: it has no {CONFIG}. Give one that fit has written.")
+        raise UserError(
+            f"{str(directory)!r} is not a run directory: it has no {CONFIG}. Give a directory that fit has written."
+        )
     config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return config
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """All run directories in a folder, at any depth, sorted by name.
+    """All run directories in a folder, at any depth, sorted by path.
 
-    W&B's own folder inside a run, which has a config too, is ignored.
+    Folders of W&B inside runs, which contain a config too, are ignored.
     """
     runs = sorted(file.parent for file in folder.rglob(CONFIG))
     return [run for run in runs if "wandb" not in run.relative_to(folder).parts[1:]]
 
 
 def find_run(given: Path, option: str, is_wanted: Callable[[Path], bool], wanted: str, root: Path = Path(ROOT)) -> Path:
-    """The run directory for an option's value: the value itself, the newest run in a folder, or the newest run of all.
+    """The run directory for the value of an option.
 
     Args:
-        given: a run directory, a folder with runs at any depth, or ``last``.
+        given: a run directory, a folder whose newest run is used, or ``last`` for the newest run of all.
         option: name of the option, for error messages.
-        is_wanted: condition on the runs in a folder.
+        is_wanted: condition on the run if it is not given directly.
         wanted: this condition as text, such as ``has a test result``.
-        root: folder that ``last`` searches.
+        root: folder that is searched for ``last``.
 
     Raises:
         UserError: there is no such run.
@@ -133,29 +135,31 @@ def find_run(given: Path, option: str, is_wanted: Callable[[Path], bool], wanted
     is_last = given == Path(LAST) and not given.exists()
     folder = root if is_last else given
     if not is_last and not folder.is_dir():
-        raise UserError(f"{option} is {str(given)!r}, and there is no such file or folder. {runs_to_give(root)}")
+        raise UserError(f"{option} is {str(given)!r}, but there is no such file or folder. {runs_to_give(root)}")
     runs = [run for run in find_runs(folder) if not (is_last and run.relative_to(folder).parts[0] == TUNE)]
     if not is_last and not runs:
-        raise UserError(f"{option} is {str(given)!r}, which is no run directory, and holds none. {runs_to_give(root)}")
+        raise UserError(
+            f"{option} is {str(given)!r}, which is not a run directory and does not contain one. {runs_to_give(root)}"
+        )
     found = [run for run in runs if is_wanted(run)]
     if not found:
-        raise UserError(f"{option} is {str(given)!r}, and no run in {str(folder)!r} {wanted}. {runs_to_give(root)}")
+        raise UserError(f"{option} is {str(given)!r}, but no run in {str(folder)!r} {wanted}. {runs_to_give(root)}")
     newest = max(found, key=written)
     log.info("%s %s: %s", option, given, newest)
     return newest
 
 
 def written(run: Path) -> float:
-    """Time of the last write of the training into the run directory."""
+    """Time at which the training last wrote to the run directory."""
     files = [file for file in (run / STATUS, run / CONFIG) if file.is_file()]
     return files[0].stat().st_mtime
 
 
 def runs_to_give(root: Path) -> str:
-    """End of an error message: how to specify a run, and folders that contain runs."""
+    """End of an error message: which values are allowed, and folders that contain runs."""
     recipes = sorted({str(run.parent) for run in find_runs(root)})
     known = f" Folders with runs: {some(recipes)}." if recipes else ""
-    return f"Give a run directory that fit has written, a folder of runs for its newest, or {LAST}.{known}"
+    return f"Give a run directory, a folder of runs (its newest is used), or {LAST} for the newest of all runs.{known}"
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Counts test images that a model was trained on; images are compared by content."""
+"""Counts the test images that a model was trained on, by comparing the contents of images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SeenImages:
     Attributes:
         split: name of the split.
         num_images: number of images in the split.
-        num_trained: number of images that the model, or the model of its initial weights, was trained on.
+        num_trained: number of images that the model or its initial weights were trained on.
         num_validated: number of other images that were used to choose the best epoch.
     """
 
@@ -38,14 +38,14 @@ class SeenImages:
 
     @property
     def sentence(self) -> str:
-        """A sentence on the contaminated images, to show beside the result."""
+        """A sentence on the seen images, to show beside the result."""
         parts = []
         if self.num_trained:
             parts.append(f"{self.num_trained:,} {were(self.num_trained)} trained on")
         if self.num_validated:
             parts.append(f"{self.num_validated:,} {were(self.num_validated)} used to choose the best epoch")
         name = {"test": "test", "val": "validation", "train": "training"}[self.split]
-        return f"Of the {self.num_images:,} {name} images {' and '.join(parts)}, so the result is too good."
+        return f"Of the {self.num_images:,} {name} images {' and '.join(parts)}, so the result is too optimistic."
 
 
 def were(count: int) -> str:
@@ -53,7 +53,7 @@ def were(count: int) -> str:
 
 
 def trained_on(data: ImageDataModule, earlier: Tensor | None) -> dict[str, Tensor]:
-    """Digests of the images that a model was trained on, for its checkpoint: int64 (N,); empty if not available.
+    """Digests of the images that a model was trained on, int64 (N,), for its checkpoint; empty if not available.
 
     Args:
         data: data set of the training.
@@ -72,7 +72,7 @@ def all_digests(checkpoint: Mapping[str, Any]) -> Tensor | None:
 
 
 def seen_by(checkpoint: Mapping[str, Any], data: ImageDataModule, split: Split) -> SeenImages | None:
-    """The images of a split that a checkpoint was trained on; None if checkpoint or data set has no digests.
+    """Count the images of a split that a checkpoint was trained on; None if the checkpoint or data set has no digests.
 
     Images that were used to choose the best epoch count only for the test split.
     """
@@ -83,7 +83,10 @@ def seen_by(checkpoint: Mapping[str, Any], data: ImageDataModule, split: Split) 
 
 
 def seen_within(data: ImageDataModule, earlier: Tensor | None) -> SeenImages | None:
-    """Test images that are copies of training or validation images, or are in ``earlier``."""
+    """Count the test images that are copies of training or validation images, or are in ``earlier``.
+
+    Returns None if the data set has no digests.
+    """
     train, val, test = (data.digests(split) for split in ("train", "val", "test"))
     if train is None or val is None or test is None:
         return None
@@ -97,16 +100,16 @@ def count_seen(split: Split, digests: Tensor, train: Tensor, val: Tensor) -> See
 
 
 def require_unseen(seen: SeenImages, advice: str) -> None:
-    """Raise a UserError if any image was seen before."""
+    """Raise a UserError if the model has seen any of the images."""
     if seen:
         raise UserError(f"{seen.sentence} {advice} To continue anyway and mark the result, give {ALLOW}.")
 
 
 def require_same_images(checkpoint: Mapping[str, Any], data: ImageDataModule) -> None:
-    """Refuse to resume a training with other images, or with images in other splits.
+    """Check that a resumed training has the same training and validation images as before.
 
     Raises:
-        UserError: images are new or missing; the message says how many.
+        UserError: images are new, missing or in another split; the message contains their number.
     """
     known = checkpoint.get(TRAINED_ON) or {}
     splits: tuple[tuple[Split, str], ...] = (("train", "training"), ("val", "validation"))

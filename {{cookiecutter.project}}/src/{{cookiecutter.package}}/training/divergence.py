@@ -16,16 +16,16 @@ class DivergedError(Exception):
 
 
 class StopWhenDiverged(EarlyStopping):
-    """Stops the training after an epoch whose loss is infinite or NaN, but not for lack of improvement.
+    """Stops the training after an epoch whose loss is infinite or NaN; never stops for other reasons.
 
-    Losses are averaged over all processes, so that all processes decide alike.
+    The loss is averaged over all processes, so that all processes make the same decision.
 
     Args:
         loss: name of the metric to watch.
     """
 
     def __init__(self, loss: str) -> None:
-        # Not strict, because an epoch may have no validation.
+        # strict=False, because an epoch may have no validation loss.
         super().__init__(loss, patience=sys.maxsize, strict=False, check_finite=True, check_on_train_epoch_end=True)
 
     @property
@@ -34,7 +34,7 @@ class StopWhenDiverged(EarlyStopping):
 
 
 def reason_of_divergence(trainer: Trainer) -> str | None:
-    """The loss that is infinite or NaN, and its epoch, counted from 1; None if the training has not diverged."""
+    """Text that names the infinite or NaN loss and its epoch, counted from 1; None if no loss is infinite or NaN."""
     for callback in trainer.early_stopping_callbacks:
         if isinstance(callback, StopWhenDiverged) and callback.is_diverged:
             value = trainer.callback_metrics[callback.monitor].item()
@@ -43,10 +43,10 @@ def reason_of_divergence(trainer: Trainer) -> str | None:
 
 
 def require_finite_losses(trainer: Trainer) -> None:
-    """Check the losses of a finished training.
+    """Check that the losses of a finished training are finite.
 
     Raises:
-        DivergedError: a loss was infinite or not a number.
+        DivergedError: a loss is infinite or NaN.
     """
     if (reason := reason_of_divergence(trainer)) is not None:
         raise DivergedError(reason)

@@ -1,4 +1,4 @@
-"""Progress of a training: a progress bar on a terminal, else one log line per epoch."""
+"""Shows the progress of a training: a progress bar on a terminal, otherwise one log line per epoch."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ log = logging.getLogger(__name__)
 
 
 def progress_callback(is_enabled: bool | None) -> Callback:
-    """The bar if standard error is a terminal and the bar is enabled, else log lines."""
+    """The progress bar if it is enabled and standard error is a terminal, otherwise log lines."""
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     return CompactBar() if is_terminal and is_enabled is not False else EpochLines()
 
 
 class EpochClock:
-    """Measures the time of epochs; values of an epoch are valid until the next one starts."""
+    """Measures the time and speed of epochs; the values of an epoch are valid until the next epoch starts."""
 
     def __init__(self) -> None:
-        self.first_epoch: int | None = None  # that this process trains
+        self.first_epoch: int | None = None  # the first epoch that this process trains
         self.has_trained = False
         self.rate_before = ""
         self.num_images = 0  # of this epoch, over all processes
@@ -65,12 +65,12 @@ class EpochClock:
 
     @property
     def rate(self) -> str:
-        """Training images per second, without validation; before the first batch, the rate of the epoch before."""
+        """Training images per second, without validation; before the first batch, the rate of the previous epoch."""
         seconds = self.seconds - self.validation_seconds
         return f"{self.num_images / seconds:,.0f} images/s" if self.num_images and seconds > 0 else self.rate_before
 
     def left(self, num_epochs: float, max_epochs: int | None) -> str:
-        """Time until the end of the last epoch, at the mean speed so far; empty without a limit of epochs.
+        """Estimated time until the end of the last epoch, from the mean speed so far; empty if there is no limit.
 
         Args:
             num_epochs: number of trained epochs, including the fraction of the current one.
@@ -84,14 +84,14 @@ class EpochClock:
 
 
 class EpochLines(Callback):
-    """Logs one line per epoch, when the next epoch starts, because all metrics are computed by then."""
+    """Logs one line per epoch at the start of the next epoch, when all metrics have been computed."""
 
     def __init__(self) -> None:
         self.clock = EpochClock()
-        self.ended: int | None = None  # the epoch whose line is not written yet
+        self.ended: int | None = None  # the epoch whose line is still to be written
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.clock.start_epoch(trainer.current_epoch)  # on_train_epoch_start does not follow within an epoch
+        self.clock.start_epoch(trainer.current_epoch)  # on_train_epoch_start is not called within an epoch
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.write(trainer, pl_module)
@@ -128,10 +128,10 @@ class EpochLines(Callback):
 
 
 class CompactBar(ProgressBar):
-    """One line at the bottom of the terminal: epoch, bar, rate, time left, metrics of the previous epoch.
+    """Progress bar in one line: epoch, bar, rate, time left, metrics of the previous epoch.
 
-    It is drawn on standard error, so that standard output contains only results, and removed when a stage ends. Other
-    output appears above it. It uses the terminal's own colours, which suit its background.
+    The bar is drawn on standard error, so that standard output contains only results, and is removed when a stage ends.
+    Other output appears above it. It uses the default colours of the terminal, which are readable on its background.
     """
 
     def __init__(self) -> None:
@@ -253,13 +253,13 @@ class CompactBar(ProgressBar):
 
 
 def epoch_of(number: int, max_epochs: int | None) -> str:
-    """``epoch  3/40``, as wide for every epoch."""
+    """Text such as ``epoch  3/40``, with the same width for all epochs."""
     limit = "" if max_epochs is None or max_epochs < 0 else str(max_epochs)
     return f"epoch {number:{len(limit)}}/{limit}" if limit else f"epoch {number}"
 
 
 def metrics_of(trainer: Trainer, model: LightningModule) -> list[str]:
-    """The metrics that were computed last: losses, accuracy, and the one that decides which epoch is best."""
+    """Texts of the latest metrics: losses, accuracy, and the monitored metric."""
     values = trainer.callback_metrics
     names = dict.fromkeys(["train/loss", "val/loss", "val/acc", str(getattr(model, "monitor", "val/loss"))])
     return [

@@ -20,18 +20,18 @@ VALUES = "Default values are in square brackets."
 
 # Shorter than the texts of Lightning and jsonargparse.
 OWN_TEXTS = {
-    "config": "recipe or overlay; can be repeated, later files override earlier ones",
+    "config": "recipe or overlay; can be repeated, and later files override earlier ones",
     "print_config": "print the resolved configuration and exit",
     "seed_everything": "random seed of initial weights, image order, augmentation and dropout",
-    "ckpt_path": "run or checkpoint whose training a new run continues",
+    "ckpt_path": "run or checkpoint to continue training from in a new run directory",
     "trainer.max_epochs": "number of epochs to train",
     "trainer.accelerator": "auto, cpu, gpu or mps",
-    "trainer.devices": "number of devices, list of their indices, or auto",
+    "trainer.devices": "number of devices, list of device indices, or auto",
     "trainer.precision": "32-true, bf16-mixed or 16-mixed",
     "trainer.accumulate_grad_batches": "number of batches per optimizer step",
-    "trainer.limit_train_batches": "share (0.1) or number (10) of training batches to use",
-    "trainer.limit_val_batches": "share (0.1) or number (10) of validation batches to use",
-    "trainer.limit_test_batches": "share (0.1) or number (10) of test batches to use",
+    "trainer.limit_train_batches": "fraction (0.1) or number (10) of training batches to use",
+    "trainer.limit_val_batches": "fraction (0.1) or number (10) of validation batches to use",
+    "trainer.limit_test_batches": "fraction (0.1) or number (10) of test batches to use",
     "trainer.fast_dev_run": "run one batch of each split to check the code",
     "trainer.enable_progress_bar": "show a progress bar; false prints one line per epoch",
 }

@@ -1,4 +1,4 @@
-"""Finds recipes and overlays by path or by name from any working directory."""
+"""Finds recipes and overlays by path or by name, from any working directory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SHIPPED = (PACKAGE, PACKAGE.parents[1])
 
 
 def find_recipes(options: Sequence[str]) -> list[str]:
-    """The options, with the name of every config replaced by the path of its file, if it is found.
+    """Replace the names of configs in the options by the paths of their files.
 
-    Words before the first option are configs too: ``digits_cnn trainer/debug`` means
+    Words before the first option are names of configs too: ``digits_cnn trainer/debug`` means
     ``--config configs/digits_cnn.yaml --config configs/trainer/debug.yaml``.
 
     Raises:
-        UserError: there is no config of that name.
+        UserError: a word before the first option is not the name of a config.
     """
     found: list[str] = []
     named = len(options)
@@ -50,15 +50,15 @@ def find_named(name: str) -> Path:
     """
     file = find_config(name)
     if file is None:
-        raise UserError(f"{name!r} is neither an option (which begins with --) nor a recipe. {suggest(name)}")
+        raise UserError(f"{name!r} is neither an option (these begin with --) nor a recipe. {suggest(name)}")
     return file
 
 
 def find_config(given: str) -> Path | None:
-    """The first file with that path or name; None if there is none.
+    """Path of the first config with the given path or name; None if there is none.
 
-    Searched as given, then in the working directory and its parents, then among the configs of the package. The folder
-    ``configs`` and the extension ``.yaml`` can be left out.
+    The file is searched at the given path, in the working directory and its parents, and among the configs of the
+    package, in this order. The folder ``configs`` and the extension ``.yaml`` can be left out.
     """
     if os.path.isfile(given):  # noqa: PTH113, it returns False for text that is too long for a path
         return Path(given)
@@ -68,7 +68,7 @@ def find_config(given: str) -> Path | None:
 
 
 def bases() -> Iterator[Path]:
-    """Folders that may contain a folder of configs, the nearest first."""
+    """Folders that may contain a folder of configs, nearest first."""
     here = Path.cwd()
     yield from (here, *here.parents)
     yield from SHIPPED

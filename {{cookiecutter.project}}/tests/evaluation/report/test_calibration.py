@@ -72,8 +72,8 @@ def test_a_temperature_stays_within_reason() -> None:
     [
         (0.7, 0.01, "The model is underconfident."),
         (1.6, 0.01, "The model is overconfident."),
-        (0.7, 0.03, "the test images do not confirm it: their calibration error rises from 2.00% to 3.00%"),
-        (1.02, 0.03, "about as confident as it should be"),
+        (0.7, 0.03, "not on the test images: with the temperature, their calibration error rises from 2.00% to 3.00%"),
+        (1.02, 0.03, "neither overconfident nor underconfident"),
     ],
 )
 def test_the_verdict_is_flat_only_where_the_test_images_confirm_it(

@@ -92,9 +92,9 @@ def test_mixed_images_say_nothing_of_training_accuracy() -> None:
     ("facts", "reason"),
     [
         (TrainingFacts("val/loss", max_epochs=9, patience=2), "it did not improve for 2 epochs"),
-        (TrainingFacts("val/loss", max_epochs=9, patience=3), "Not by early stopping"),
-        (TrainingFacts("val/loss", max_epochs=9), "Not by early stopping"),
-        (TrainingFacts("val/loss", max_epochs=9, is_finished=False), "did not reach its test"),
+        (TrainingFacts("val/loss", max_epochs=9, patience=3), "not by early stopping"),
+        (TrainingFacts("val/loss", max_epochs=9), "not by early stopping"),
+        (TrainingFacts("val/loss", max_epochs=9, is_finished=False), "has no test result"),
     ],
 )
 def test_why_it_stopped_early(facts: TrainingFacts, reason: str) -> None:

@@ -44,4 +44,4 @@ def test_a_class_without_images_suggests_nothing() -> None:
 
 def test_a_model_that_is_often_wrong_suspects_nothing() -> None:
     assert why_not_judged(0.9) is None
-    assert "70.3 % of the validation and test images right. Below 90 %" in str(why_not_judged(0.703))
+    assert "70.3 % of the validation and test images correctly. Below 90 %" in str(why_not_judged(0.703))

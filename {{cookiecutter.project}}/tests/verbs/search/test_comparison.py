@@ -33,14 +33,14 @@ def test_better_takes_the_test_images_too() -> None:
     for shipped in ([0.986, 0.986, 0.986], [0.98, 0.98, 0.983]):
         comparison = Comparison("val/loss", [1, 2, 3], Contender(BETTER, accuracies), Contender(WORSE, shipped))
         assert comparison.verdict == "no clear difference"
-        assert "by which it was chosen, but not on the test images" in comparison.statement
+        assert "on which it was selected, but not on the test images" in comparison.statement
         assert "better" not in comparison.statement.lower()
 
 
 def test_statement_has_mean_and_spread_of_both() -> None:
     comparison = Comparison("val/loss", [1, 2, 3], Contender(BETTER, [0.9, 0.91, 0.95]), Contender(WORSE, [0.8] * 3))
     assert comparison.statement == (
-        "Better: trained again with seeds 1, 2, 3, all three of its runs beat all three of the shipped recipe's, on "
-        "the validation images and on the test images. val/loss: 0.2100 (0.2000 to 0.2200) against 0.3100 (0.3000 to "
-        "0.3200). Test accuracy: 92.0 % (90.0 to 95.0) against 80.0 % (80.0 to 80.0)."
+        "Better: trained again with seeds 1, 2, 3, all three of its runs beat all three runs of the shipped "
+        "recipe, on the validation images and on the test images. val/loss: 0.2100 (0.2000 to 0.2200) against 0.3100 "
+        "(0.3000 to 0.3200). Test accuracy: 92.0 % (90.0 to 95.0) against 80.0 % (80.0 to 80.0)."
     )

@@ -53,7 +53,7 @@ def run_directories(paths: Sequence[Path]) -> list[Path]:
         directories = [path] if (path / CONFIG).is_file() else find_runs(path)
         if not directories:
             raise UserError(
-                f"{str(path)!r} is no run directory, and there is none in it. Give run directories that fit has "
+                f"{str(path)!r} is not a run directory and does not contain one. Give run directories that fit has "
                 "written, such as runs/digits_cnn/<date-time>, or a folder of them, such as runs."
             )
         for directory in directories:

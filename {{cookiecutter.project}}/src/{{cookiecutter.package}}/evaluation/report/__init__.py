@@ -1,1 +1,1 @@
-"""A run as a page: what came out, why one may believe it, and where it is wrong."""
+"""The HTML report of a run: results, diagnosis of the training, calibration, mistakes."""

@@ -1,4 +1,4 @@
-"""What a model gains where it may say "I do not know": accuracy against coverage."""
+"""Abstention: accuracy of a model that answers only if its confidence reaches a threshold."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ COVERAGES = (1.0, 0.99, 0.95, 0.9, 0.8)
 
 @dataclass(frozen=True)
 class Answers:
-    """Of a model that answers only where its highest probability reaches a threshold.
+    """Coverage and accuracy of a model that answers only if its highest probability reaches a threshold.
 
     Attributes:
-        asked_coverage: share of the validation images that the threshold was chosen to let through.
-        threshold: lowest probability that is an answer.
+        asked_coverage: share of the validation images that reach the threshold.
+        threshold: lowest probability that counts as an answer.
         coverage: share of the test images that get an answer.
-        num_images: number of them.
-        accuracy: share of these that is right; None where there are none.
+        num_images: number of test images that get an answer.
+        accuracy: accuracy on these images; None if there are none.
     """
 
     asked_coverage: float
@@ -33,13 +33,13 @@ class Answers:
 
 
 def choose_threshold(confidence: NDArray[np.float32], coverage: float) -> float:
-    """The highest threshold that at least a share of ``coverage`` of the images (N,) reaches."""
+    """The highest threshold that at least a share of ``coverage`` of the images reaches; confidence is (N,)."""
     num_answered = max(1, math.ceil(coverage * len(confidence) - 1e-9))
     return float(np.sort(confidence)[-num_answered])
 
 
 def answers_at(val: SplitOutputs, test: SplitOutputs, coverage: float) -> Answers:
-    """Choose the threshold on validation, and measure it on the test images."""
+    """Choose a threshold on the validation images and measure it on the test images."""
     threshold = 0.0 if coverage == 1 else choose_threshold(val.probabilities.max(axis=1), coverage)
     answered = test.probabilities.max(axis=1) >= threshold
     num = int(answered.sum())
@@ -50,14 +50,14 @@ def answers_at(val: SplitOutputs, test: SplitOutputs, coverage: float) -> Answer
 def coverage_curve(
     confidence: NDArray[np.float32], is_correct: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coverage and accuracy with the N, N - 1, ... 1 surest images answered (El-Yaniv and Wiener, 2010).
+    """Coverage and accuracy if only the 1, 2, ... N most confident images are answered (El-Yaniv and Wiener, 2010).
 
     Args:
         confidence: (N,) highest probability of each image.
-        is_correct: (N,) whether it is classified right.
+        is_correct: (N,) whether the image is classified correctly.
 
     Returns:
-        coverage (N,), from 1 / N up to 1, and accuracy (N,) of those answered.
+        coverage (N,), from 1 / N to 1, and accuracy (N,) on the answered images.
     """
     surest_first = np.argsort(-confidence, kind="stable")
     answered = np.arange(1, len(confidence) + 1)

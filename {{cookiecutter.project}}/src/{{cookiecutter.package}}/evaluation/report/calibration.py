@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: of the images given 80 %, 80 % should be right."""
+"""Calibration: of the images predicted with 80 %, 80 % should be correct."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from ..outputs import SplitOutputs
 
 NUM_BINS = 15
-NEAR_ONE = 1.05  # a temperature that changes little
-TEMPERATURES = (0.05, 20.0)  # outside of them, probabilities are 0 and 1, or all alike
+NEAR_ONE = 1.05  # temperatures below it, and above its inverse, change little
+TEMPERATURES = (0.05, 20.0)  # limits; outside of them, probabilities are 0 and 1, or uniform
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose highest probability is in one of ``NUM_BINS`` equal parts of 0 to 1.
+    """Images whose highest probability is in one of ``NUM_BINS`` equal intervals of [0, 1].
 
     Attributes:
-        num_images: in the bin, at least 1.
+        num_images: number of images in the bin, at least 1.
         confidence: mean of their highest probabilities.
-        accuracy: share of them that is right.
+        accuracy: share of them that is classified correctly.
     """
 
     num_images: int
@@ -35,12 +35,12 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of one split at one temperature.
+    """Calibration of a model on one split at one temperature.
 
     Attributes:
-        ece: expected calibration error, in 0 to 1.
-        nll: negative log-likelihood, the mean over the images.
-        bins: those that hold images, in order.
+        ece: expected calibration error, 0 to 1.
+        nll: negative log-likelihood, averaged over the images.
+        bins: non-empty bins in ascending order.
     """
 
     ece: float
@@ -62,7 +62,7 @@ def reliability(confidence: NDArray[np.float32], is_correct: NDArray[np.bool_]) 
 
     Args:
         confidence: (N,) highest probability of each image.
-        is_correct: (N,) whether it is classified right.
+        is_correct: (N,) whether the image is classified correctly.
     """
     number = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
     members = [number == position for position in range(NUM_BINS)]
@@ -74,11 +74,11 @@ def reliability(confidence: NDArray[np.float32], is_correct: NDArray[np.bool_]) 
 
 
 def fit_temperature(outputs: SplitOutputs) -> float | None:
-    """The temperature at which a split is likeliest (Guo et al., 2017, section 4.2): fit it on validation.
+    """Fit the temperature that maximises the likelihood of a split, usually validation (Guo et al., 2017, section 4.2).
 
     Returns:
-        what to divide logits by; above 1 where the model is too sure of itself. None where all images are right: the
-        likelihood then grows without end as the temperature falls, and says nothing.
+        divisor of the logits; above 1 if the model is overconfident. None if all images are classified correctly: the
+        likelihood then has no maximum, because it always grows as the temperature falls.
     """
     if outputs.is_correct.all():
         return None
@@ -97,20 +97,20 @@ def fit_temperature(outputs: SplitOutputs) -> float | None:
 
 
 def verdict(temperature: float, before: Calibration, after: Calibration) -> str:
-    """Whether the model is too sure of itself, or not sure enough, and whether the test images agree.
+    """A sentence that says whether the model is overconfident or underconfident, and whether the test images agree.
 
     Args:
-        temperature: fitted on validation.
-        before: of the test images, as the model is.
-        after: of the test images, with the temperature.
+        temperature: temperature fitted on the validation images.
+        before: calibration on the test images without temperature.
+        after: calibration on the test images with temperature.
     """
     if 1 / NEAR_ONE < temperature < NEAR_ONE:
-        return "The temperature is near 1: the model is about as confident as it should be."
+        return "The temperature is near 1: the model is neither overconfident nor underconfident."
     direction = "overconfident" if temperature > 1 else "underconfident"
     if after.ece > before.ece:
         return (
-            f"On the validation images the model is {direction}, but the test images do not confirm it: their "
-            f"calibration error rises from {before.ece:.2%} to {after.ece:.2%} with the temperature. Use the "
-            "probabilities as they are."
+            f"On the validation images the model is {direction}, but not on the test images: with the temperature, "
+            f"their calibration error rises from {before.ece:.2%} to {after.ece:.2%}. Use the probabilities without "
+            "temperature."
         )
     return f"The model is {direction}."

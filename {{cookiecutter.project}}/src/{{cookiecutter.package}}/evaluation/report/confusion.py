@@ -1,4 +1,4 @@
-"""The confusion matrix: as a table that shows its names while they fit, else as its worst pairs and a picture."""
+"""The confusion matrix: a table for few classes, otherwise a list of the most confused pairs and a picture."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from PIL import Image
 
 from ...pages.rendering import data_url
 
-MAX_CLASSES = 25  # of a table
+MAX_CLASSES = 25  # of a table; with more, a picture is shown
 MAX_PAIRS = 20
-FAINTEST = 0.08  # of a cell that holds one image among thousands
-DARKEST = 0.55  # of one that holds them all, so that text on it is read in light and dark
+FAINTEST = 0.08  # lowest opacity of a cell that is not 0
+DARKEST = 0.55  # opacity of a cell with all images of its row; text on it is readable in light and dark mode
 BLUE = (47, 111, 191)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """``num_images`` of one true class taken for one class; ``shade`` in 0 to 1 is how deep its colour is."""
+    """Number of images with a true and a predicted class; ``shade`` is the opacity of the cell's colour, 0 to 1."""
 
     num_images: int
     shade: float
@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Pair:
-    """A mistake that is made often: ``share`` is that of the images of the true class."""
+    """A frequent mistake: ``share`` is the share of the images of the true class."""
 
     true_class: str
     predicted_class: str
@@ -39,14 +39,14 @@ class Pair:
 
 
 def shares_of_rows(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Each row of (K, K) divided by its sum; a row without images stays 0."""
+    """Each row of the (K, K) counts divided by its sum; rows without images are 0."""
     sums = counts.sum(axis=1, keepdims=True)
     shares: NDArray[np.float64] = counts / np.maximum(sums, 1)
     return shares
 
 
 def table(counts: NDArray[np.int64]) -> list[list[Cell]]:
-    """Cells of (K, K) counts, rows are true classes."""
+    """Cells of the (K, K) counts; rows are true classes."""
     shares = shares_of_rows(counts)
     return [
         [
@@ -58,7 +58,7 @@ def table(counts: NDArray[np.int64]) -> list[list[Cell]]:
 
 
 def shade(share: float) -> float:
-    """Of a cell: the root lifts rare mistakes into sight."""
+    """Opacity of a cell; the square root makes rare mistakes visible."""
     return round(max(DARKEST * math.sqrt(share), FAINTEST), 3) if share else 0.0
 
 
@@ -76,7 +76,7 @@ def most_confused(counts: NDArray[np.int64], class_names: Sequence[str]) -> list
 
 
 def heat_map(counts: NDArray[np.int64]) -> str:
-    """A data URL of a picture with one pixel a cell, the more opaque the larger its share of the row."""
+    """Data URL of a picture with one pixel per cell; its opacity increases with the cell's share of the row."""
     opacity = np.sqrt(shares_of_rows(counts))
     pixels = np.empty((*counts.shape, 4), dtype=np.uint8)
     pixels[..., :3] = BLUE

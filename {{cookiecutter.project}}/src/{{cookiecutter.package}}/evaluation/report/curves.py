@@ -1,4 +1,4 @@
-"""What the diagnosis goes by: facts of a training, and measures of its learning curves."""
+"""Inputs of the diagnosis: facts about a training, and measures of its learning curves."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from ...errors import UserError
 from ...models.monitor import MODES, Monitor
 from ..record import EpochMetrics, RunRecord
 
-SLOW = 0.5  # share of the training loss that is left at the end
-STEADY = 0.02  # largest rise of the training loss in an epoch, in units of ln K
-NOTICEABLE = 0.01  # fall of the training loss from the first half of the epochs to the second, in units of ln K
+SLOW = 0.5  # last training loss as a share of the first
+STEADY = 0.02  # largest increase of the training loss in one epoch, in units of ln K
+NOTICEABLE = 0.01  # decrease of the mean training loss between the two halves of the epochs, in units of ln K
 NUM_STANDARD_ERRORS_OF_GUESS = 3
 
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What the rules need beside the curves. A rule that needs what is None is not judged.
+    """Facts that the rules need besides the curves. A rule is not judged if a fact that it needs is None.
 
     Attributes:
-        monitor: the metric that says which epoch is kept.
-        max_epochs: that the training was to have; -1 is without a limit.
-        patience: of early stopping; None is without.
-        is_annealed: the learning rate ends at 0 in the last of ``max_epochs``.
-        is_mixed: training images are mixed in pairs, so that training accuracy is not that of images.
-        num_train_images: None where it is not known.
-        num_val_images: None where it is not known; differences are then taken as they are.
-        train_share: what guessing the largest class gets of the training images, as the training shows them.
-        val_share: what it gets of the validation images.
-        num_classes: K.
-        lr: learning rate given, for advice.
-        is_finished: whether the run came to its test.
+        monitor: metric that selects the best epoch.
+        max_epochs: maximum number of epochs; -1 means no limit.
+        patience: patience of early stopping; None if it is off.
+        is_annealed: whether the schedule ends with a learning rate of 0 after ``max_epochs``.
+        is_mixed: whether training images are mixed in pairs, which makes training accuracy meaningless.
+        num_train_images: number of training images; None if unknown.
+        num_val_images: number of validation images; None if unknown, and standard errors are then 0.
+        train_share: accuracy of always predicting the largest class on the training images, as sampled in training.
+        val_share: the same for the validation images.
+        num_classes: number of classes, K.
+        lr: learning rate of the config, for advice.
+        is_finished: whether the run has a test result.
     """
 
     monitor: Monitor
@@ -56,20 +56,20 @@ class TrainingFacts:
 
     @property
     def loss_of_guess(self) -> float | None:
-        """Ln K: the cross-entropy where all classes get the same probability."""
+        """Ln K: the cross-entropy if all classes have the same probability."""
         return None if self.num_classes is None else math.log(self.num_classes)
 
     def rate(self, factor: float) -> str:
-        """An option with the learning rate times a factor."""
+        """Command-line option that sets the learning rate to ``factor`` times the current one."""
         return f"--model.optimizer.lr{'' if self.lr is None else f' {factor * self.lr:.3g}'}"
 
 
 def facts_of_training(run: RunRecord, data: ImageDataModule | None = None) -> TrainingFacts:
-    """The facts, as the files of a run have them.
+    """Read the facts from the files of a run.
 
     Args:
-        run: finished or not.
-        data: its data set, where it is in memory.
+        run: record of the run, finished or not.
+        data: data set of the run if it is in memory.
     """
     config, model = run.config, run.config["model"].get("init_args", {})
     num_classes, val = num_classes_of(run, data), run.outputs("val")
@@ -93,7 +93,7 @@ def facts_of_training(run: RunRecord, data: ImageDataModule | None = None) -> Tr
 
 
 def num_classes_of(run: RunRecord, data: ImageDataModule | None) -> int | None:
-    """K, of an unfinished run from its data set; None where that is no longer there."""
+    """Number of classes; for unfinished runs, from the data set; None if that is not available."""
     if run.class_names:
         return len(run.class_names)
     try:
@@ -103,28 +103,28 @@ def num_classes_of(run: RunRecord, data: ImageDataModule | None) -> int | None:
 
 
 def largest_share(counts: Sequence[int] | NDArray[np.int64] | None) -> float | None:
-    """Of the largest class, from the number of images of each class."""
+    """Share of the largest class, from the number of images of each class."""
     return None if counts is None else float(max(counts) / sum(counts))
 
 
 def kept_epoch(epochs: Sequence[EpochMetrics], monitor: Monitor) -> EpochMetrics | None:
-    """The epoch whose weights are kept: the first of the best ones; None where none was validated."""
+    """The epoch whose weights are kept: the first of the best epochs; None if no epoch was validated."""
     sign = 1 if MODES[monitor] == "min" else -1
     candidates = [epoch for epoch in epochs if math.isfinite(epoch.get(monitor, math.nan))]
     return min(candidates, key=lambda epoch: sign * epoch[monitor], default=None)
 
 
 def accuracies_kept(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> tuple[float | None, float | None]:
-    """Training and validation accuracy in the kept epoch; None where there is none, or where it says nothing."""
+    """Training and validation accuracy in the kept epoch; None if unknown or, for training, not meaningful."""
     kept = kept_epoch(epochs, facts.monitor) or {}
     return None if facts.is_mixed else kept.get("train/acc"), kept.get("val/acc")
 
 
 def rise_of_loss(epochs: Sequence[EpochMetrics]) -> tuple[float, bool]:
-    """How far the validation loss ends above its lowest, relative; whether training went on without its accuracy.
+    """Relative rise of the validation loss from its minimum to the last epoch, and whether it indicates overfitting.
 
-    That is: since then the training loss fell, and validation accuracy did not rise. Where it rose, the loss is that of
-    a model which is surer of fewer mistakes.
+    It does if, since the minimum, the training loss fell and validation accuracy did not rise. If accuracy rose, the
+    model makes fewer mistakes, but with higher confidence.
     """
     lowest = kept_epoch(epochs, "val/loss")
     if lowest is None or lowest["val/loss"] <= 0:
@@ -136,7 +136,7 @@ def rise_of_loss(epochs: Sequence[EpochMetrics]) -> tuple[float, bool]:
 
 
 def rise_of_training_loss(epochs: Sequence[EpochMetrics]) -> float:
-    """How far the training loss comes above its lowest value until then, at most."""
+    """Largest difference between the training loss and its lowest value so far."""
     rise, lowest = 0.0, math.inf
     for loss in training_losses(epochs):
         lowest = min(lowest, loss)
@@ -145,7 +145,7 @@ def rise_of_training_loss(epochs: Sequence[EpochMetrics]) -> float:
 
 
 def is_slow_and_steady(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> bool:
-    """Whether the training loss fell all the time, and not far: what a learning rate that is too low looks like."""
+    """Whether the training loss fell slowly and steadily, which suggests that the learning rate is too low."""
     losses, unit = training_losses(epochs), facts.loss_of_guess or 1.0
     if len(losses) < 3:
         return False
@@ -156,7 +156,7 @@ def is_slow_and_steady(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> 
 
 
 def loss_left(epochs: Sequence[EpochMetrics]) -> float:
-    """The training loss of the last epoch, as a share of the first one's."""
+    """Training loss of the last epoch as a share of that of the first epoch."""
     losses = training_losses(epochs)
     return losses[-1] / losses[0]
 
@@ -166,7 +166,7 @@ def training_losses(epochs: Sequence[EpochMetrics]) -> list[float]:
 
 
 def longest_wait(epochs: Sequence[EpochMetrics], monitor: Monitor) -> int:
-    """Most epochs from one improvement of the metric to the next, until the best."""
+    """Largest number of epochs between two consecutive improvements of the metric."""
     sign = 1 if MODES[monitor] == "min" else -1
     best, improved = math.inf, []
     for epoch in epochs:
@@ -177,12 +177,12 @@ def longest_wait(epochs: Sequence[EpochMetrics], monitor: Monitor) -> int:
 
 
 def is_guessing(accuracy: float | None, share: float | None, num_images: int | None) -> bool | None:
-    """Whether chance explains the accuracy of a guess at the largest class, which is ``share`` of the images."""
+    """Whether the accuracy is not significantly above ``share``, that of always predicting the largest class."""
     if accuracy is None or share is None or num_images is None:
         return None
     return accuracy <= share + NUM_STANDARD_ERRORS_OF_GUESS * standard_error(share, num_images)
 
 
 def standard_error(accuracy: float, num_images: int | None) -> float:
-    """Of an accuracy on so many images; 0 where their number is not known."""
+    """Standard error of an accuracy on ``num_images`` images; 0 if their number is not known."""
     return math.sqrt(accuracy * (1 - accuracy) / num_images) if num_images else 0.0

@@ -23,20 +23,20 @@ from .curves import (
 )
 
 DIVERGED = 1.25  # training loss, in units of ln K: the loss of a guess
-RISE_OF_TRAINING_LOSS = 0.2  # above its lowest so far, in units of ln K
-BARELY_FALLEN = 0.9  # share of the training loss that is left at the end
-LOW_ACCURACY = 0.9  # below it, on training images too, a model has not learned them
-GAP = 0.05  # of accuracy between training and validation
-MEMORISED = 0.2  # gap of accuracy where validation is no better than guessing
+RISE_OF_TRAINING_LOSS = 0.2  # of the training loss above its lowest value so far, in units of ln K
+BARELY_FALLEN = 0.9  # last training loss as a share of the first
+LOW_ACCURACY = 0.9  # a model whose training accuracy is lower has not learned the training images
+GAP = 0.05  # difference between training and validation accuracy
+MEMORISED = 0.2  # the same, if validation accuracy is no better than guessing
 DROP = 0.05  # of validation accuracy, from one epoch to the next
-NUM_DROPS = 2  # one may be the unfreezing of a backbone
-RISE = 0.1  # of the validation loss above its lowest, relative
+NUM_DROPS = 2  # a single drop may be caused by unfreezing the backbone
+RISE = 0.1  # of the validation loss above its lowest value, relative
 FALL = 0.05  # of the validation loss in the last epoch, relative
-IDLE = 0.5  # share of the epochs after the kept one
-NUM_IDLE = 5  # epochs after the kept one, at least
+IDLE = 0.5  # share of the epochs that come after the kept one
+NUM_IDLE = 5  # minimum number of epochs after the kept one
 NUM_STANDARD_ERRORS = 2  # a smaller difference of accuracies may be chance
 
-# If the first rule holds, the others would mislead and are not judged.
+# For each rule, the rules that are not judged if it holds, because their result would be misleading.
 EXCLUDED = {
     "diverged": {
         "no better than guessing",
@@ -56,14 +56,14 @@ EXCLUDED = {
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, applied.
+    """A rule and its result.
 
     Attributes:
-        name: what is the matter where it holds.
-        rule: the rule, with its numbers.
-        measured: what was found.
-        holds: None where it could not be judged.
-        meaning: what to do, in the first sentence; then why, or what else.
+        name: name of the problem.
+        rule: text of the rule, with its thresholds.
+        measured: measured values.
+        holds: whether the rule holds; None if it cannot be judged.
+        meaning: what to do, in the first sentence; then the reason or alternatives.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All rules, and the name of the whole: the rules that hold, or ``fine``."""
+    """Results of all rules; the name lists the rules that hold, or is ``fine``."""
 
     checks: list[Check]
 
@@ -91,7 +91,7 @@ class Diagnosis:
 
     @property
     def line(self) -> str:
-        """The name and, of the first rule that holds, what was measured and what to do."""
+        """The name, with the measured values and the advice of the first rule that holds."""
         if not self.findings:
             return self.name
         first = self.findings[0]
@@ -99,12 +99,12 @@ class Diagnosis:
 
     @property
     def has_learned(self) -> bool:
-        """Whether the model is worth a closer look: its probabilities, and images that it takes for mislabelled."""
+        """Whether the model has learned enough to examine its calibration and to find mislabelled images."""
         return not any(check.name in {"diverged", "no better than guessing", "memorised"} for check in self.findings)
 
 
 def diagnose(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Diagnosis:
-    """Apply all rules to the metrics of the epochs, in order; only the first looks at those without a validation."""
+    """Apply all rules to the metrics of the epochs, in order; only the first rule uses epochs without validation."""
     validated = [epoch for epoch in epochs if "val/loss" in epoch]
     checks = [
         diverged(epochs, facts),
@@ -184,7 +184,7 @@ def memorised(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check:
         "memorised",
         f"In the kept epoch, validation accuracy is at most {NUM_STANDARD_ERRORS_OF_GUESS} standard errors above the "
         f"share of the largest class, and training accuracy reaches more than {points(MEMORISED)} and "
-        f"{NUM_STANDARD_ERRORS_OF_GUESS} standard errors above it in some epoch.",
+        f"{NUM_STANDARD_ERRORS_OF_GUESS} standard errors above validation accuracy in some epoch.",
         measured,
         holds,
         "Check that the labels match the images: the model memorised the training images and does not "
@@ -267,9 +267,9 @@ def still_improving(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Che
     change = f"{percent(abs(fall))} {'lower' if fall >= 0 else 'higher'} than in the one before"
     return Check(
         "still improving",
-        f"The validation loss is lowest in the last epoch, and fell by {percent(FALL)} or more in it. Not judged where "
-        "the schedule lowered the learning rate to 0: the loss always falls then.",
-        f"validation loss of the last epoch: {change}" if len(losses) > 1 else "one epoch has none before it",
+        f"The validation loss is lowest in the last epoch, and fell by {percent(FALL)} or more in it. Not judged if "
+        "the schedule lowered the learning rate to 0, because the loss always falls then.",
+        f"validation loss of the last epoch: {change}" if len(losses) > 1 else "only one epoch is validated",
         is_best_last and fall >= FALL if len(losses) > 1 and not is_over else None,
         "Train longer: a new training with a higher --trainer.max_epochs. The schedule of the learning rate then "
         "extends over all of its epochs.",
@@ -302,9 +302,9 @@ def stopped_early(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check
         )
         reason += f"it did not improve for {count_epochs(waited)}."
     elif facts.is_finished:
-        reason = "Not by early stopping for lack of improvement: a limit of steps or time, or a callback, ended it."
+        reason = "The training was ended by a limit of steps or time or by a callback, not by early stopping."
     else:
-        reason = "The run did not reach its test: it was stopped, it failed, or it is still training."
+        reason = "The run has no test result: it was stopped, it failed, or it is still training."
     return Check(
         "stopped early",
         "Fewer epochs than --trainer.max_epochs.",
@@ -317,7 +317,7 @@ def stopped_early(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Check
 
 
 def shares(facts: TrainingFacts) -> str:
-    """The accuracy of guessing, on the end of a sentence."""
+    """The share of the largest class, as the end of a sentence."""
     return "" if facts.val_share is None else f"; the largest class is {percent(facts.val_share)}"
 
 
@@ -328,7 +328,7 @@ def shown(epoch: EpochMetrics) -> str:
 
 def compare(train: float | None, val: float | None, facts: TrainingFacts) -> str:
     if facts.is_mixed:
-        return "training accuracy says nothing, because training images are mixed"
+        return "training accuracy is not meaningful, because training images are mixed"
     if train is None or val is None:
         return "training or validation accuracy is missing"
     return f"training {percent(train)}, validation {percent(val)}"

@@ -1,4 +1,4 @@
-"""Images whose label looks wrong, for a person to judge."""
+"""Finds images that are likely to be mislabelled, for a person to check."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ MIN_ACCURACY = 0.9
 
 
 def why_not_judged(accuracy: float) -> str | None:
-    """Why no image is suspected with a model of that accuracy; None where it is good enough for it.
+    """Why the accuracy of the model is too low to find mislabelled images; None if it is high enough.
 
-    A label is suspected where the model contradicts it. Of a model that is often wrong, most of these images are its
-    own mistakes: one of 70 % accuracy suspected 53 images, all of them labelled right.
+    Images are suspected if the model contradicts their label. If the model is often wrong, most suspects are mistakes
+    of the model: a model with 70 % accuracy suspected 53 images, and all of their labels were correct.
     """
     if accuracy >= MIN_ACCURACY:
         return None
     return (
-        f"The model classifies {100 * accuracy:.1f} % of the validation and test images right. Below "
-        f"{100 * MIN_ACCURACY:.0f} %, most images whose label it contradicts are its own mistakes, so none is shown."
+        f"The model classifies {100 * accuracy:.1f} % of the validation and test images correctly. Below "
+        f"{100 * MIN_ACCURACY:.0f} %, most images whose label it contradicts are mistakes of the model, so none are "
+        "shown."
     )
 
 
@@ -29,8 +30,8 @@ class Suspect:
     """An image that may be mislabelled.
 
     Attributes:
-        index: its position in the split.
-        suggested: the class that it may be of.
+        index: position of the image in the split.
+        suggested: class that the image probably belongs to.
     """
 
     index: int
@@ -38,17 +39,17 @@ class Suspect:
 
 
 def find_suspects(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> list[Suspect]:
-    """Confident learning (Northcutt, Jiang and Chuang, 2021, section 3.1).
+    """Find images that are likely to be mislabelled by confident learning (Northcutt et al., 2021, section 3.1).
 
-    A class's threshold is the mean probability that its own images get for it. Suspected is an image that the model
-    takes for another class, and that reaches the threshold of a class other than its label's.
+    The threshold of a class is the mean probability of the class over the images with its label. An image is suspected
+    if the model predicts another class than its label, and the probability of another class reaches its threshold.
 
     Args:
         probabilities: (N, K), of images that the model was not trained on.
-        labels: (N,) given classes, right or wrong.
+        labels: (N,) given labels, correct or not.
 
     Returns:
-        the suspects, the most blatant first: those whose label is least probable beside the class suggested.
+        suspects, ordered by how far the probability of the suggested class exceeds that of the label, largest first.
     """
     everyone, num_classes = np.arange(len(labels)), probabilities.shape[1]
     given = probabilities[everyone, labels]

@@ -1,4 +1,4 @@
-"""A run as one HTML file that needs no other file, no network and no JavaScript."""
+"""Writes the report of a run as one HTML file that needs no other file, no network and no JavaScript."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from .plots import plot_coverage, plot_curves, plot_learning_rates, plot_reliabi
 from .reproduction import command_again, command_given
 
 FILE_NAME = "report.html"
-MIN_TEST_IMAGES = 10  # of a class, for its numbers to say something
-MAX_CARDS = 12  # of a kind
+MIN_TEST_IMAGES = 10  # of a class; with fewer, its metrics are not reliable
+MAX_CARDS = 12  # images per section
 MAX_SUSPECTS = 24
 MAX_CLASSES_SHOWN = 50
-MANY_IMAGES = 1000  # from which on a hundredth of a percent is more than a tenth of an image
+MANY_IMAGES = 1000  # number of test images from which accuracies are shown with two decimals
 
 Section = dict[str, Any]
 
 
 def write_report(run: RunRecord, file: Path, data: ImageDataModule | None = None) -> None:
-    """Write the page of a run, finished or not.
+    """Write the report of a run, finished or not.
 
     Args:
-        run: its record.
-        file: HTML file to write, over an older one.
-        data: the data set of the run if it is in memory; otherwise it is opened from the run's config.
+        run: record of the run.
+        file: HTML file to write; an existing file is overwritten.
+        data: data set of the run if it is in memory; otherwise it is created from the config of the run.
     """
     file.write_text(render(__package__, **describe(run, data)), encoding="utf-8")
 
 
 def describe(run: RunRecord, data: ImageDataModule | None) -> Section:
-    """Everything that the template shows."""
+    """All values that the HTML template shows."""
     val, test = (run.outputs(split) if run.class_names else None for split in ("val", "test"))
     training = describe_training(run, data)
     section: Section = {
@@ -77,7 +77,7 @@ def describe(run: RunRecord, data: ImageDataModule | None) -> Section:
 
 
 def describe_head(run: RunRecord, val: SplitOutputs | None, test: SplitOutputs | None) -> dict[str, str]:
-    """What was trained on which images: terms and their descriptions."""
+    """Data set, number of images and model of the run, as terms with their descriptions."""
     data, model = (run.config[section] for section in ("data", "model"))
     root, backbone = data.get("init_args", {}).get("root"), model.get("init_args", {}).get("backbone")
     numbers = {
@@ -95,7 +95,7 @@ def describe_head(run: RunRecord, val: SplitOutputs | None, test: SplitOutputs |
 
 
 def has_probabilities(outputs: SplitOutputs) -> bool:
-    """Whether all logits are finite; those of a training that diverged are not."""
+    """Whether all logits are finite, which is not the case if the training diverged."""
     return bool(np.isfinite(outputs.logits).all())
 
 
@@ -136,14 +136,14 @@ def describe_test(run: RunRecord, test: SplitOutputs) -> Section:
 
 
 def describe_small_classes(results: list[Section]) -> str | None:
-    """A sentence on the classes with too few test images; None where all have enough."""
+    """A sentence on the classes with too few test images; None if there are none."""
     small = [
         f"{result['name']} ({result['num_images']})" for result in results if result["num_images"] < MIN_TEST_IMAGES
     ]
     if not small:
         return None
     subject = "1 class has" if len(small) == 1 else f"{len(small)} classes have"
-    return f"{subject} fewer than {MIN_TEST_IMAGES} test images, so the numbers say little: {some(small)}."
+    return f"{subject} fewer than {MIN_TEST_IMAGES} test images, so their metrics are not reliable: {some(small)}."
 
 
 def describe_calibration(val: SplitOutputs, test: SplitOutputs) -> Section:
@@ -191,7 +191,7 @@ def describe_images(
 
 
 def likely_mislabelled(album: Album) -> tuple[list[Card], int]:
-    """The first suspects of all splits together, the most blatant first, and how many there are."""
+    """Cards of the first ``MAX_SUSPECTS`` suspects of all splits, most likely first, and the number of all suspects."""
     labels = np.concatenate([outputs.labels for outputs in album.outputs.values()])
     suspects = find_suspects(np.concatenate(list(album.probabilities.values())), labels)
     places = [(split, index) for split, outputs in album.outputs.items() for index in range(len(outputs))]

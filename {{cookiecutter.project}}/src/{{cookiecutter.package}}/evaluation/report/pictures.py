@@ -1,4 +1,4 @@
-"""Images of a split beside what the model says of them, small enough to be within the page."""
+"""Images of a split with their predictions, as thumbnails that are embedded in the page."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ NUM_BARS = 3
 
 @dataclass(frozen=True)
 class Card:
-    """One image.
+    """An image with its prediction.
 
     Attributes:
-        name: as the data set has it.
-        true_class: its label.
-        predicted_class: the likeliest class.
-        shares: the likeliest classes with their probabilities, the likeliest first.
-        picture: a data URL; None where the image is not there.
-        suggested_class: what it may be where its label looks wrong.
-        split: it is of.
+        name: name of the image in the data set.
+        true_class: label of the image.
+        predicted_class: most probable class.
+        shares: probabilities of the most probable classes, highest first.
+        picture: data URL of the thumbnail; None if the image is not available.
+        suggested_class: class that the image probably belongs to, if its label is suspected to be wrong.
+        split: split of the image.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Card:
 
 
 class Album:
-    """The images of a run's splits, with what the model says of them.
+    """The images of the splits of a run, with their predictions.
 
     Args:
-        outputs: of each split.
+        outputs: outputs of the model for each split.
         class_names: K names.
-        data: the data set of the run; None where it is gone.
+        data: data set of the run; None if it is not available.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Album:
         self.positions = {split: self._positions(split) for split in outputs}
 
     def card(self, split: Split, index: int, suggested: int | None = None) -> Card:
-        """The image at ``index`` of a split's outputs, with the class ``suggested`` where one is."""
+        """Card of the image at ``index`` of a split, with the index of a suggested class if its label is suspected."""
         outputs, names = self.outputs[split], self.class_names
         shares = top_k(self.probabilities[split][index], names, NUM_BARS)
         return Card(
@@ -80,19 +80,19 @@ class Album:
         return thumbnail(self.data.split(split).images[torch.tensor([position])][0])
 
     def _positions(self, split: Split) -> dict[str, int]:
-        """Where each image of a split is, by name: files may have come or gone since the run."""
+        """Current position of each image of a split, by name; files may have been added or removed since the run."""
         names = [] if self.data is None else self.data.split(split).names
         return {name: position for position, name in enumerate(names)}
 
 
 def open_data(run: RunRecord, splits: Iterable[Split]) -> tuple[ImageDataModule | None, str | None]:
-    """The data set of a run with these splits, or why its images cannot be shown."""
+    """The data set of a run with the given splits, or the reason why its images cannot be shown."""
     try:
         data = run.data
         if isinstance(data, ImageFolderDataModule):
-            data.cache = "none"  # the few images that are shown are decoded, and not all of them into a cache
+            data.cache = "none"  # decode only the images that are shown
         for split in splits:
             data.split(split)
-    except (UserError, OSError, RuntimeError) as error:  # torchvision raises the last one where files are missing
+    except (UserError, OSError, RuntimeError) as error:  # torchvision raises RuntimeError if files are missing
         return None, str(error)
     return data, None

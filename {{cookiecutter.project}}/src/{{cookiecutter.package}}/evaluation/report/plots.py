@@ -1,4 +1,4 @@
-"""The diagrams of the report: learning curves, calibration, accuracy against coverage."""
+"""Draws the diagrams of the report: learning curves, calibration, accuracy against coverage."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..record import EpochMetrics
 from .abstention import coverage_curve
 from .calibration import Calibration
 
-MAX_GROUPS_NAMED = 3  # in the legend's one line
-LOG_RATIO = 20  # of the highest learning rate to the lowest, from which on the axis is logarithmic
+MAX_GROUPS_NAMED = 3  # so that the legend fits in one line
+LOG_RATIO = 20  # highest to lowest learning rate; above it, the axis is logarithmic
 MAX_POINTS = 400  # of a curve
 
 
 def plot_curves(epochs: list[EpochMetrics], metric: str, label: str, kept: EpochMetrics | None) -> str:
-    """Training and validation over the epochs, counted from 1, with the epoch marked whose weights were kept."""
+    """Plot a metric of training and validation over the epochs, counted from 1, and mark the kept epoch."""
     with drawing(f"{label} over the epochs", "epoch") as plot:
         for stage, name, colour in (("train", "training", TRAIN), ("val", "validation", VAL)):
             numbers, values = series(epochs, f"{stage}/{metric}")
@@ -34,7 +34,7 @@ def plot_curves(epochs: list[EpochMetrics], metric: str, label: str, kept: Epoch
 
 
 def plot_learning_rates(epochs: list[EpochMetrics]) -> str | None:
-    """Of each parameter group, at the start of each epoch; None where none was logged."""
+    """Plot the learning rate of each parameter group at the start of each epoch; None if none was logged."""
     groups = sorted({name for epoch in epochs for name in epoch if name.startswith("lr/")})
     if not groups:
         return None
@@ -55,13 +55,13 @@ def plot_learning_rates(epochs: list[EpochMetrics]) -> str | None:
 
 
 def series(epochs: list[EpochMetrics], name: str) -> tuple[list[float], list[float]]:
-    """Numbers, from 1, of the epochs that have a metric, and its values."""
+    """Epochs that have a metric, counted from 1, and its values."""
     known = [epoch for epoch in epochs if name in epoch]
     return [epoch["epoch"] + 1 for epoch in known], [epoch[name] for epoch in known]
 
 
 def plot_reliability(before: Calibration, after: Calibration | None) -> str:
-    """Accuracy against confidence; a dot's area is the share of the images that are in its bin."""
+    """Plot accuracy against confidence; the area of a dot is the share of images in its bin."""
     with drawing("reliability diagram: accuracy against confidence", "confidence", "accuracy") as plot:
         plot.axes.plot([0, 1], [0, 1], color=MARK, linestyle=":", label="ideal")
         for name, calibration, colour in (("as trained", before, TRAIN), ("with temperature", after, VAL)):
@@ -80,7 +80,7 @@ def total(calibration: Calibration) -> int:
 
 
 def plot_coverage(test: SplitOutputs) -> str:
-    """Accuracy of the test images that get an answer, against their share."""
+    """Plot the accuracy on the answered test images against their share."""
     coverage, accuracy = coverage_curve(test.probabilities.max(axis=1), test.is_correct)
     shown = np.unique(np.linspace(0, len(test) - 1, MAX_POINTS).astype(int))
     with drawing("accuracy against coverage", "share of images answered", "accuracy of these") as plot:

@@ -1,1 +1,1 @@
-"""Searching for a better recipe: the space, the study, its trials, and what came of it."""
+"""Hyperparameter search: the search space, the study, its trials and the result."""

@@ -1,4 +1,4 @@
-"""``best.yaml``: the best recipe found, as a card like those in ``configs/``."""
+"""Writes ``best.yaml``, the best recipe of a search, in the form of the recipes in ``configs/``."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def write_recipe(file: Path, command: str, options: Sequence[str], searched: Seq
     """Write a config that repeats ``fit`` with these options.
 
     Args:
-        file: to write.
-        command: that runs it.
-        options: of ``fit``.
-        searched: names of options that are stated even where they are the default.
-        story: where the recipe comes from and what it reached.
+        file: YAML file to write.
+        command: command that trains the recipe.
+        options: options of ``fit``.
+        searched: names of the searched options, which are written even if they have their default value.
+        story: origin and result of the recipe, for the comment at the top of the file.
     """
     card = [*comment("The best recipe of a search."), "#", f"#     {command}", "#", *comment(story)]
     config = yaml.safe_dump(stated(options, searched), sort_keys=False, allow_unicode=True, default_flow_style=None)
@@ -36,7 +36,7 @@ def comment(text: str) -> list[str]:
 
 
 def stated(options: Sequence[str], searched: Sequence[str]) -> Config:
-    """The sections of a recipe: classes, what differs from the code's defaults, and what was searched."""
+    """The sections of a recipe: class names, values that differ from the defaults, and searched values."""
     config = resolve(options)
     differing = difference(config, defaults_of(config))
     for name in searched:
@@ -45,7 +45,7 @@ def stated(options: Sequence[str], searched: Sequence[str]) -> Config:
 
 
 def difference(config: Config, defaults: Config) -> Config:
-    """What ``config`` says otherwise; names of classes are always said."""
+    """The values of ``config`` that differ from ``defaults``; class names are always included."""
     result: Config = {}
     for key, value in config.items():
         if isinstance(value, dict) and isinstance(defaults.get(key), dict):

@@ -1,4 +1,4 @@
-"""The best recipe against the shipped one, both trained again with other seeds."""
+"""Compares the best recipe with the shipped recipe; both are trained again with other seeds."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Contender:
     """A recipe, trained with several seeds.
 
     Attributes:
-        values: the validation metric of each training's best epoch.
-        accuracies: on the test split, of the same weights.
+        values: validation metric of the best epoch of each training.
+        accuracies: test accuracy of the same weights.
     """
 
     values: list[float]
@@ -39,7 +39,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of the best recipe found with the shipped one."""
+    """Comparison of the best recipe of a search with the shipped recipe."""
 
     metric: Monitor
     seeds: list[int]
@@ -48,11 +48,11 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """Decided only where all three runs of one recipe beat all three of the other.
+        """The verdict; "better" and "worse" require that all runs of one recipe beat all runs of the other.
 
-        Between equally good recipes that happens in 1 of 20 cases: one of the 20 orders of six runs (Mann and Whitney,
-        1947). The best recipe was chosen by the validation images, so these flatter it: it is called better only where
-        its runs also win on the test images.
+        If the recipes are equally good, this happens by chance in 1 of 20 cases, because six runs have 20 possible
+        orders (Mann and Whitney, 1947). The best recipe was selected on the validation images, so its validation metric
+        is optimistic. "better" therefore also requires that its runs win on the test images.
         """
         if self.wins_on_validation and min(self.best.accuracies) > max(self.shipped.accuracies):
             return "better"
@@ -66,7 +66,7 @@ class Comparison:
 
     @property
     def goodness(self) -> tuple[list[float], list[float]]:
-        """Validation metrics of both recipes, the higher the better; minus infinity where one is no finite number."""
+        """Validation metrics of both recipes, where higher is better; minus infinity if a metric is not finite."""
         sign = 1 if MODES[self.metric] == "max" else -1
         best, shipped = (
             [sign * value if math.isfinite(value) else -math.inf for value in side.values]
@@ -76,15 +76,15 @@ class Comparison:
 
     @property
     def statement(self) -> str:
-        """The verdict, and what was measured."""
-        all_three = "all three of its runs {} all three of the shipped recipe's"
+        """The verdict with its measurements."""
+        all_three = "all three of its runs {} all three runs of the shipped recipe"
         reason = {
             "better": all_three.format("beat") + ", on the validation images and on the test images",
             "worse": all_three.format("lose to") + " on the validation images",
             "no clear difference": all_three.format("beat")
-            + " on the validation images, by which it was chosen, but not on the test images"
+            + " on the validation images, on which it was selected, but not on the test images"
             if self.wins_on_validation
-            else "its runs and the shipped recipe's overlap",
+            else "the results of the two recipes overlap",
         }[self.verdict]
         best, shipped = spread(self.best.values), spread(self.shipped.values)
         accuracies = f"{percent(self.best.accuracies)} against {percent(self.shipped.accuracies)}"
@@ -107,9 +107,9 @@ def percent(shares: Sequence[float]) -> str:
 def train_contender(
     name: str, options: Sequence[str], seeds: Sequence[int], folder: Path, step: Callable[[], None]
 ) -> Contender:
-    """Train and test with each seed, in ``folder/name-seed-S``; what an earlier start has finished is kept.
+    """Train and test with each seed, in ``folder/name-seed-S``; runs that are already finished are not repeated.
 
-    A training that diverges counts as the worst possible.
+    A training that diverges has the worst possible result.
     """
     summaries = []
     for seed in seeds:

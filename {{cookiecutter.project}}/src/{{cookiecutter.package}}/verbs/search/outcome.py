@@ -1,4 +1,4 @@
-"""The result of a search: one statement, the best recipe as a file, and a page."""
+"""The result of a search: a statement, the best recipe as a file, and an HTML page."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .study import PROBLEM, SHIPPED, best_trial, concluded, shipped_trial
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a search that is over, or was stopped.
+    """Outcome of a search that has finished or was stopped.
 
     Attributes:
-        search: its trials.
-        comparison: None where best and shipped are the same, or where the search was stopped before it.
-        stopped: by the user.
+        search: the search.
+        comparison: None if the shipped recipe is the best, or if the search was stopped before the comparison.
+        stopped: whether the user stopped the search.
     """
 
     search: Search
@@ -67,7 +67,7 @@ class Outcome:
 
 
 def compare(search: Search, progress: SearchProgress) -> Comparison | None:
-    """Train the best and the shipped recipe with seeds that no trial had; None where there are no two."""
+    """Train the best and the shipped recipe with seeds that no trial used; None if there are not two recipes."""
     best, shipped = best_trial(search.study), shipped_trial(search.study)
     if best is None or shipped is None or SHIPPED in best.user_attrs:
         return None
@@ -82,7 +82,7 @@ def compare(search: Search, progress: SearchProgress) -> Comparison | None:
 
 
 def conclude(outcome: Outcome) -> None:
-    """Write ``best.yaml`` and ``tune.html``, and show what was found.
+    """Write ``best.yaml`` and ``tune.html``, and print the result.
 
     Raises:
         UserError: all trials failed.
@@ -90,7 +90,7 @@ def conclude(outcome: Outcome) -> None:
     search, best = outcome.search, outcome.best
     if best is None and not outcome.stopped:
         problem = next(trial.user_attrs[PROBLEM] for trial in concluded(search.study) if PROBLEM in trial.user_attrs)
-        raise UserError(f"all {len(concluded(search.study))} trials failed, the first with: {problem}")
+        raise UserError(f"all {len(concluded(search.study))} trials failed. The error of the first one: {problem}")
     if best is not None:
         story = f"{outcome.statement} Searched: {search.sweep.file}; recipe: fit {shlex.join(search.recipe)}"
         write_recipe(outcome.file, outcome.command, search.recipe_of(best), list(search.sweep.space), story)
@@ -104,7 +104,7 @@ def conclude(outcome: Outcome) -> None:
 
 
 def print_difference(best: FrozenTrial, shipped: FrozenTrial | None, metric: str) -> None:
-    """A table of the parameters of the best trial beside those of the shipped recipe."""
+    """Print a table that compares the parameters of the best trial with those of the shipped recipe."""
     table = Table()
     for heading, justify in (("", "left"), ("shipped", "right"), (f"best, trial {best.number}", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""``tune.html``: the result of a search, on a page of one file."""
+"""Writes ``tune.html``, the result of a search, as one HTML file."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FILE_NAME = "tune.html"
 def write_page(
     file: Path, study: optuna.Study, sweep: Sweep, statement: str, recipe: Path, comparison: Comparison | None
 ) -> None:
-    """The page needs no other file and no network."""
-    from . import plots  # imports matplotlib, which a mistake in the sweep file need not wait for
+    """Write the page, which needs no other file and no network."""
+    from . import plots  # imports matplotlib, which is slow and not needed to report errors in the sweep file
 
     page = render(
         __package__,
@@ -50,7 +50,7 @@ def write_page(
 
 
 def best_first(study: optuna.Study, sweep: Sweep) -> list[FrozenTrial]:
-    """Trials that trained to the end by their metric, then those that were stopped, then those that failed."""
+    """Completed trials, sorted by their metric, then trials that were stopped early, then failed trials."""
     sign = 1 if MODES[sweep.metric] == "min" else -1
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
     return sorted(concluded(study), key=lambda trial: (states.index(trial.state), sign * (trial.value or 0.0)))
@@ -76,12 +76,12 @@ def shown_value(trial: FrozenTrial) -> str:
 
 
 def note(trial: FrozenTrial) -> str:
-    """A remark on a trial beside its numbers."""
+    """A remark on a trial, to show beside its numbers."""
     remarks = {TrialState.FAIL: "failed", TrialState.PRUNED: "stopped early"}
     return remarks.get(trial.state, "shipped recipe" if SHIPPED in trial.user_attrs else "")
 
 
 def short(name: str, names: Iterable[str]) -> str:
-    """``lr`` for ``model.optimizer.lr``, where no other name ends so."""
+    """The last part of a name, such as ``lr`` for ``model.optimizer.lr``, if no other name ends with it."""
     end = name.rpartition(".")[2]
     return name if sum(other.rpartition(".")[2] == end for other in names) > 1 else end

@@ -1,4 +1,4 @@
-"""A parameter of a sweep file: W&B's description, Optuna's distribution, and the text of an option."""
+"""Converts a parameter of a sweep file in W&B's format to an Optuna distribution and to options of ``fit``."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ...errors import UserError, did_you_mean
 
 KINDS = ("constant", "categorical", "int_uniform", "uniform", "log_uniform_values", "q_uniform")
 KEYS = {"distribution", "value", "values", "min", "max", "q"}
-DIGITS = 4  # of a number that is searched: enough for any effect, and few enough to read in a recipe
+DIGITS = 4  # significant digits of a searched number; more have no effect and make a recipe hard to read
 
 Numeric = FloatDistribution | IntDistribution
 
 
 def kind_of(name: str, settings: Mapping[str, Any]) -> str:
-    """The distribution, named or, as W&B does, told from the other keys.
+    """Name of the distribution; if the parameter does not name it, it is inferred from the other keys, as in W&B.
 
     Raises:
-        UserError: it is none that both ways of searching know.
+        UserError: ``tune`` and W&B do not both support it.
     """
     if "parameters" in settings:
         raise UserError(f"parameter {name!r} is nested. Write the full name of each option: {name}.<option>.")
@@ -47,29 +47,29 @@ def kind_of(name: str, settings: Mapping[str, Any]) -> str:
 
 
 def constant(name: str, settings: Mapping[str, Any]) -> str:
-    """The one value, as the text of an option."""
+    """The value of a constant parameter, as the text of an option."""
     if "value" not in settings:
-        raise UserError(f"parameter {name!r} is constant and has no value. Add `value: ...`.")
+        raise UserError(f"parameter {name!r} is constant but has no value. Add `value: ...`.")
     return as_text(name, settings["value"])
 
 
 def distribution(name: str, kind: str, settings: Mapping[str, Any]) -> BaseDistribution:
-    """What Optuna draws from; choices are the texts of options, because Optuna stores no lists.
+    """The Optuna distribution; choices are the texts of options, because Optuna cannot store lists.
 
     Raises:
-        UserError: a bound is missing or no number, or the bounds exclude each other.
+        UserError: a bound is missing or not a number, or the range is empty.
     """
     if kind == "categorical":
         values = settings.get("values")
         if not isinstance(values, list) or not values:
-            raise UserError(f"parameter {name!r} has the values {values!r}; it must be a list of one value or more.")
+            raise UserError(f"parameter {name!r} has the values {values!r}; it must be a list of at least one value.")
         return CategoricalDistribution([as_text(name, value) for value in values])
     low, high = number(name, "min", settings), number(name, "max", settings)
     step = number(name, "q", settings) if kind == "q_uniform" else None
     if low >= high or (step is not None and step <= 0) or (kind == "log_uniform_values" and low <= 0):
         raise UserError(
             f"parameter {name!r} has min {low}, max {high}{'' if step is None else f', q {step}'}; min must be below "
-            "max, q above 0, and with log_uniform_values min as well."
+            "max, q must be above 0, and min of log_uniform_values must be above 0."
         )
     if kind == "int_uniform" or (step is not None and all(isinstance(bound, int) for bound in (low, high, step))):
         return IntDistribution(math.ceil(low), math.floor(high), step=int(step or 1))
@@ -79,16 +79,16 @@ def distribution(name: str, kind: str, settings: Mapping[str, Any]) -> BaseDistr
 def number(name: str, key: str, settings: Mapping[str, Any]) -> int | float:
     value = settings.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        hint = " YAML takes 1e-4 for text: write 0.0001 or 1.0e-4." if isinstance(value, str) else ""
+        hint = " YAML reads 1e-4 as text: write 0.0001 or 1.0e-4." if isinstance(value, str) else ""
         raise UserError(f"parameter {name!r} has {key} {value!r}; it must be a number.{hint}")
     return value
 
 
 def as_text(name: str, value: Any) -> str:
-    """A value as an option's text: ``--name=text``.
+    """The text of a value in an option: ``--name=text``.
 
     Raises:
-        UserError: W&B's agent would pass another text than ``tune``.
+        UserError: W&B's agent would pass a different text than ``tune``.
     """
     if value is None:
         raise UserError(
@@ -100,12 +100,12 @@ def as_text(name: str, value: Any) -> str:
 
 
 def option(name: str, value: Any) -> str:
-    """``--name=value``, for what a distribution has drawn."""
+    """``--name=value``, for a value drawn from a distribution."""
     return f"--{name}={shown(value)}"
 
 
 def from_text(text: str) -> Any:
-    """The value that ``as_text`` was given; text that is no JSON stands for itself."""
+    """Inverse of ``as_text``; text that is not valid JSON is returned unchanged."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -113,12 +113,12 @@ def from_text(text: str) -> Any:
 
 
 def shown(value: Any) -> str:
-    """As it stands in an option: numbers with four digits."""
+    """The text of a value in an option; numbers are rounded to four significant digits."""
     return str(float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value)
 
 
 def position_in(distribution: BaseDistribution, value: Any) -> Any:
-    """What Optuna calls a value of the config in this distribution; None where it is outside."""
+    """The value of the distribution that equals a value of the config; None if the distribution does not contain it."""
     if isinstance(distribution, CategoricalDistribution):
         equal = [choice for choice in distribution.choices if choice == value or from_text(str(choice)) == value]
         return equal[0] if equal else None
@@ -131,7 +131,7 @@ def position_in(distribution: BaseDistribution, value: Any) -> Any:
 
 
 def examples(distribution: BaseDistribution) -> list[Any]:
-    """All choices, or both bounds."""
+    """Values to check: all choices, or both bounds."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     assert isinstance(distribution, Numeric)

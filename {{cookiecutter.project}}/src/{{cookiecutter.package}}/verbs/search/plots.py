@@ -1,4 +1,4 @@
-"""A diagram for each searched parameter, and the importance of each of them."""
+"""Draws a diagram for each searched parameter and computes the importance of each parameter."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ...pages.diagrams import MARK, TRAIN, VAL, as_percent, drawing, plain_numbe
 from .study import SHIPPED, best_trial, completed
 from .sweep_file import Sweep
 
-MIN_TRIALS_DRAWN = 5  # that trained to the end: fewer show nothing
-MIN_TRIALS_RANKED = 20  # that trained to the end: with fewer, the importances are mostly chance
-LOG_RATIO = 10  # of the highest value of the metric to the lowest, from which on its axis is logarithmic
-MAX_LETTERS = 30  # of all choices of a parameter in one line
+MIN_TRIALS_DRAWN = 5  # completed trials; a diagram of fewer shows nothing
+MIN_TRIALS_RANKED = 20  # completed trials; with fewer, the importances are mostly chance
+LOG_RATIO = 10  # highest to lowest value of the metric; above it, the axis is logarithmic
+MAX_LETTERS = 30  # total length of the choices of a parameter; longer labels are rotated
 
 
 def draw_parameters(study: optuna.Study, sweep: Sweep) -> dict[str, str]:
-    """SVG by parameter: the metric of each completed trial against its value; empty with too few trials."""
+    """One SVG per parameter: the metric of each completed trial against the parameter; empty with too few trials."""
     trials = completed(study)
     if len(trials) < MIN_TRIALS_DRAWN:
         return {}
@@ -48,14 +48,14 @@ def draw_parameter(study: optuna.Study, sweep: Sweep, name: str, trials: Sequenc
 
 
 def position(distribution: BaseDistribution, value: object) -> float:
-    """Of a value on the axis: a choice has its number."""
+    """Position of a value on the axis; the position of a choice is its index."""
     if isinstance(distribution, CategoricalDistribution):
         return float(distribution.choices.index(value))
     return float(value)  # type: ignore[arg-type]
 
 
 def scale_metric(axes: Axes, values: Sequence[float], metric: str) -> None:
-    """Logarithmic where one bad trial would press all others together."""
+    """Use a logarithmic axis if the values differ so much that most points would overlap on a linear axis."""
     if min(values) > 0 and max(values) > LOG_RATIO * min(values):
         axes.set_yscale("log")
         plain_numbers(axes.yaxis)
@@ -79,13 +79,13 @@ def scale_parameter(axes: Axes, distribution: BaseDistribution) -> None:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Share of the metric's variance that each parameter explains, by fANOVA (Hutter et al., 2014), the highest first.
+    """Share of the metric's variance that each parameter explains, by fANOVA (Hutter et al., 2014), highest first.
 
-    Empty with too few trials, or where the trials do not differ.
+    Empty with too few trials, or if the metrics of the trials do not differ.
     """
     if len(completed(study)) < MIN_TRIALS_RANKED:
         return {}
     try:
         return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-    except RuntimeError:  # no tree of its forest finds a difference between the trials
+    except RuntimeError:  # raised if no tree of the random forest has a split
         return {}

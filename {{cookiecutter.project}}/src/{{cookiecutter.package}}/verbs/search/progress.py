@@ -1,4 +1,4 @@
-"""The screen of a search: a line for each trial, and a bar with the best so far."""
+"""Progress of a search: one line per trial, and a progress bar with the best result so far."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .study import PROBLEM, best_trial, concluded
 
 
 class SearchProgress:
-    """Within the block, the bar is on the screen; a training that is kept quiet does not disturb it."""
+    """Shows the progress bar within a ``with`` block; the output of trainings must be suppressed."""
 
     def __init__(self, search: Search, budget: Budget) -> None:
         self.search = search
@@ -36,7 +36,7 @@ class SearchProgress:
         self.progress.stop()
 
     def show(self, trial: FrozenTrial) -> None:
-        """A line for a trial that is over."""
+        """Print a line for a trial that has ended."""
         params = "  ".join(f"{short(name, trial.params)}={shown(value)}" for name, value in trial.params.items())
         problem = f": {trial.user_attrs[PROBLEM]}" if PROBLEM in trial.user_attrs else ""
         line = f"trial {trial.number:<3} {shown_value(trial):7} {params}  {note(trial)}{problem}"
@@ -50,7 +50,7 @@ class SearchProgress:
         self.progress.update(self.trials, completed=len(concluded(study)), description=escape(text))
 
     def show_comparison(self, total: int) -> None:
-        """Begin a second bar, for the trainings that compare the best with the shipped recipe."""
+        """Start a second bar for the trainings that compare the best recipe with the shipped recipe."""
         self.comparison = self.progress.add_task("training best and shipped again", total=total)
 
     def advance_comparison(self) -> None:

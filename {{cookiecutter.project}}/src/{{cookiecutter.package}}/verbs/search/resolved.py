@@ -1,4 +1,4 @@
-"""What ``fit`` would run with, for options that nobody has run yet."""
+"""Resolves options to the config that ``fit`` would use, without training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..lightning_cli import CLASSES
 
 Config = dict[str, Any]
 
-BESIDE_THE_RECIPE = ("run", "tracking")  # where a run is kept, and not what it is
+BESIDE_THE_RECIPE = ("run", "tracking")  # sections that do not affect the training
 
 
 class ParsedFit(FitCLI):
-    """Parses the options, and neither reads data nor builds or creates anything."""
+    """Only parses the options; does not read data, build a model or create files."""
 
     def instantiate_classes(self) -> None: ...
 
@@ -22,7 +22,7 @@ class ParsedFit(FitCLI):
 
 
 def resolve(options: Sequence[str]) -> Config:
-    """The whole recipe, defaults included, as plain types.
+    """The complete recipe, including defaults, as plain types.
 
     Raises:
         UserError: an option, class or value is wrong.
@@ -32,12 +32,12 @@ def resolve(options: Sequence[str]) -> Config:
 
 
 def defaults_of(config: Config) -> Config:
-    """The recipe that names the same classes and nothing else."""
+    """The complete recipe with the same classes and the default value of every other option."""
     return resolve([word for section in CLASSES for word in (f"--{section}", config[section]["class_path"])])
 
 
 def path_of(name: str) -> list[str]:
-    """Keys under which a config has an option: ``model.optimizer.lr`` stands in ``init_args`` of ``model``."""
+    """Path of an option in a config: ``model.optimizer.lr`` is in ``init_args`` of ``model``."""
     section, *rest = name.split(".")
     if section not in CLASSES:
         return [section, *rest]
@@ -47,7 +47,7 @@ def path_of(name: str) -> list[str]:
 
 
 def look_up(config: Config, name: str) -> Any:
-    """The value of an option; None where it is not set."""
+    """The value of an option; None if it is not set."""
     value: Any = config
     for key in path_of(name):
         value = value.get(key) if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""The loop over trials: ask for one, train it, tell what came of it."""
+"""The search loop: ask Optuna for a trial, train it, tell Optuna the result."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ OutOfMemory = torch.OutOfMemoryError
 
 @dataclass(frozen=True)
 class Budget:
-    """When to start no further trial.
+    """Limits of a search; when one is reached, no further trial is started.
 
     Attributes:
-        num_trials: of the study, those of earlier starts included; None is without limit.
-        minutes: from now on; None is without limit.
+        num_trials: total number of trials of the study, including those of earlier searches; None means no limit.
+        minutes: time from ``start``; None means no limit.
+        start: start of the search, on the clock of ``time.monotonic``.
     """
 
     num_trials: int | None
@@ -37,7 +38,7 @@ class Budget:
 
     def allows_another(self, study: optuna.Study) -> bool:
         if not concluded(study):
-            return True  # the recipe as shipped, at least
+            return True  # the shipped recipe is always trained
         if self.minutes is not None and time.monotonic() - self.start >= 60 * self.minutes:
             return False
         return self.num_trials is None or len(concluded(study)) < self.num_trials
@@ -45,15 +46,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class Search:
-    """Trials of a sweep, in a study.
+    """Runs the trials of a sweep and records them in a study.
 
     Attributes:
-        study: their record.
-        sweep: what is searched.
+        study: Optuna's record of the trials.
+        sweep: the sweep file.
         given: options of ``fit`` that the user adds to the recipe.
-        own: options of ``fit`` that trials have unless the user says otherwise.
-        seeds: a trial is trained with each, and worth the mean.
-        folder: of their run directories.
+        own: options of ``fit`` for all trials, which the user's options override.
+        seeds: each trial is trained once with each seed; its value is the mean.
+        folder: folder with the run directories of the trials.
     """
 
     study: optuna.Study
@@ -64,11 +65,11 @@ class Search:
     folder: Path
 
     def run(self, budget: Budget, show: Callable[[FrozenTrial], None]) -> None:
-        """Try until the budget is spent; ``show`` is given each trial that is over.
+        """Run trials until a limit of the budget is reached; ``show`` is called with each trial that has ended.
 
         Raises:
-            UserError: the recipe itself cannot be trained.
-            KeyboardInterrupt: the user stops the search; the trial of the moment is tried again at the next start.
+            UserError: the shipped recipe cannot be trained.
+            KeyboardInterrupt: the user stopped the search; the next start repeats the trial that was running.
         """
         while budget.allows_another(self.study):
             trial = self.study.ask(self.sweep.space)
@@ -76,14 +77,14 @@ class Search:
             show(self.study.trials[trial.number])
 
     def conclude(self, trial: Trial) -> None:
-        """Train a trial and tell the study."""
+        """Train a trial and record the result in the study."""
         try:
             self.study.tell(trial, self.value(trial))
         except optuna.TrialPruned:
             self.study.tell(trial, state=TrialState.PRUNED)
         except (UserError, DivergedError, OutOfMemory) as error:
             if isinstance(error, UserError) and SHIPPED in trial.user_attrs:
-                raise UserError(f"the recipe itself cannot be trained: {error}") from error
+                raise UserError(f"the shipped recipe cannot be trained: {error}") from error
             self.fail(trial, str(error))
         except Exception as error:
             self.fail(trial, f"{type(error).__name__}: {error}")
@@ -94,7 +95,7 @@ class Search:
         self.study.tell(trial, state=TrialState.FAIL)
 
     def value(self, trial: Trial) -> float:
-        """The metric of the best epoch; its mean over the seeds."""
+        """The metric of the best epoch, averaged over the seeds."""
         return mean(self.train_seed(trial, seed) for seed in self.seeds)
 
     def train_seed(self, trial: Trial, seed: int) -> float:
@@ -106,19 +107,19 @@ class Search:
         try:
             return train([*self.options_of(trial), *where], self.sweep.metric, report)
         finally:
-            shutil.rmtree(directory / "checkpoints", ignore_errors=True)  # the best recipe is trained again
+            shutil.rmtree(directory / "checkpoints", ignore_errors=True)  # not needed: the best recipe is trained again
 
     @property
     def recipe(self) -> list[str]:
-        """Options of ``fit`` that are the recipe as shipped."""
+        """Options of ``fit`` for the shipped recipe."""
         return [*self.sweep.options, *self.given]
 
     def recipe_of(self, trial: Trial | FrozenTrial) -> list[str]:
-        """Options of ``fit`` that are a trial's recipe; the shipped one has no constants of the sweep either."""
+        """Options of ``fit`` for the recipe of a trial; the shipped recipe ignores the constants of the sweep too."""
         return [*self.recipe, *([] if SHIPPED in trial.user_attrs else self.sweep.trial_options(trial.params))]
 
     def options_of(self, trial: Trial | FrozenTrial) -> list[str]:
-        """Options of ``fit`` that train a trial."""
+        """Options of ``fit`` to train a trial."""
         return [*self.sweep.options, *self.own, *self.recipe_of(trial)[len(self.sweep.options) :]]
 
     def reporter(self, trial: Trial) -> Report:
@@ -131,4 +132,4 @@ class Search:
 
 
 def ignore(step: int, value: float) -> None:
-    """Later seeds of a trial are not compared epoch by epoch: the first has decided."""
+    """Report nothing: only the trainings with the first seed can be stopped early."""

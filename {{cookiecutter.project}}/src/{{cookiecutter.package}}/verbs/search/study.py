@@ -1,4 +1,4 @@
-"""The study: Optuna's record of all trials, in one SQLite file that outlives the process."""
+"""The study: Optuna's record of all trials, in a SQLite file, so that a search can be continued."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from .sweep_file import Sweep
 
 FILE_NAME = "study.db"
 DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
-NUM_RANDOM = 8  # trials before the sampler goes by what it has seen; of 20, Optuna's 10 would leave it too few
-NUM_UNPRUNED = 5
+NUM_RANDOM = 8  # random trials at the start; Optuna's default of 10 is half of 20 trials
+NUM_UNPRUNED = 5  # completed trials before a trial can be stopped early
 
 SHIPPED, PROBLEM, MADE_WITH = "shipped", "problem", "made_with"  # attributes
 
 
 @contextmanager
 def only_user_of(folder: Path) -> Iterator[None]:
-    """Hold the folder: whoever finds a trial running in its study then knows that its process is gone.
+    """Lock the folder, so that a trial marked as running in its study must belong to a process that has ended.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process has locked it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "study.lock")
@@ -43,7 +43,8 @@ def only_user_of(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UserError(
-            f"another process searches in {str(folder)!r}. Wait for it, or give --study another file."
+            f"another process is searching in {str(folder)!r}. Wait until it ends, or give --study a file in another "
+            "folder."
         ) from error
     try:
         yield
@@ -52,16 +53,19 @@ def only_user_of(folder: Path) -> Iterator[None]:
 
 
 def open_study(file: Path, sweep: Sweep, recipe: Config, num_seeds: int) -> optuna.Study:
-    """Make the study, or go on with it.
+    """Create the study, or load it to continue it.
 
-    Trials that were running when their process ended are marked as failed, and their parameters wait to be tried again.
+    Trials whose process ended while they were running are marked as failed, and their parameters are queued again.
 
     Raises:
-        UserError: the file is no study, or one that other trials belong to, or its folder has another study's trials.
+        UserError: the file is not a study, belongs to a different search, or its folder contains trials of another
+            study.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not file.exists() and any(file.parent.glob("trial-*")):
-        raise UserError(f"{str(file.parent)!r} has trials and no {file.name}. Give --study a file in another folder.")
+        raise UserError(
+            f"{str(file.parent)!r} contains trials but no {file.name}. Give --study a file in another folder."
+        )
     try:
         study = optuna.create_study(
             storage=f"sqlite:///{file}",
@@ -72,10 +76,10 @@ def open_study(file: Path, sweep: Sweep, recipe: Config, num_seeds: int) -> optu
         )
     except DatabaseError as error:
         raise UserError(
-            f"--study is {str(file)!r}, which is no study. Give one that tune has made, or a new file."
+            f"--study is {str(file)!r}, which is not a study. Give a study that tune has created, or a new file."
         ) from error
     require_same_search(study, made_with(sweep, recipe, num_seeds), file)
-    # Seeded, and not with the same number again when a study goes on: it would draw the same trials.
+    # The seed depends on the number of trials: a continued study would draw the same trials with a constant seed.
     study.sampler = TPESampler(n_startup_trials=NUM_RANDOM, seed=len(study.trials))
     requeue_stopped(study)
     if not any(SHIPPED in trial.user_attrs for trial in study.trials):
@@ -84,12 +88,12 @@ def open_study(file: Path, sweep: Sweep, recipe: Config, num_seeds: int) -> optu
 
 
 def pruner_for(min_epochs: int | None) -> BasePruner:
-    """Stops a trial whose best epoch so far is worse than the median of the others' at that epoch."""
+    """A pruner that stops a trial if its best value so far is worse than the median of the others at that epoch."""
     return NopPruner() if min_epochs is None else MedianPruner(NUM_UNPRUNED, n_warmup_steps=min_epochs - 1)
 
 
 def made_with(sweep: Sweep, recipe: Config, num_seeds: int) -> dict[str, Any]:
-    """Everything that makes the values of two trials comparable, by name."""
+    """All settings, by name, that must be equal for the values of two trials to be comparable."""
     space = {f"parameters.{name}": distribution_to_json(drawn) for name, drawn in sweep.space.items()}
     constants = {f"parameters.{name}": text for name, text in sweep.constants.items()}
     return {"metric": sweep.metric, "--seeds": num_seeds, **space, **constants, **flat(recipe)}
@@ -111,24 +115,25 @@ def require_same_search(study: optuna.Study, wanted: dict[str, Any], file: Path)
     for name in [*wanted, *found]:
         if found.get(name) != wanted.get(name):
             raise UserError(
-                f"--study is {str(file)!r}, which was made with another search: {name} was {found.get(name)}, and is "
-                f"{wanted.get(name)}. Its trials do not compare with new ones: give --study a file in another folder."
+                f"--study is {str(file)!r}, which belongs to a different search: {name} was {found.get(name)}, and is "
+                f"now {wanted.get(name)}, so old and new trials are not comparable. Give --study a file in another "
+                "folder."
             )
 
 
 def shipped_params(sweep: Sweep, recipe: Config) -> dict[str, Any]:
-    """The recipe's own point in the space.
+    """Parameters of the shipped recipe, as values of the search space.
 
     Raises:
-        UserError: it is outside.
+        UserError: the search space does not contain a value of the recipe.
     """
     values = {name: look_up(recipe, name) for name in sweep.space}
     params = {name: position_in(sweep.space[name], value) for name, value in values.items()}
     for name, position in params.items():
         if position is None:
             raise UserError(
-                f"{sweep.file}: the recipe has {name} {values[name]}, which is outside of {sweep.space[name]}. "
-                "The first trial is the recipe: widen the parameter until it holds this value."
+                f"{sweep.file}: {name} is {values[name]} in the recipe, which is outside of {sweep.space[name]}. "
+                "The first trial is the recipe, so change the parameter to include this value."
             )
     return params
 
@@ -140,21 +145,21 @@ def requeue_stopped(study: optuna.Study) -> None:
 
 
 def concluded(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that came to an end of their own; stopped ones did not, and are tried again."""
+    """Trials that completed, were stopped early or failed; without interrupted trials, which are repeated."""
     over = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
     return [trial for trial in over if trial.state != TrialState.FAIL or PROBLEM in trial.user_attrs]
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that trained to the end, in their order."""
+    """Trials that trained to the end, by number."""
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The best that trained to the end; of equals the first."""
+    """The best completed trial, the first one if several are equal; None if no trial is completed."""
     return study.best_trial if completed(study) else None
 
 
 def shipped_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The trial of the recipe as it is; None where it did not train to the end."""
+    """The trial of the shipped recipe; None if it is not completed."""
     return next((trial for trial in completed(study) if SHIPPED in trial.user_attrs), None)

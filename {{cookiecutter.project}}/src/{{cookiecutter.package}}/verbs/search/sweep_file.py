@@ -1,4 +1,4 @@
-"""A sweep file: one search space, for ``wandb sweep`` and for ``tune``."""
+"""Reads sweep files, which define a search space for ``wandb sweep`` and for ``tune``."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .parameters import constant, distribution, examples, kind_of, option
 from .resolved import resolve
 
 GOALS = {"min": "minimize", "max": "maximize"}
-ARGS = "${args}"  # what W&B's agent replaces by --name=value of each parameter
+ARGS = "${args}"  # placeholder that W&B's agent replaces by --name=value for each parameter
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to search.
+    """Content of a sweep file.
 
     Attributes:
-        file: where it stands.
-        options: of ``fit`` in its command: the recipe.
-        metric: decides, as the recipe's ``monitor`` does within a training.
-        space: what is searched, by the name of the option.
-        constants: options that every trial has beside the recipe's.
-        min_epochs: no trial is stopped before; None stops none.
+        file: path of the sweep file.
+        options: options of ``fit`` in its command, which define the recipe.
+        metric: metric to optimise.
+        space: distributions of the searched options, by name.
+        constants: options that all trials add to the recipe, by name.
+        min_epochs: epochs before a trial can be stopped early; None disables early stopping of trials.
     """
 
     file: Path
@@ -45,14 +45,14 @@ class Sweep:
         return self.file.stem
 
     def trial_options(self, params: Mapping[str, Any]) -> list[str]:
-        """Options that make the recipe a trial."""
+        """Options that a trial adds to the recipe."""
         return [*(option(*item) for item in self.constants.items()), *(option(*item) for item in params.items())]
 
     def require_known_options(self, options: list[str]) -> None:
-        """Refuse a parameter that is no option of ``fit``, or a value that it cannot have.
+        """Check that every parameter is an option of ``fit`` and that its values are valid.
 
         Raises:
-            UserError: naming the sweep file and the option.
+            UserError: a parameter or value is wrong; the message names the sweep file and the option.
         """
         columns = [[(name, value) for value in examples(drawn)] for name, drawn in self.space.items()]
         for row in itertools.zip_longest(*columns):
@@ -63,10 +63,10 @@ class Sweep:
 
 
 def read_sweep(file: Path) -> Sweep:
-    """Read and check everything but the names of the parameters.
+    """Read and check a sweep file, except for the names of the parameters.
 
     Raises:
-        UserError: there is no such file, or ``tune`` cannot search it.
+        UserError: the file does not exist or is not a sweep file that ``tune`` supports.
     """
     content = read_yaml(file)
     try:
@@ -76,7 +76,7 @@ def read_sweep(file: Path) -> Sweep:
         constants = {name: text for name, text in parameters.items() if isinstance(text, str)}
         if not space:
             raise UserError(
-                "all parameters are constant: there is nothing to search. Give one `values`, or min and max."
+                "all parameters are constant, so there is nothing to search. Give one of them `values`, or min and max."
             )
         metric, min_epochs = parse_metric(content.get("metric")), parse_min_epochs(content.get("early_terminate"))
         return Sweep(file, options, metric, space, constants, min_epochs)
@@ -87,14 +87,15 @@ def read_sweep(file: Path) -> Sweep:
 def read_yaml(file: Path) -> dict[str, Any]:
     if not file.is_file():
         known = [str(path) for path in sorted(Path("configs/sweep").glob("*.yaml"))]
-        found = did_you_mean(str(file), known) if known else "No configs/sweep/ folder is here: change to the project."
-        raise UserError(f"--sweep is {str(file)!r}, and there is no such file. {found}")
+        missing = "The working directory has no folder configs/sweep: change to the folder of the project."
+        found = did_you_mean(str(file), known) if known else missing
+        raise UserError(f"--sweep is {str(file)!r}, but there is no such file. {found}")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}. Mend that line.") from error
+        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}. Correct that line.") from error
     if not isinstance(content, dict):
-        raise UserError(f"{file} is no sweep file: it must have command, metric and parameters.")
+        raise UserError(f"{file} is not a sweep file: it must contain command, metric and parameters.")
     return content
 
 
@@ -103,33 +104,37 @@ def split_command(command: Any) -> list[str]:
     words = [str(word) for word in command] if isinstance(command, list) else []
     if "fit" not in words or words[-1] != ARGS:
         raise UserError(
-            f"command is {command!r}; it must be a list that runs fit and ends with its parameters: "
+            f"command is {command!r}; it must be a list that runs fit and ends with {ARGS!r}: "
             f"[PROGRAM, fit, --config, configs/RECIPE.yaml, {ARGS!r}]."
         )
     return words[words.index("fit") + 1 : -1]
 
 
 def parse_metric(metric: Any) -> Monitor:
-    """The metric, if its goal is the one that it can have."""
+    """The metric.
+
+    Raises:
+        UserError: the metric is unknown, or the goal is wrong for it.
+    """
     settings = metric if isinstance(metric, dict) else {}
     name, goal = settings.get("name"), settings.get("goal", "minimize")
     for known, mode in MODES.items():
         if known == name and goal != GOALS[mode]:
-            raise UserError(f"metric.goal is {goal!r}, and {name} is better the other way: give {GOALS[mode]!r}.")
+            raise UserError(f"metric.goal is {goal!r}, but the goal of {name} must be {GOALS[mode]!r}.")
         if known == name:
             return known
     raise UserError(f"metric.name is {name!r}. {did_you_mean(str(name), MODES)}")
 
 
 def parse_parameters(parameters: Any) -> dict[str, BaseDistribution | str]:
-    """Distributions, and the texts of constants."""
+    """Distributions of searched parameters and texts of constants, by name."""
     if not isinstance(parameters, dict) or not parameters:
-        raise UserError("it has no parameters. Give names of options of fit, such as model.optimizer.lr.")
+        raise UserError("there are no parameters. Give the names of options of fit, such as model.optimizer.lr.")
     parsed: dict[str, BaseDistribution | str] = {}
     for name, settings in parameters.items():
         if not isinstance(settings, dict):
             raise UserError(
-                f"parameter {name!r} is {settings!r}; it must be `value: ...`, `values: [...]` or min and max."
+                f"parameter {name!r} is {settings!r}; it must be `value: ...`, `values: [...]`, or min and max."
             )
         kind = kind_of(name, settings)
         parsed[name] = constant(name, settings) if kind == "constant" else distribution(name, kind, settings)
@@ -143,7 +148,7 @@ def parse_min_epochs(early_terminate: Any) -> int | None:
     epochs = settings.get("min_iter")
     if settings.get("type") != "hyperband" or not isinstance(epochs, int) or epochs < 1:
         raise UserError(
-            f"early_terminate is {early_terminate!r}; it must have type hyperband and min_iter, the epochs before "
-            "which no trial is stopped, 1 or more. Leave it out to stop none."
+            f"early_terminate is {early_terminate!r}; it must have the type hyperband and min_iter, the number of "
+            "epochs before a trial can be stopped, 1 or more. Leave it out to train all trials to the end."
         )
     return epochs

@@ -1,4 +1,4 @@
-"""One training of a search: ``fit``, in this process and without a word."""
+"""One training of a search: runs ``fit`` in this process without output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOSS = "val/loss"
 
 
 class TrialCLI(FitCLI):
-    """``fit`` without the test: a search chooses by the validation split, and looks at no other."""
+    """``fit`` without the test, because a search uses only the validation split to choose."""
 
     def __init__(self, options: Sequence[str], reporter: EpochReporter) -> None:
         self.reporter = reporter
@@ -40,11 +40,11 @@ class TrialCLI(FitCLI):
 
 
 class EpochReporter(Callback):
-    """Tells the search each epoch's metric.
+    """Reports the metric of each epoch to the search.
 
     Args:
-        metric: which.
-        report: is given the number of the validation, from 0, and the metric; what it raises ends the training.
+        metric: name of the metric.
+        report: called with the index of the validation, from 0, and the metric; an exception ends the training.
     """
 
     def __init__(self, metric: Monitor, report: Report) -> None:
@@ -71,9 +71,9 @@ def train(options: Sequence[str], metric: Monitor, report: Report) -> float:
     """Train, and return the metric of the best epoch.
 
     Raises:
-        UserError: the options cannot be trained with.
-        DivergedError: the loss is no longer a number.
-        KeyboardInterrupt: the user stops the search.
+        UserError: an option is wrong.
+        DivergedError: the loss is infinite or NaN.
+        KeyboardInterrupt: the user stopped the search.
     """
     reporter = EpochReporter(metric, report)
     with quietly(), closing_training():
@@ -83,11 +83,11 @@ def train(options: Sequence[str], metric: Monitor, report: Report) -> float:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep what a training says of itself off the screen, and Ctrl-C what it is: Lightning makes an exit of it."""
+    """Suppress the output of a training; raise KeyboardInterrupt on Ctrl-C, where Lightning raises SystemExit."""
     logger, on_interrupt = logging.getLogger(__package__.split(".")[0]), signal.getsignal(signal.SIGINT)
     level = logger.level
     logger.setLevel(logging.WARNING)
-    gc.collect()  # the training before this one: its objects refer to each other in circles
+    gc.collect()  # free the memory of the previous training, whose objects are in reference cycles
     try:
         with redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
