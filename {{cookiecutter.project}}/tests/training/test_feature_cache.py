@@ -103,7 +103,7 @@ def test_auto_says_that_it_does(fit: Fit, caplog: pytest.LogCaptureFixture) -> N
     ("options", "message"),
     [
         (["--model.mix.name", "mixup"], "cache_features is on, but images are mixed. Give --model.mix.name none"),
-        (["--data.num_workers", "1"], "workers load the images: give --data.num_workers 0"),
+        (["--data.num_workers", "1"], "workers load the images. Give --data.num_workers 0"),
         (["--feature_views", "0"], "feature_views is 0; it must be 1 or more"),
     ],
 )

@@ -171,4 +171,4 @@ def test_without_locks_a_warning(run: Path, caplog: pytest.LogCaptureFixture) ->
     (run / ".lock").mkdir()  # a folder cannot be locked, whoever the user is
     assert create_run_directory(RunSettings(), "digits_mlp", resumed=run) == run
     assert "run cannot be locked (" in caplog.text
-    assert "make sure that no second training is started in it" in caplog.text
+    assert "do not start a second training in it" in caplog.text

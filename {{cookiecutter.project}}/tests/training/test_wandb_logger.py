@@ -172,7 +172,7 @@ def test_its_service_dies_or_hangs(
     assert (run / "summary.json").is_file()
     assert (run / "report.html").is_file()
     (message,) = told_of_wandb(caplog)
-    assert re.search(r"W&B failed \(.*\).*record in .* is complete without it.*wandb sync", message)
+    assert re.search(r"W&B failed \(.*\).*the files in .* are complete without it.*wandb sync", message)
     again = fit(*OFFLINE, epochs=1)  # with a service of its own
     assert_history_is_the_table(closed_files(again), again)
 

@@ -102,7 +102,7 @@ def test_baselines_of_a_changed_folder_are_refused(fit: Fit, capsys: pytest.Capt
     run = fit(epochs=1)
     shutil.copy("photos/red/image 1.jpg", "photos/red/new.jpg")
     assert status(str(run), "--baselines") == 2
-    assert "are have changed since it was trained and tested" in capsys.readouterr().err
+    assert "have changed since it was trained and tested" in capsys.readouterr().err
 
 
 def test_disagreements_have_pictures_while_there_are_images(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:

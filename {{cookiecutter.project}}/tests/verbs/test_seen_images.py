@@ -187,7 +187,7 @@ def test_a_run_goes_on_as_it_was(
 def test_a_run_goes_on_with_the_same_images(stopped: Path, noise: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_noise(noise, range(1000, 1040))
     message = error_of(capsys, "fit", "--resume", str(stopped))
-    assert re.search(r"training images are differ from those of the run: \d+ are new, 0 are missing", message)
+    assert re.search(r"training images differ from those of the run: \d+ are new, 0 are missing", message)
     for number in range(1000, 1040):
         (noise / f"class {number % 2}" / f"{number}.png").unlink()
     noise.rename("moved")

@@ -23,6 +23,9 @@ from .verb_parser import VerbParser
 
 log = logging.getLogger(__name__)
 
+MAX_NAME_WIDTH = 24  # of a run's name that is not wrapped, in characters
+NARROW = 88  # terminals with fewer columns wrap names
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("compare", __doc__)
@@ -78,7 +81,8 @@ def print_comparison(comparison: Comparison) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for warning in comparison.warnings:
         console.print(escape(warning), style="bold yellow")
-    console.print(table_of(comparison.candidates))
+    keeps_names = not console.is_terminal or console.width >= NARROW
+    console.print(table_of(comparison.candidates, keeps_names=keeps_names))
     num = len(comparison.best.images)
     for group in comparison.groups:
         mean, spread = percent(group.mean, num), interval(*group.spread, num)
@@ -92,10 +96,17 @@ def print_comparison(comparison: Comparison) -> None:
         console.print(f"  {escape(test.second.name)}: {escape(test.verdict)}")
 
 
-def table_of(candidates: Sequence[Candidate]) -> Table:
+def table_of(candidates: Sequence[Candidate], *, keeps_names: bool) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for upper, lower in HEADINGS:
-        table.add_column(f"{upper}\n{lower}", justify="left" if upper == "run" else "right", overflow="fold")
+        is_name = upper == "run"
+        widest = max(len(text) for candidate in candidates for text in cells(candidate)[0])
+        table.add_column(
+            f"{upper}\n{lower}",
+            justify="left" if is_name else "right",
+            min_width=min(widest, MAX_NAME_WIDTH) if is_name and keeps_names else None,
+            overflow="fold",
+        )
     for candidate in candidates:
         table.add_row(*(f"{escape(upper)}\n[dim]{escape(lower)}[/]" for upper, lower in cells(candidate)))
     return table
