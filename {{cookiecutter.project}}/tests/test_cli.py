@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -65,6 +66,17 @@ def test_whoever_reads_the_output_may_leave(words: str) -> None:
         errors = process.stderr.read() if process.stderr else ""
     assert process.returncode == 0
     assert errors == ""
+
+
+def test_a_training_is_finished_whoever_reads_its_output(workspace: Path) -> None:
+    """The reader has left before the result is printed: the run is complete all the same."""
+    words = ["fit", "--data", "DigitsDataModule", "--model", "MLPClassifier", "--trainer.max_epochs", "1"]
+    words += ["--trainer.accelerator", "cpu", "--tracking.wandb", "off", "--report", "false", "--run.directory", "run"]
+    command = [sys.executable, "-m", "{{cookiecutter.package}}", *words]
+    with subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+    assert json.loads((workspace / "run" / "status.json").read_text())["state"] == "finished"
 
 
 def help_of(words: str, capsys: pytest.CaptureFixture[str]) -> str:

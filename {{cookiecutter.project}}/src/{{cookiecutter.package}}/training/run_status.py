@@ -78,7 +78,12 @@ class StatusFile(Callback):
         self.write(replace(self.status, state=state, reason=reason))
 
     def fail(self, error: BaseException) -> None:
-        """Write that the run has failed. If the connection to a process is lost, any process that is left writes it."""
+        """Write that the run has failed. If the connection to a process is lost, any process that is left writes it.
+
+        A finished run stays finished: its results are written, and only printing them can fail.
+        """
+        if self.status.state == "finished":
+            return
         if not is_lost_process(error):
             self.end("failed", f"{type(error).__name__}: {error}")
         elif is_rank_zero():
