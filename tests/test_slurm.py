@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(bool(reason_without()), reason=reason_without())
 
 SECONDS = 180
 URGENT = "--wrap=hostname"  # a job of one command
-NUM_EPOCHS = 40
+NUM_EPOCHS = 200  # long enough, on a quick machine, for an urgent job to come between
 OPTIONS = ["--config", "configs/digits_mlp.yaml", "--config", "configs/tracking/none.yaml", "--report", "false"]
 OPTIONS += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
 
@@ -72,8 +72,8 @@ def test_a_job_that_makes_way_for_an_urgent_one_goes_on(cluster: Cluster, defaul
     run, out = tmp_path / "digits_mlp" / f"job-{job}", tmp_path / f"slurm-{job}.out"
     cluster.wait_until(lambda: (run / "checkpoints" / "last.ckpt").is_file(), "first checkpoint", SECONDS)
     urgent = cluster.run(f"sbatch --parsable --partition=urgent --nodes=2 --output={tmp_path}/urgent.out {URGENT}")
-    cluster.wait_until(lambda: "SIGTERM: stopping after this step" in out.read_text(), "SIGTERM", SECONDS)
     cluster.wait_until(lambda: cluster.state_of(job) == "PENDING", "requeued", SECONDS)
+    assert "SIGTERM: stopping after this step" in out.read_text(), out.read_text()
     state = json.loads((run / "status.json").read_text())
     assert state["state"] == "stopped"
     assert 0 < state["num_epochs"] < NUM_EPOCHS
