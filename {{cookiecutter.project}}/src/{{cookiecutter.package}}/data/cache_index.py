@@ -14,27 +14,6 @@ from .content import digest_of
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One decoded file.
-
-    Attributes:
-        path: absolute path.
-        size: file size in bytes when it was read.
-        mtime_ns: modification time when it was read, in nanoseconds.
-        digest: digest of its content.
-        row: row of its image in the cache.
-        crc32: checksum of that row.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    digest: str
-    row: int
-    crc32: int
-
-
-@dataclass(frozen=True)
 class KnownFile:
     """A file whose content has been read.
 
@@ -49,6 +28,19 @@ class KnownFile:
     size: int
     mtime_ns: int
     digest: str
+
+
+@dataclass(frozen=True)
+class Entry(KnownFile):
+    """A file whose image has been decoded.
+
+    Attributes:
+        row: row of its image in the cache.
+        crc32: checksum of that row.
+    """
+
+    row: int
+    crc32: int
 
 
 Row = TypeVar("Row", Entry, KnownFile)
