@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from ...data import ImageDataModule
 from ...data.splits import Split
 from ...errors import some
 from ...pages.rendering import render
+from ...program import program_name
 from ..intervals import CONFIDENCE, accuracy_interval
 from ..outputs import SplitOutputs
-from ..record import RunRecord
+from ..record import CONFIG, RunRecord
 from . import confusion
 from .abstention import COVERAGES, answers_at
 from .calibration import NUM_BINS, fit_temperature, measure_calibration, verdict
@@ -24,7 +26,6 @@ from .diagnosis import Diagnosis, diagnose
 from .mislabelled import find_suspects, why_not_judged
 from .pictures import Album, Card, open_data
 from .plots import plot_coverage, plot_curves, plot_learning_rates, plot_reliability
-from .reproduction import command_again, command_given
 
 FILE_NAME = "report.html"
 MIN_TEST_IMAGES = 10  # of a class; with fewer, its metrics are not reliable
@@ -205,3 +206,14 @@ def describe_origin(run: RunRecord) -> Section:
         "given": command_given(run.environment),
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
     }
+
+
+def command_again(run: RunRecord) -> str:
+    """The command that repeats the run in a new run directory."""
+    return f"{program_name()} fit --config {shlex.quote(str(run.directory / CONFIG))}"
+
+
+def command_given(environment: dict[str, Any]) -> str | None:
+    """The command that started the run; None if it is not known."""
+    words = environment.get("command", [])
+    return f"{environment.get('program', words[0])} {shlex.join(words[1:])}" if words else None
