@@ -59,7 +59,7 @@ def test_copied_byte_for_byte(default_bake: Path, name: str) -> None:
 
 
 def test_no_marker_is_left(default_bake: Path) -> None:
-    rendered = [default_bake / baked_name(n) for n in template_files() if not is_copied(n)]
+    rendered = [default_bake / baked_name(n) for n in template_files() if not is_copied(n) and not n.endswith(".zip")]
     texts = {path.name: path.read_text(encoding="utf-8") for path in rendered}
     assert {name: MARKER.findall(text) for name, text in texts.items() if MARKER.search(text)} == {}
 

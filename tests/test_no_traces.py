@@ -10,7 +10,7 @@ from pathlib import Path
 from baking import TEMPLATE, bake
 
 # Splits print paths, and the imports of every test write into the home folder.
-TESTS = ["tests/verbs/test_split.py"]
+TESTS = ["tests/tools/test_split.py"]
 
 
 def left(folder: Path) -> list[str]:

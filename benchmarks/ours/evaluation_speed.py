@@ -14,9 +14,9 @@ import torch
 from clock import now
 from forward_pass import forward_pass
 from image_classifier.data.base import EVALUATION_BATCHES
-from image_classifier.verbs.lightning_cli import REFRESH_RATE
+from image_classifier.engine.progress import progress_callback
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from recipe import Recipe, load_recipe
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -57,8 +57,11 @@ def main(project: Path, name: str, data: Path, seed: int, smoke: bool) -> None:
     torch.manual_seed(seed)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    recipe, clock = load_recipe(project, name, data), LoopClock()
-    trainer = Trainer(logger=False, enable_checkpointing=False, callbacks=[RichProgressBar(REFRESH_RATE), clock])
+    recipe, clock, progress = load_recipe(project, name, data), LoopClock(), progress_callback(True)
+    has_bar = isinstance(progress, ProgressBar)
+    trainer = Trainer(
+        logger=False, enable_checkpointing=False, enable_progress_bar=has_bar, callbacks=[progress, clock]
+    )
     seconds: dict[str, list[float]] = defaultdict(list)
     for _ in range(1 + (1 if smoke else NUM_ROUNDS)):
         for split in ("test", "val"):

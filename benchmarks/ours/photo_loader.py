@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from clock import now
 from image_classifier.data import ImageFolderDataModule
-from image_classifier.models.preprocessing import Preprocess
+from image_classifier.engine.preprocessing import Preprocess
 from photographs import link_photographs
 from torch import Tensor
 

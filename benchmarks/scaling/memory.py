@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from image_classifier.cli import main as run_verb
 from image_classifier.data import StreamingImageDataModule
-from image_classifier.data.loading import TrainingLoader
+from image_classifier.engine.batches import TrainingLoader
 from photographs import write_noise
 
 NUM_IMAGES, NUM_IMAGES_OF_SMOKE = 50_000, 2_000

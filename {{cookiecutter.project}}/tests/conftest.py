@@ -12,20 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback
 from PIL import Image
 
-from {{cookiecutter.package}}.cli import main
+from {{cookiecutter.package}} import fit as fit_verb
+from {{cookiecutter.package}}.cli import companions, main
 from {{cookiecutter.package}}.data import ImageFacts
-from {{cookiecutter.package}}.data.content import digest_of
-from {{cookiecutter.package}}.data.labelled_images import LabelledImages
-from {{cookiecutter.package}}.data.splits import draw
+from {{cookiecutter.package}}.engine.images import LabelledImages
+from {{cookiecutter.package}}.engine.splits import digest_of, draw
+from {{cookiecutter.package}}.facts import to_plain
 from {{cookiecutter.package}}.models import CNNClassifier
-from {{cookiecutter.package}}.models.settings import to_plain
-from {{cookiecutter.package}}.verbs import lightning_cli
 
 from .interruption import Interruption
-from .object_server import ObjectServer
 
 COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 20)}
 
@@ -143,8 +141,8 @@ def fit(photos: Path, capsys: pytest.CaptureFixture[str]) -> Fit:
     def run(*options: str, model: str = "CNNClassifier", epochs: int = 2) -> Path:
         fixed = ["--data", "ImageFolderDataModule", "--data.root", str(photos), "--data.image_size", "16"]
         fixed += ["--data.batch_size", "8", "--model", model, "--trainer.max_epochs", str(epochs)]
-        fixed += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--tracking.wandb", "off"]
-        fixed += ["--report", "false"]
+        fixed += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+        fixed += [option for companion in companions() for option in companion.off]
         if model == "CNNClassifier":
             fixed += ["--model.widths", "[8]"]
         main(["fit", *fixed, *options])
@@ -164,31 +162,16 @@ def forkserver() -> Iterator[None]:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
-    """An S3-compatible server, which the environment points to."""
-    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(variable, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    found = ObjectServer()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", found.url)
-    yield found
-    found.forget()
-    found.stop()
-
-
-@pytest.fixture
 def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Arms one interruption of the next training."""
 
     def arm(epoch: int, batch: int, strike: Callable[[], None]) -> None:
-        build = lightning_cli.ClassifierCLI.instantiate_trainer
-        callback = Interruption(epoch, batch, strike)
+        build = fit_verb.build_callbacks
 
-        def with_interruption(self: Any, callbacks: Any = (), **options: Any) -> Trainer:
-            monkeypatch.setattr(lightning_cli.ClassifierCLI, "instantiate_trainer", build)
-            return build(self, [*callbacks, callback], **options)
+        def with_interruption(*arguments: Any) -> list[Callback]:
+            monkeypatch.setattr(fit_verb, "build_callbacks", build)
+            return [*build(*arguments), Interruption(epoch, batch, strike)]
 
-        monkeypatch.setattr(lightning_cli.ClassifierCLI, "instantiate_trainer", with_interruption)
+        monkeypatch.setattr(fit_verb, "build_callbacks", with_interruption)
 
     return arm

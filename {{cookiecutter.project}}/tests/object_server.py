@@ -6,8 +6,10 @@ import logging
 import socket
 import threading
 import urllib.request
+from collections.abc import Iterator
 
 import boto3
+import pytest
 from moto.server import ThreadedMotoServer
 
 
@@ -46,3 +48,16 @@ class ObjectServer:
     def names(self) -> set[str]:
         """Of all objects."""
         return {found["Key"] for found in self.client.list_objects_v2(Bucket="photos").get("Contents", [])}
+
+
+def running_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    """A fixture: a server that the environment points to."""
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    found = ObjectServer()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", found.url)
+    yield found
+    found.forget()
+    found.stop()

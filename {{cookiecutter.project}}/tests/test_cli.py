@@ -8,7 +8,7 @@ import pytest
 
 from {{cookiecutter.package}} import __version__
 from {{cookiecutter.package}}.cli import VERBS, main
-from {{cookiecutter.package}}.program import program_name
+from {{cookiecutter.package}}.errors import program_name
 
 PRINT_HEAVY_MODULES = """
 import sys
@@ -22,7 +22,7 @@ import sys
 from {{cookiecutter.package}}.cli import main
 configs = ["--config", sys.argv[1], "--config", sys.argv[2]]
 main(["fit", *configs, "--data.root", sys.argv[3], "--report", "false"])
-print(sorted({"matplotlib", "scipy", "sklearn", "pandas", "wandb", "gradio"} & set(sys.modules)))
+print(sorted({"sklearn", "pandas", "wandb", "gradio"} & set(sys.modules)))
 """
 CONFIGS = Path(__file__).parents[1] / "configs"
 

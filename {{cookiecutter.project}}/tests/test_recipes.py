@@ -9,20 +9,13 @@ import pytest
 import torch
 import yaml
 
-from {{cookiecutter.package}}.verbs.evaluate import EvaluationCLI
-from {{cookiecutter.package}}.verbs.fit import FitCLI
+from {{cookiecutter.package}}.cli import companions
+from {{cookiecutter.package}}.fit import resolve
+from {{cookiecutter.package}}.tools.evaluate import NO_CHECKPOINT, parse
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))
 OVERLAYS = sorted(path for folder in ("trainer", "tracking") for path in (CONFIGS / folder).glob("*.yaml"))
-
-
-class ParsedOnly(FitCLI):
-    """Parses, and neither reads data nor builds a model."""
-
-    def instantiate_classes(self) -> None: ...
-
-    def _run_subcommand(self, subcommand: str) -> None: ...
 
 
 def test_all_are_there() -> None:
@@ -33,7 +26,7 @@ def test_all_are_there() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipe_parses_and_says_only_what_differs(recipe: Path) -> None:
-    resolved = ParsedOnly(["--config", str(recipe)]).resolved_config
+    resolved = resolve(["--config", str(recipe)], companions())
     written = yaml.safe_load(recipe.read_text())
     assert next(iter(written)) == "data"
     for section in ("data", "model"):
@@ -55,12 +48,16 @@ def test_recipe_is_a_card(recipe: Path) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
 def test_overlay_parses_on_a_recipe_and_says_how_to_use_it(overlay: Path) -> None:
-    ParsedOnly(["--config", str(CONFIGS / "digits_mlp.yaml"), "--config", str(overlay)])
+    resolve(["--config", str(CONFIGS / "digits_mlp.yaml"), "--config", str(overlay)], companions())
     assert overlay.read_text().startswith("#")
 
 
-def test_evaluation_has_the_sections_of_fit() -> None:
-    assert set(EvaluationCLI.subcommands()) == {"validate", "test"}
+@pytest.mark.parametrize("verb", ["validate", "test"])
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_evaluation_takes_the_sections_of_fit(verb: str, overlay: Path) -> None:
+    words = ["--config", str(CONFIGS / "digits_mlp.yaml"), "--config", str(overlay)]
+    command = parse(verb, None, NO_CHECKPOINT, words, companions())
+    assert command.resolved["data"]["class_path"] == "DigitsDataModule"
 
 
 @pytest.mark.gpu

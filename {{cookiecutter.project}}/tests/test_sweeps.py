@@ -12,11 +12,10 @@ import yaml
 from optuna.distributions import CategoricalDistribution
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from {{cookiecutter.package}}.evaluation.record import read_run
-from {{cookiecutter.package}}.verbs.search.parameters import examples
-from {{cookiecutter.package}}.verbs.search.resolved import look_up, resolve
-from {{cookiecutter.package}}.verbs.search.study import shipped_params
-from {{cookiecutter.package}}.verbs.search.sweep_file import Sweep, read_sweep
+from {{cookiecutter.package}}.engine.record import read_run
+from {{cookiecutter.package}}.tools.tune.study import examples, look_up, resolve_recipe, shipped_params
+from {{cookiecutter.package}}.tools.tune.sweep import Sweep, read_sweep
+from {{cookiecutter.package}}.tools.tune.tune import require_known_options
 
 PROJECT = Path(__file__).parents[1]
 SWEEPS = sorted(Path("configs/sweep").glob("*.yaml")) or sorted(PROJECT.glob("configs/sweep/*.yaml"))
@@ -52,12 +51,12 @@ def test_all_are_there() -> None:
 
 
 def test_every_parameter_is_an_option_of_fit(sweep: Sweep) -> None:
-    sweep.require_known_options(sweep.options)
+    require_known_options(sweep, sweep.options)
     assert sweep.constants == {}
 
 
 def test_the_space_holds_the_recipe(sweep: Sweep) -> None:
-    recipe = resolve(sweep.options)
+    recipe = resolve_recipe(sweep.options)
     assert shipped_params(sweep, recipe).keys() == sweep.space.keys()
     assert recipe["monitor"] == sweep.metric
     assert sweep.min_epochs is not None
@@ -75,13 +74,13 @@ def test_the_file_is_as_wandb_wants_it(sweep: Sweep) -> None:
 
 @pytest.mark.parametrize("key", ["min", "max"])
 def test_the_agents_options_are_those_of_tune(sweep: Sweep, key: str) -> None:
-    given = resolve(agent_command(sweep.file, drawn_by_wandb(sweep.file, key))[2:])
+    given = resolve_recipe(agent_command(sweep.file, drawn_by_wandb(sweep.file, key))[2:])
     bounds = {"min": 0, "max": -1}
     drawn = {
         name: examples(known)[-1 if isinstance(known, CategoricalDistribution) else bounds[key]]
         for name, known in sweep.space.items()
     }
-    assert given == resolve([*sweep.options, *sweep.trial_options(drawn)])
+    assert given == resolve_recipe([*sweep.options, *sweep.trial_options(drawn)])
 
 
 def test_a_trial_of_the_agent_trains(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

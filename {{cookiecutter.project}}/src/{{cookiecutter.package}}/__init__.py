@@ -6,7 +6,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from .deployment.predictor import Predictor
+    from .tools.predict.predictor import Predictor
 
 __version__ = "0.1.0"
 
@@ -21,6 +21,6 @@ def load(run: str | PathLike[str], device: Literal["auto", "cpu", "cuda", "mps"]
     Raises:
         UserError: there is no checkpoint, it was not written by this project, or the device is not available.
     """
-    from .deployment.predictor import Predictor  # imported here, so that the command line's help does not import torch
+    from .tools.predict.predictor import Predictor
 
     return Predictor.from_checkpoint(run, device, "run")

@@ -1,45 +1,51 @@
-"""The command line. A verb's modules are imported when it runs, so that ``--help`` is fast."""
+"""The command line: the table of its verbs. A verb's modules are imported when it runs, so that help is fast."""
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from typing import NoReturn
+from importlib.util import find_spec
+from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
-from .errors import UserError, did_you_mean
-from .program import program_name
+from .errors import UserError, did_you_mean, program_name
 
-VERBS = {
-    "fit": "train a model, test its best checkpoint and write a report",
-    "validate": "evaluate a checkpoint on the validation split",
-    "test": "evaluate a checkpoint on the test split, with results per class",
-    "predict": "classify images with a checkpoint and write a table",
-    "compare": "compare runs and test which differences are significant",
-    "report": "write the report of a run again",
-    "audit": "check all files of an image folder before training",
-    "split": "write a file that assigns each image of a folder to a split",
-    "pack": "pack a folder of images for streaming, for data sets that do not fit on one machine",
-    "tune": "search for better hyperparameters of a recipe",
+
+class Verb(NamedTuple):
+    """Module of a verb in this package, its function, and its purpose."""
+
+    module: str
+    function: str
+    purpose: str
+    trains: bool = False  # whether the companions take part
+
+
+# One verb a line. The verb of a tool whose folder was deleted does not exist.
+ALL_VERBS = {
+    "fit": Verb("fit", "fit", "train a model, test its best checkpoint and write a report", trains=True),
+    "validate": Verb("tools.evaluate", "evaluate", "evaluate a checkpoint on the validation split", trains=True),
+    "test": Verb(
+        "tools.evaluate", "evaluate", "evaluate a checkpoint on the test split, with results per class", trains=True
+    ),
+    "predict": Verb("tools.predict.predict", "predict", "classify images with a checkpoint and write a table"),
+    "compare": Verb("tools.compare.compare", "compare", "compare runs and test which differences are significant"),
+    "report": Verb("tools.report.report", "report", "write the report of a run again"),
+    "audit": Verb("tools.audit.audit", "run_audit", "check all files of an image folder before training"),
+    "split": Verb("tools.split", "split", "write a file that assigns each image of a folder to a split"),
+    "pack": Verb(
+        "tools.pack.pack", "pack", "pack a folder of images for streaming, for data sets that do not fit on one machine"
+    ),
+    "tune": Verb("tools.tune.tune", "tune", "search for better hyperparameters of a recipe", trains=True),
 }
-# For each verb, its module in verbs/ and the function to call.
-ACTIONS = {
-    "fit": ("fit", "fit"),
-    "validate": ("evaluate", "evaluate"),
-    "test": ("evaluate", "evaluate"),
-    "predict": ("predict", "predict"),
-    "compare": ("compare", "compare"),
-    "report": ("report", "report"),
-    "audit": ("audit", "run_audit"),
-    "split": ("split", "split"),
-    "pack": ("pack", "pack"),
-    "tune": ("tune", "tune"),
-}
+# Tools that take part in every training; each module has a COMPANION.
+COMPANIONS = ("tools.report.report", "tools.tracking")
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
@@ -50,10 +56,20 @@ Show all options:    {program} fit --help
 """
 
 
+def exists(module: str) -> bool:
+    try:
+        return find_spec(f".{module}", __package__) is not None
+    except ModuleNotFoundError:  # the folder of the tool was deleted
+        return False
+
+
+VERBS = {name: verb for name, verb in ALL_VERBS.items() if exists(verb.module)}
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
     with reader_may_leave():
-        dispatch(args)
+        dispatch(sys.argv[1:] if args is None else args)
 
 
 @contextmanager
@@ -73,8 +89,7 @@ def reader_may_leave() -> Iterator[None]:
             raise
 
 
-def dispatch(args: Sequence[str] | None) -> None:
-    args = sys.argv[1:] if args is None else args
+def dispatch(args: Sequence[str]) -> None:
     verb = args[0] if args else "--help"
     if verb in {"-h", "--help", "help"}:
         print(help_text())
@@ -84,7 +99,7 @@ def dispatch(args: Sequence[str] | None) -> None:
         fail(f"{verb!r} is not a verb. {did_you_mean(verb, VERBS)}")
     else:
         try:
-            status = run(args)
+            status = run(verb, args[1:])
         except UserError as error:
             fail(str(error))
         except OSError as error:
@@ -96,28 +111,28 @@ def dispatch(args: Sequence[str] | None) -> None:
             sys.exit(status)
 
 
-def run(args: Sequence[str]) -> int | None:
-    from .verbs.startup import quick_imports
+def run(verb: str, options: Sequence[str]) -> int | None:
+    """Import the modules of a verb and call its function, which returns the exit status."""
+    module, function, _, trains = VERBS[verb]
+    gc.disable()  # while a million objects are imported, which saves a tenth of the time
+    action: Any = getattr(import_module(f".{module}", __package__), function)
+    others = [companions()] if trains else []
+    import_module(".engine.command_line", __package__).configure_console()
+    atexit.register(gc.unfreeze)
+    gc.freeze()  # each later collection of the imported objects would pause a training for a quarter of a second
+    gc.enable()
+    action = partial(action, verb) if function == "evaluate" else action
+    return action(options, *others)
 
-    verb, *options = args
-    with quick_imports():
-        from .verbs.console import configure_console
 
-        action = action_of(verb)
-    configure_console()
-    return action(options)
-
-
-def action_of(verb: str) -> Callable[[Sequence[str]], int | None]:
-    """The function of a verb; it takes the options and returns the exit status."""
-    module, function = ACTIONS[verb]
-    action: Callable[..., int | None] = getattr(import_module(f".verbs.{module}", __package__), function)
-    return partial(action, verb) if function == "evaluate" else action
+def companions() -> list[Any]:
+    """The tools that take part in every training, of those that exist."""
+    return [import_module(f".{name}", __package__).COMPANION for name in COMPANIONS if exists(name)]
 
 
 def help_text() -> str:
     program = program_name()
-    verbs = "\n".join(f"  {verb:10} {purpose}" for verb, purpose in VERBS.items())
+    verbs = "\n".join(f"  {name:10} {verb.purpose}" for name, verb in VERBS.items())
     return f"usage: {program} VERB [OPTIONS]\n\n{verbs}\n\n{EPILOGUE.format(program=program)}"
 
 

@@ -1,11 +1,15 @@
-"""The exception for mistakes that the user can correct, and helpers for its messages."""
+"""The exception for mistakes that the user can correct, and what its messages share."""
 
 from __future__ import annotations
 
 import difflib
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-MAX_CHOICES_SHOWN = 30
 NUM_SHOWN = 5
 
 
@@ -20,22 +24,39 @@ class UserError(Exception):
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
     """End of an error message: the most similar valid choice, and all choices unless there are too many."""
     known = sorted(choices)
-    near = nearest(given, known)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    if len(known) > MAX_CHOICES_SHOWN:
-        return f"{hint}Nearest of {len(known)} choices: {', '.join(near) or 'none'}."
-    return f"{hint}Valid choices: {', '.join(known)}."
-
-
-def nearest(given: str, known: Sequence[str]) -> list[str]:
-    """The choices most similar to ``given``: first those that begin with it, then others."""
     folded = {choice.casefold(): choice for choice in known}
     beginning = [name for name in folded if given and name.startswith(given.casefold())]
     similar = difflib.get_close_matches(given.casefold(), folded, n=NUM_SHOWN)
-    return [folded[name] for name in dict.fromkeys([*beginning, *similar])][:NUM_SHOWN]
+    near = [folded[name] for name in dict.fromkeys([*beginning, *similar])][:NUM_SHOWN]
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    if len(known) > 30:
+        return f"{hint}Nearest of {len(known)} choices: {', '.join(near) or 'none'}."
+    return f"{hint}Valid choices: {', '.join(known)}."
 
 
 def some(names: Sequence[str]) -> str:
     """The first few names, and the number of the others."""
     more = f" and {len(names) - NUM_SHOWN} more" if len(names) > NUM_SHOWN else ""
     return f"{', '.join(names[:NUM_SHOWN]) or 'none'}{more}"
+
+
+def runner() -> str:
+    """Prefix for commands of installed packages: ``uv run`` if uv started this process."""
+    return "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""  # `uvx` does not set this variable
+
+
+def program_name() -> str:
+    """The command up to its verb, such as ``uv run image-classifier`` or ``python -m image_classifier``."""
+    script = Path(sys.argv[0])
+    if script.name in {"__main__.py", "-m", "-c", ""}:  # `python -m`
+        python = "python" if runner() else shlex.quote(sys.orig_argv[0])
+        return f"{runner()}{python} -m {__package__}"
+    found = shutil.which(script.stem)
+    is_on_path = found is not None and Path(found).absolute() == script.absolute()
+    return f"{runner()}{script.stem if runner() or is_on_path else shlex.quote(str(script))}"
+
+
+def shown(directory: Path) -> str:
+    """A path to show: relative if it is inside the working directory."""
+    relative = os.path.relpath(directory)
+    return str(directory.absolute()) if relative.startswith(os.pardir) else relative

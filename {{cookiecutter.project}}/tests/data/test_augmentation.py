@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from {{cookiecutter.package}}.data.augmentation import AugmentationName, build_augmentation
+from {{cookiecutter.package}}.data.augmentation import TRANSFORMS, AugmentationName, build_augmentation
 
 
 def stripes(count: int = 8, size: int = 28) -> torch.Tensor:
@@ -14,7 +14,7 @@ def test_none_changes_nothing() -> None:
     assert build_augmentation("none", 28, mirror=True) is None
 
 
-@pytest.mark.parametrize("name", ["light", "standard"])
+@pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("mirror", [True, False])
 def test_keeps_shape_and_type(name: AugmentationName, mirror: bool) -> None:
     augmentation = build_augmentation(name, 28, mirror=mirror)
@@ -24,7 +24,7 @@ def test_keeps_shape_and_type(name: AugmentationName, mirror: bool) -> None:
     assert images.dtype == torch.uint8
 
 
-@pytest.mark.parametrize("name", ["light", "standard"])
+@pytest.mark.parametrize("name", TRANSFORMS)
 def test_differs_from_image_to_image(name: AugmentationName) -> None:
     torch.manual_seed(0)
     augmentation = build_augmentation(name, 28, mirror=False)

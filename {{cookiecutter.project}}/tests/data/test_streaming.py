@@ -4,25 +4,35 @@ import logging
 import pickle
 import signal
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from itertools import islice, product
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import ImageFolderDataModule, StreamingImageDataModule
-from {{cookiecutter.package}}.data.loading import TrainingLoader
-from {{cookiecutter.package}}.data.splits import SPLITS
+from {{cookiecutter.package}}.engine.batches import TrainingLoader
+from {{cookiecutter.package}}.engine.decoding import Decoding
+from {{cookiecutter.package}}.engine.images import BatchDataset, LabelledImages, SeededIndices, keep_batch
+from {{cookiecutter.package}}.engine.splits import SPLITS
+from {{cookiecutter.package}}.engine.streaming.chunks import ChunkCache, PackedImages
+from {{cookiecutter.package}}.engine.streaming.format import Chunk
+from {{cookiecutter.package}}.engine.streaming.stores import FolderStore
 from {{cookiecutter.package}}.errors import UserError
 
 from ..conftest import Fit, whole
 from ..interruption import assert_same, signal_of
-from ..object_server import ObjectServer
+from ..object_server import ObjectServer, running_server
+
+server = pytest.fixture(running_server)
 
 SMALL = ["--chunk_megabytes", "0.006"]
 OPTIONS = {"image_size": 16, "batch_size": 8, "shuffle_chunks": 3}
@@ -157,6 +167,51 @@ def test_can_be_sent_to_another_process(bucket: str) -> None:
     assert list(split.names) == list(data.split("test").names)
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])  # test_a_training_resumes_bit_for_bit uses forkserver
+def test_a_worker_of_each_start_method_reads_the_same_batches(bucket: str, method: str) -> None:
+    data = share(module(bucket), 1, 0)
+    data.trainer.batches = (batch for batch in range(3))  # type: ignore[union-attr]  # cannot be sent to a worker
+    dataset: Any = data.train_dataloader().dataset
+    batches = [SeededIndices(range(8), seed=1), SeededIndices([5, 3, 5], seed=2)]
+    expected = [dataset.__getitems__(indices) for indices in batches]
+    dataset = share(module(bucket, cache_dir="of the worker"), 1, 0).train_dataloader().dataset
+    loader = DataLoader(
+        dataset, batch_sampler=batches, num_workers=1, collate_fn=keep_batch, multiprocessing_context=method
+    )
+    torch.testing.assert_close(list(loader), expected, rtol=0, atol=0)
+
+
+def test_little_is_sent_to_a_worker() -> None:
+    chunks = [Chunk(f"train/chunk-0-{i}.bin", 500, 64_000_000, "0" * 64) for i in range(100)]
+    cache = ChunkCache(FolderStore(Path("packed")), Path("cache"), budget=0, patience=0.0)
+    images = PackedImages(chunks, cache, Decoding(16, 3, "crop"), is_decoded=False, read_ahead=False)
+    names = [f"photos/of a class/image {i}.jpg" for i in range(len(images))]
+    dataset = BatchDataset(LabelledImages(images, torch.zeros(len(images), dtype=torch.long), names))
+    assert len(ForkingPickler.dumps(dataset)) < 100_000  # bytes
+    assert dataset.split.names == names
+
+
+def test_a_data_set_of_an_older_version(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed with --decoded --image_size 4, before the engine and the tools had folders; and trained on with seed 3."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
+    with zipfile.ZipFile(Path(__file__).with_name("packed_before.zip")) as packed:
+        packed.extractall(workspace)
+    data = module("packed", image_size=None, batch_size=3, shuffle_chunks=1)
+    assert data.split_hash == "9ae64de5ea1474768345b3575d4ee2cf559f80316a38f9db14db96445b7d729f"
+    assert data.facts.class_names == ["blue", "red"]
+    assert [len(data.split(split)) for split in SPLITS] == [8, 2, 2]
+    for split in SPLITS:
+        colours = whole(data.split(split)).float().mean(dim=(2, 3))  # (N, 3)
+        is_red = colours[:, 0] > colours[:, 2]
+        assert torch.equal(is_red, data.split(split).labels == 1)
+        assert is_red.tolist() == [name.startswith(f"{split}/red/") for name in data.split(split).names]
+        assert data.digests(split) is not None
+    assert shown(data, epoch=0) == [[2, 1, 0], [3, 6, 5], [4, 7]]
+    assert shown(data, epoch=1) == [[6, 5, 7], [4, 2, 3], [0, 1]]
+    loader: Any = data.train_dataloader()
+    assert [batch.seed for batch in loader.batch_sampler] == [1576890651, 3578933982, 2930978690]
+
+
 def test_a_bucket_is_read_as_the_folder_is_within_the_budget(bucket: str, packed: Path, workspace: Path) -> None:
     budget = 50_000  # bytes: the 3 chunks shuffled together, and the next 3
     remote, local = (module(root, cache_gb=budget / 1e9) for root in (bucket, packed))
@@ -173,7 +228,7 @@ def test_a_bucket_is_read_as_the_folder_is_within_the_budget(bucket: str, packed
 def test_processes_share_what_is_downloaded(bucket: str, server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = [batch[0] for batch in module(bucket).train_dataloader()]
     server.stop()  # all is in the cache but dataset.json, which is asked for first
-    monkeypatch.setattr("{{cookiecutter.package}}.data.streaming.FIRST_CONTACT_SECONDS", 0.2)
+    monkeypatch.setattr("{{cookiecutter.package}}.engine.streaming.format.FIRST_CONTACT_SECONDS", 0.2)
     with pytest.raises(UserError, match="does not answer"):
         module(bucket).description  # noqa: B018
     server.start()
@@ -225,7 +280,7 @@ def test_nothing_packed_there(workspace: Path) -> None:
     (workspace / "odd").mkdir()
     (workspace / "odd/dataset.json").write_text('{"format": 99}')
     for root, reason in {
-        "nowhere": "there is no such folder",
+        "nowhere": "it is empty or does not exist",
         "empty": "it is empty or does not exist",
         "photos": "it has no dataset.json. Pack a folder of images with pack ROOT OUT",
         "file": "it is a file",
@@ -236,12 +291,14 @@ def test_nothing_packed_there(workspace: Path) -> None:
             module(root).facts  # noqa: B018
     with pytest.raises(UserError, match=r"data.root is 'odd', whose dataset.json cannot be read: it is of format 99"):
         module("odd").facts  # noqa: B018
+    with pytest.raises(UserError, match=r"data.root is 'packed', which is not a packed data set"):
+        StreamingImageDataModule().facts  # noqa: B018
     with pytest.raises(UserError, match="'http://host/x' cannot be a packed data set"):
         module("http://host/x").facts  # noqa: B018
 
 
 def test_a_wrong_address(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("{{cookiecutter.package}}.data.streaming.FIRST_CONTACT_SECONDS", 0.2)
+    monkeypatch.setattr("{{cookiecutter.package}}.engine.streaming.format.FIRST_CONTACT_SECONDS", 0.2)
     with pytest.raises(UserError, match=r"does not answer: s3://photos/all/dataset.json .*127.0.0.1:1"):
         module(bucket, endpoint_url="http://127.0.0.1:1").facts  # noqa: B018
     with pytest.raises(UserError, match="'nonsense' is not an address of an object store"):
@@ -256,9 +313,9 @@ def test_a_wrong_address(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_cannot_be_asked_for(photos: Path, packed: Path, bucket: str) -> None:
     main(["pack", str(photos), "decoded", "--decoded", "--image_size", "16"])
-    with pytest.raises(UserError, match=r"data.image_size is 24, and 'decoded' was packed decoded with 16"):
+    with pytest.raises(UserError, match=r"data.image_size is 24, and data.root was packed decoded with 16"):
         module("decoded", image_size=24).facts  # noqa: B018
-    with pytest.raises(UserError, match=r"data.fit is pad, and 'decoded' was packed decoded with crop"):
+    with pytest.raises(UserError, match=r"data.fit is pad, and data.root was packed decoded with crop"):
         module("decoded", fit="pad").facts  # noqa: B018
     with pytest.raises(UserError, match=r"data.cache_gb is 1e-05; shuffling 3 chunks together"):
         module(bucket, cache_gb=1e-5).train_dataloader()

@@ -5,28 +5,25 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from {{cookiecutter.package}}.cli import main
-from {{cookiecutter.package}}.data import DigitsDataModule, ImageFolderDataModule, StreamingImageDataModule
+from {{cookiecutter.package}}.data import DigitsDataModule, ImageFolderDataModule
 from {{cookiecutter.package}}.data.augmentation import build_augmentation
 from {{cookiecutter.package}}.data.base import ImageDataModule
-from {{cookiecutter.package}}.data.decoding import Decoding
-from {{cookiecutter.package}}.data.image_stores import Images, MappedImages, UndecodedImages
-from {{cookiecutter.package}}.data.labelled_images import (
+from {{cookiecutter.package}}.engine.decoding import Decoding
+from {{cookiecutter.package}}.engine.images import (
     Batch,
     BatchDataset,
+    Images,
     LabelledImages,
+    MappedImages,
     SeededIndices,
+    SelectedImages,
+    UndecodedImages,
     keep_batch,
 )
-from {{cookiecutter.package}}.data.packed.chunk_cache import ChunkCache
-from {{cookiecutter.package}}.data.packed.description import Chunk
-from {{cookiecutter.package}}.data.packed.packed_images import PackedImages
-from {{cookiecutter.package}}.data.packed.stores import FolderStore
 
 # The defaults of Linux until Python 3.13, of Linux from 3.14, and of macOS and Windows.
 START_METHODS = ["fork", "forkserver", "spawn"]
@@ -50,12 +47,6 @@ def undecoded(photos: Path, num_workers: int) -> ImageDataModule:
     return ImageFolderDataModule(str(photos), image_size=16, batch_size=8, num_workers=num_workers, cache="none")
 
 
-def streamed(photos: Path, num_workers: int) -> ImageDataModule:
-    if not Path("packed").exists():
-        main(["pack", str(photos), "packed", "--chunk_megabytes", "0.006"])
-    return StreamingImageDataModule("packed", image_size=16, batch_size=8, num_workers=num_workers)
-
-
 class Together(Dataset[list[Batch]]):
     """Several data sets in one worker, which takes seconds to start: the same batch of each."""
 
@@ -68,7 +59,7 @@ class Together(Dataset[list[Batch]]):
 
 @pytest.mark.parametrize("method", START_METHODS)
 def test_batches_are_the_same(photos: Path, method: str) -> None:
-    builds = [digits, in_memory, on_disk, undecoded, streamed]
+    builds = [digits, in_memory, on_disk, undecoded]
     alone, sent = (Together([dataset_of(build(photos, number)) for build in builds]) for number in (0, 1))
     batches = [SeededIndices(range(8), seed=1), SeededIndices([5, 3, 5], seed=2)]
     loader = DataLoader(
@@ -92,20 +83,14 @@ def tensor() -> Images:
 
 
 def mapped() -> Images:
-    return MappedImages(Path("images.bin"), DECODING, np.arange(NUM_IMAGES))
+    return SelectedImages(MappedImages(Path("images.bin"), DECODING), torch.arange(NUM_IMAGES))
 
 
 def files() -> Images:
     return UndecodedImages([Path(f"photos/of a class/image {i}.jpg") for i in range(NUM_IMAGES)], DECODING)
 
 
-def packed() -> Images:
-    chunks = [Chunk(f"train/chunk-0-{i}.bin", NUM_IMAGES // 100, 64_000_000, "0" * 64) for i in range(100)]
-    cache = ChunkCache(FolderStore(Path("packed")), Path("cache"), budget=0, patience=0.0)
-    return PackedImages(chunks, cache, DECODING, is_decoded=False, read_ahead=False)
-
-
-@pytest.mark.parametrize("build", [tensor, mapped, files, packed])
+@pytest.mark.parametrize("build", [tensor, mapped, files])
 def test_little_is_sent_to_a_worker(build: Callable[[], Images]) -> None:
     names = [f"photos/of a class/image {i}.jpg" for i in range(NUM_IMAGES)]
     split = LabelledImages(build(), torch.zeros(NUM_IMAGES, dtype=torch.long), names)

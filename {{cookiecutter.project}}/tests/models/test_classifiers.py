@@ -1,16 +1,17 @@
 """What holds for every classifier."""
 
 import json
+from dataclasses import asdict
 from inspect import signature
 
 import pytest
 import torch
 
 from {{cookiecutter.package}}.data import ImageFacts
+from {{cookiecutter.package}}.engine.optimization import OptimizerSettings, ScheduleSettings
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.models import CLASSIFIERS, ImageClassifier
-from {{cookiecutter.package}}.models.optimizers import OptimizerSettings
-from {{cookiecutter.package}}.models.settings import to_plain
+from {{cookiecutter.package}}.facts import to_plain
+from {{cookiecutter.package}}.models import CLASSIFIERS, ImageClassifier, MLPClassifier
 
 
 @pytest.fixture(params=CLASSIFIERS)
@@ -69,6 +70,19 @@ def test_hyperparameters_are_plain_and_enough_to_rebuild(classifier: ImageClassi
     assert rebuilt.facts == classifier.facts
     images = batch()[0]
     assert torch.equal(rebuilt.eval()(images), classifier.eval()(images))
+
+
+def test_hyperparameters_have_all_settings_even_those_not_given(classifier: ImageClassifier) -> None:
+    """A checkpoint must not depend on defaults, which can change; ``training`` itself is none."""
+    own = [name for name in signature(type(classifier)).parameters if name != "training"]
+    assert classifier.hparams.keys() == {*own, *signature(ImageClassifier).parameters}
+    assert classifier.hparams["label_smoothing"] == 0.0
+    assert to_plain(classifier.hparams["schedule"]) == asdict(ScheduleSettings())
+
+
+def test_a_classifier_refuses_a_setting_that_does_not_exist(facts: ImageFacts) -> None:
+    with pytest.raises(TypeError, match="label_smoothin"):
+        MLPClassifier(facts, label_smoothin=0.1)
 
 
 @pytest.mark.parametrize("saved_compiled", [True, False])

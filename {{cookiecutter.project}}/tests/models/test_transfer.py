@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from {{cookiecutter.package}}.data import ImageFacts
+from {{cookiecutter.package}}.engine import backbones
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.models import TransferClassifier, backbones
+from {{cookiecutter.package}}.models import TransferClassifier
 
 
 def build(facts: ImageFacts, **arguments: object) -> TransferClassifier:

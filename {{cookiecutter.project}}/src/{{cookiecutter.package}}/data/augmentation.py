@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from .labelled_images import Augmentation
+from ..engine.images import Augmentation
 
-AugmentationName = Literal["none", "light", "standard"]
+# Each builds a transform of one uint8 image (C, S, S) to another of the same shape, given the side S in pixels. Flips
+# are not among them, because the data set decides whether a mirrored image keeps its class.
+TRANSFORMS: dict[str, Callable[[int], v2.Transform]] = {
+    # Shifts by up to a 14th of the side.
+    "light": lambda side: v2.RandomCrop(side, padding=max(1, side // 14)),
+    # Crops a random part of 35 to 100 % of the area and scales it back (Szegedy et al. 2015, section 6).
+    "standard": lambda side: v2.RandomResizedCrop(side, scale=(0.35, 1.0), antialias=True),
+}
+AugmentationName = Literal[("none", *TRANSFORMS)]  # type: ignore[valid-type]
 
 
-class PerImage:
-    """Applies a torchvision v2 transform to each image separately; v2 itself draws parameters once per batch."""
-
-    def __init__(self, transform: v2.Transform) -> None:
-        self.transform = transform
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map uint8 (B, C, H, W) to uint8 of the same shape."""
-        return torch.stack([self.transform(image) for image in images])
+def transform_each(transform: v2.Transform, images: Tensor) -> Tensor:
+    """Transform each image of (B, C, H, W) separately; torchvision's v2 itself draws parameters once per batch."""
+    return torch.stack([transform(image) for image in images])
 
 
 def build_augmentation(name: AugmentationName, image_size: int, *, mirror: bool) -> Augmentation | None:
-    """Build the augmentation of the given name.
-
-    ``light`` shifts by up to a 14th of the side. ``standard`` crops a random part of 35 to 100 % of the area and scales
-    it back (Szegedy et al. 2015, section 6). With ``mirror``, both also flip images horizontally; this is right for
-    photographs, but not for digits.
-    """
+    """Build the augmentation of that name; with ``mirror``, it also flips images horizontally."""
     if name == "none":
         return None
-    geometry: v2.Transform = (
-        v2.RandomCrop(image_size, padding=max(1, image_size // 14))
-        if name == "light"
-        else v2.RandomResizedCrop(image_size, scale=(0.35, 1.0), antialias=True)
-    )
-    return PerImage(v2.Compose([geometry, v2.RandomHorizontalFlip()]) if mirror else geometry)
+    transform = TRANSFORMS[name](image_size)
+    return partial(transform_each, v2.Compose([transform, v2.RandomHorizontalFlip()]) if mirror else transform)

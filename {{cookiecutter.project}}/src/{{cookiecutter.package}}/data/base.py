@@ -1,11 +1,12 @@
-"""Base class of all data sets: splits, loaders, and augmentation of training images."""
+"""Base classes of data sets: splits and loaders; how images of any size become squares, and class imbalance."""
 
 from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -13,20 +14,20 @@ from lightning.pytorch.accelerators import CUDAAccelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
+from ..engine.batches import EvaluationBatches, TrainingBatches, TrainingLoader, WeightedSampler, training_seed
+from ..engine.decoding import Decoding
+from ..engine.images import Batch, BatchDataset, Images, LabelledImages, keep_batch
+from ..engine.splits import SPLITS, Split, carve, content_hash, pixel_digests
 from ..errors import UserError
+from ..facts import Fit, ImageFacts
 from .augmentation import AugmentationName, build_augmentation
-from .content import content_hash, pixel_digests
-from .facts import ImageFacts
-from .image_stores import Images
-from .labelled_images import Batch, BatchDataset, LabelledImages, keep_batch
-from .loading import EvaluationBatches, TrainingBatches, TrainingLoader, training_seed
-from .splits import SPLITS, Split
 
 log = logging.getLogger(__name__)
 
 # Evaluation stores no activations for gradients, so that four times the training batch fits into memory.
 EVALUATION_BATCHES = 4
-CHUNK = 16  # images compared at once
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
 
 
 class ImageDataModule(LightningDataModule):
@@ -36,12 +37,17 @@ class ImageDataModule(LightningDataModule):
         batch_size: images per training step and process; evaluation uses batches four times as large.
         num_workers: number of loader processes; 0 is fastest for images in memory.
         augmentation: augmentation of the training images.
-        val_fraction: share of the training images held out for validation, stratified by class.
+        val_fraction: share of the training images held out for validation, if there is no validation split.
+        test_fraction: share of the images held out for the test, if there is no test split; the test split is carved
+            before the validation split.
         split_seed: seed of the carved splits; independent of the training seed, so that seeds can be compared.
     """
 
     mirror: bool
     """Whether augmentation may flip images horizontally; False where the mirror image would be of another class."""
+
+    carved: ClassVar[tuple[Split, ...]] = ()
+    """Splits that the data set does not have; they are carved from its training images, stratified by class."""
 
     def __init__(
         self,
@@ -49,15 +55,19 @@ class ImageDataModule(LightningDataModule):
         num_workers: int = 0,
         augmentation: AugmentationName = "none",
         val_fraction: float = 0.1,
+        test_fraction: float = 0.15,
         split_seed: int = 0,
     ) -> None:
         super().__init__()
         require_positive("batch_size", batch_size)
-        require_fraction("val_fraction", val_fraction)
+        for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+            if not 0 < value < 1:
+                raise UserError(f"data.{name} is {value}; it must be above 0 and below 1, for example 0.1.")
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.augmentation: AugmentationName = augmentation
         self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
         self.split_seed = split_seed
         self._loaded: dict[Split, LabelledImages] = {}
         self._digests: dict[Split, Tensor | None] = {}
@@ -69,14 +79,29 @@ class ImageDataModule(LightningDataModule):
 
     @abstractmethod
     def load_split(self, split: Split) -> LabelledImages:
-        """Decode one split."""
+        """Decode one split, which is not one of ``carved``."""
 
     def split(self, split: Split) -> LabelledImages:
         """One split; it is decoded at its first use."""
         if split not in self._loaded:
-            self._loaded[split] = self.load_split(split)
-            log.info("%s: %s images", split, f"{len(self._loaded[split]):,}")
+            if self.carved and split in {"train", *self.carved}:
+                loaded = self._carve(self.load_split("train"))
+            else:
+                loaded = {split: self.load_split(split)}
+            for name, images in loaded.items():
+                log.info("%s: %s images", name, f"{len(images):,}")
+            self._loaded |= loaded
         return self._loaded[split]
+
+    def _carve(self, images: LabelledImages) -> dict[Split, LabelledImages]:
+        fractions: dict[Split, float] = {"test": self.test_fraction, "val": self.val_fraction}
+        indices: dict[Split, Tensor] = {"train": torch.arange(len(images))}
+        for split in [split for split in fractions if split in self.carved]:
+            rest = indices["train"]
+            labels, class_names = images.labels[rest].tolist(), self.facts.class_names
+            kept, carved = carve(labels, fractions[split], self.split_seed, name=split, class_names=class_names)
+            indices["train"], indices[split] = rest[kept], rest[carved]
+        return {split: images.subset(index) for split, index in indices.items()}
 
     def digests(self, split: Split) -> Tensor | None:
         """Digests of the image contents of a split: int64 (N,), in the split's order; None if not available."""
@@ -86,7 +111,8 @@ class ImageDataModule(LightningDataModule):
 
     def load_digests(self, split: Split) -> Tensor | None:
         """The digests of one split, computed from pixels; a data set can use files instead, which is cheaper."""
-        return pixel_digests(self.split(split).images)
+        images = self.split(split)
+        return pixel_digests(images.images) if images.digests is None else images.digests
 
     @cached_property
     def split_hash(self) -> str:
@@ -108,12 +134,12 @@ class ImageDataModule(LightningDataModule):
 
     def require_variety(self) -> None:
         """Refuse training images that are all the same."""
-        images = self.split("train").images
+        images, side = self.split("train").images, self.facts.image_size
         if len(images) > 1 and are_all_the_same(images):
             raise UserError(
-                f"all {len(images):,} training images are the same at {self.facts.image_size} x "
-                f"{self.facts.image_size} pixels, so a model cannot learn from them. Check the files of the data set "
-                "and the options that decode them (--data.image_size, --data.fit)."
+                f"all {len(images):,} training images are the same at {side} x {side} pixels, so a model cannot learn "
+                "from them. Check the files of the data set and the options that decode them (--data.image_size, "
+                "--data.fit)."
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -155,17 +181,79 @@ class ImageDataModule(LightningDataModule):
         }
 
 
+class DecodedDataModule(ImageDataModule):
+    """Images of any size, decoded to squares. Subclasses define ``class_names`` and ``load_split``.
+
+    Args:
+        image_size: side of the square images, in pixels.
+        fit: how images are made square: cropped (``crop``), with borders (``pad``), or distorted (``squash``).
+        num_channels: 3 (RGB) or 1 (grey).
+        mirror: allow horizontal flips in augmentation. Set to false for text, road signs, or left and right hands.
+        imbalance: handling of class imbalance. ``loss_weights`` weights classes in the training loss inversely to
+            their size, ``sampler`` draws all classes equally often, ``none`` does neither.
+        memory_budget_gb: maximum size of the decoded images in memory, in gigabytes. Larger data sets are read from
+            the cache on disk, or decoded in every epoch if they have none.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        fit: Fit = "crop",
+        num_channels: Literal[1, 3] = 3,
+        batch_size: int = 32,
+        augmentation: AugmentationName = "standard",
+        mirror: bool = True,
+        val_fraction: float = 0.15,
+        imbalance: Literal["none", "loss_weights", "sampler"] = "none",
+        memory_budget_gb: float = 4.0,
+        **loading: Any,
+    ) -> None:
+        super().__init__(batch_size, augmentation=augmentation, val_fraction=val_fraction, **loading)
+        require_positive("image_size", image_size)
+        self.decoding = Decoding(image_size, num_channels, fit)
+        self.mirror = mirror
+        self.imbalance = imbalance
+        self.memory_budget_gb = memory_budget_gb
+
+    @property
+    @abstractmethod
+    def class_names(self) -> Sequence[str]:
+        """K names; a name's position is its label. A subclass can define a list instead of this property."""
+
+    def train_labels(self) -> Tensor:
+        """The labels of the training images, int64 (N,)."""
+        return self.split("train").labels
+
+    @property
+    def facts(self) -> ImageFacts:
+        size, channels, fit = self.decoding.image_size, self.decoding.num_channels, self.decoding.fit
+        mean = IMAGENET_MEAN if channels == 3 else [sum(IMAGENET_MEAN) / 3]
+        std = IMAGENET_STD if channels == 3 else [sum(IMAGENET_STD) / 3]
+        weights = self.class_weights.tolist() if self.imbalance == "loss_weights" else None
+        return ImageFacts(list(self.class_names), channels, size, mean, std, fit, weights)
+
+    @property
+    def class_weights(self) -> Tensor:
+        """(K,) weights N / (K * images of the class), over training images; a class of average size has weight 1."""
+        labels = self.train_labels()
+        counts = labels.bincount(minlength=len(self.class_names))
+        return len(labels) / (len(counts) * counts)
+
+    def train_sampler(self, dataset: BatchDataset) -> DistributedSampler[Batch]:
+        if self.imbalance != "sampler":
+            return super().train_sampler(dataset)
+        return WeightedSampler(self.class_weights[dataset.split.labels], *self._share, seed=training_seed())
+
+    def fits_in_memory(self, num_images: int) -> bool:
+        return num_images * self.decoding.num_bytes <= self.memory_budget_gb * 1e9
+
+
 def are_all_the_same(images: Images) -> bool:
     """Whether all images equal the first one; stops at the first difference."""
     first = images[torch.tensor([0])]
-    return all(bool((images[part] == first).all()) for part in torch.split(torch.arange(len(images)), CHUNK))
+    return all(bool((images[part] == first).all()) for part in torch.split(torch.arange(len(images)), 16))
 
 
 def require_positive(name: str, value: int) -> None:
     if value < 1:
         raise UserError(f"data.{name} is {value}; it must be 1 or more.")
-
-
-def require_fraction(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise UserError(f"data.{name} is {value}; it must be above 0 and below 1, for example 0.1.")

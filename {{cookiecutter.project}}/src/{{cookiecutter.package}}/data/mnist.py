@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 from torchvision import datasets
 
+from ..engine.images import LabelledImages
+from ..engine.splits import Split
 from ..errors import UserError
-from .augmentation import AugmentationName
+from ..facts import ImageFacts
 from .base import ImageDataModule
-from .facts import ImageFacts
-from .labelled_images import LabelledImages
-from .splits import Split, carve
 
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+IDX_FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
 
 class MNISTDataModule(ImageDataModule):
@@ -28,26 +21,14 @@ class MNISTDataModule(ImageDataModule):
 
     Args:
         root: folder that contains ``MNIST/raw/``; missing files are downloaded into it.
-        batch_size: images per training step and process; evaluation uses batches four times as large.
-        num_workers: number of loader processes; 0 is fastest for images in memory.
-        augmentation: augmentation of the training images.
-        val_fraction: share of the 60,000 training images held out for validation.
-        split_seed: seed of the carved split.
     """
 
     mirror = False
+    carved = ("val",)
     source: ClassVar[type[datasets.MNIST]] = datasets.MNIST
 
-    def __init__(
-        self,
-        root: str = "data/",
-        batch_size: int = 128,
-        num_workers: int = 0,
-        augmentation: AugmentationName = "none",
-        val_fraction: float = 0.1,
-        split_seed: int = 0,
-    ) -> None:
-        super().__init__(batch_size, num_workers, augmentation, val_fraction, split_seed)
+    def __init__(self, root: str = "data/", **loading: Any) -> None:
+        super().__init__(test_fraction=0.15, **loading)  # not an option: the test split is the official one
         self.root = root
 
     @property
@@ -56,11 +37,7 @@ class MNISTDataModule(ImageDataModule):
         return ImageFacts(names, num_channels=1, image_size=28, mean=[0.1307], std=[0.3081])
 
     def prepare_data(self) -> None:
-        """Download missing files, on one process.
-
-        Raises:
-            UserError: the download failed; the message says where to put which files.
-        """
+        """Download missing files, on one process; if that fails, say where to put which files."""
         folder = Path(self.root, self.source.__name__, "raw")
         if all((folder / name).exists() for name in IDX_FILES):
             return
@@ -76,18 +53,8 @@ class MNISTDataModule(ImageDataModule):
             ) from error
 
     def load_split(self, split: Split) -> LabelledImages:
-        return self._official("test") if split == "test" else self._carved[split]
-
-    @cached_property
-    def _carved(self) -> dict[Split, LabelledImages]:
-        """The official training images, split into train and val."""
-        images, names = self._official("train"), self.facts.class_names
-        train, val = carve(images.labels.tolist(), self.val_fraction, self.split_seed, name="val", class_names=names)
-        return {"train": images.subset(train), "val": images.subset(val)}
-
-    def _official(self, part: Literal["train", "test"]) -> LabelledImages:
-        source = self.source(self.root, train=part == "train")
-        names = [f"{part}/{i}" for i in range(len(source.targets))]
+        source = self.source(self.root, train=split == "train")
+        names = [f"{split}/{position}" for position in range(len(source))]
         return LabelledImages(source.data.unsqueeze(1), source.targets.long(), names)  # (N, 1, 28, 28)
 
 
@@ -95,7 +62,7 @@ class FashionMNISTDataModule(MNISTDataModule):
     """Zalando's articles of clothing (Xiao, Rasul and Vollgraf, 2017), 28 x 28, grey, in MNIST's file format."""
 
     mirror = True
-    source: ClassVar[type[datasets.MNIST]] = datasets.FashionMNIST
+    source = datasets.FashionMNIST
 
     @property
     def facts(self) -> ImageFacts:

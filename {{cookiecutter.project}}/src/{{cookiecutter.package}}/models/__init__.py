@@ -1,13 +1,16 @@
-"""Classifiers: networks that map images to logits, and their training logic."""
+"""Your models: each file builds a network and wraps it in a classifier, which trains it."""
 
-from .base import ImageClassifier
+from .classifier import ImageClassifier
 from .cnn import CNNClassifier
 from .mlp import MLPClassifier
 from .transfer import TransferClassifier
 
-# Checkpoints can name these classes only; see deployment/checkpoint.py.
+# The classes that `--model`, a config and a checkpoint can name: one class a line.
 CLASSIFIERS: dict[str, type[ImageClassifier]] = {
-    classifier.__name__: classifier for classifier in (MLPClassifier, CNNClassifier, TransferClassifier)
+    classifier.__name__: classifier
+    for classifier in (
+        MLPClassifier,
+        CNNClassifier,
+        TransferClassifier,
+    )
 }
-
-__all__ = ["CLASSIFIERS", "CNNClassifier", "ImageClassifier", "MLPClassifier", "TransferClassifier"]

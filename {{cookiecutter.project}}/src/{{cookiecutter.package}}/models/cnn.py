@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from ..data.facts import ImageFacts
 from ..errors import UserError
-from .base import ImageClassifier
-from .mixing import MixSettings
-from .monitor import Monitor
-from .optimizers import OptimizerSettings
-from .schedules import ScheduleSettings
-from .settings import require_range
+from ..facts import ImageFacts, require_range
+from .classifier import ImageClassifier
 
 Pool = Literal["average", "max", "none"]
 
@@ -59,16 +54,12 @@ class CNNClassifier(ImageClassifier):
     """Convolutional blocks, each of which halves the side of the image.
 
     Args:
-        facts: facts of the data set; set by the CLI.
+        facts: facts of the data set.
         widths: number of channels of each block.
         num_convolutions: convolutions per block.
         pool: global pooling after the last block: ``average``, ``max``, or ``none``, which keeps all positions.
         dropout: dropout rate of the pooled features.
-        optimizer: optimizer settings.
-        schedule: learning-rate schedule settings.
-        label_smoothing: share of the target that is spread over all classes.
-        mix: mixup and CutMix settings.
-        monitor: metric that the plateau schedule watches; set by the CLI.
+        training: training settings; see ``ImageClassifier``.
     """
 
     def __init__(
@@ -78,15 +69,10 @@ class CNNClassifier(ImageClassifier):
         num_convolutions: int = 1,
         pool: Pool = "average",
         dropout: float = 0.1,
-        optimizer: OptimizerSettings = OptimizerSettings(),
-        schedule: ScheduleSettings = ScheduleSettings(),
-        label_smoothing: float = 0.0,
-        mix: MixSettings = MixSettings(),
-        monitor: Monitor = "val/loss",
+        **training: Any,
     ) -> None:
-        super().__init__(facts, optimizer, schedule, label_smoothing, mix, monitor)
+        super().__init__(facts, **training)
         require_range("model.dropout", dropout, 0.0, 1.0)
-        self.save_hyperparameters(logger=False)
         side = self.facts.image_size
         if not widths or side >> len(widths) == 0:
             raise UserError(

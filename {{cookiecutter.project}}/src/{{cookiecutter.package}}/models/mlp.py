@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
-from ..data.facts import ImageFacts
-from .base import ImageClassifier
-from .mixing import MixSettings
-from .monitor import Monitor
-from .optimizers import OptimizerSettings
-from .schedules import ScheduleSettings
-from .settings import require_range
+from ..facts import ImageFacts, require_range
+from .classifier import ImageClassifier
 
 
 def build_mlp(
@@ -33,15 +29,11 @@ class MLPClassifier(ImageClassifier):
     """A multi-layer perceptron over all pixels.
 
     Args:
-        facts: facts of the data set; set by the CLI.
+        facts: facts of the data set.
         hidden_sizes: number of units of each hidden layer.
         dropout: dropout rate of the hidden units.
         batch_norm: use batch norm in each hidden layer.
-        optimizer: optimizer settings.
-        schedule: learning-rate schedule settings.
-        label_smoothing: share of the target that is spread over all classes.
-        mix: mixup and CutMix settings.
-        monitor: metric that the plateau schedule watches; set by the CLI.
+        training: training settings; see ``ImageClassifier``.
     """
 
     def __init__(
@@ -50,14 +42,9 @@ class MLPClassifier(ImageClassifier):
         hidden_sizes: Sequence[int] = (256, 128),
         dropout: float = 0.2,
         batch_norm: bool = False,
-        optimizer: OptimizerSettings = OptimizerSettings(),
-        schedule: ScheduleSettings = ScheduleSettings(),
-        label_smoothing: float = 0.0,
-        mix: MixSettings = MixSettings(),
-        monitor: Monitor = "val/loss",
+        **training: Any,
     ) -> None:
-        super().__init__(facts, optimizer, schedule, label_smoothing, mix, monitor)
+        super().__init__(facts, **training)
         require_range("model.dropout", dropout, 0.0, 1.0)
-        self.save_hyperparameters(logger=False)
         num_inputs = self.facts.num_channels * self.facts.image_size**2
         self.network = build_mlp(num_inputs, hidden_sizes, self.facts.num_classes, dropout, batch_norm)

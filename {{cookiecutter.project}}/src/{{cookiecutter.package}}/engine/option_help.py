@@ -1,0 +1,170 @@
+"""``--help`` of verbs with a trainer: first the options of the chosen data set and model, then the others."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from argparse import SUPPRESS
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from ..errors import program_name
+from .private import options_of_parser
+
+Classes = Mapping[str, Mapping[str, type]]
+
+NAME_COLUMNS = 34  # width of the left column, including the margin
+
+# Shorter than the texts of Lightning and jsonargparse.
+OWN_TEXTS = {
+    "config": "recipe or overlay; can be repeated, and later files override earlier ones",
+    "print_config": "print the resolved configuration and exit",
+    "seed_everything": "random seed of initial weights, image order, augmentation and dropout",
+    "ckpt_path": "run or checkpoint to continue training from in a new run directory",
+    "trainer.max_epochs": "number of epochs to train",
+    "trainer.accelerator": "auto, cpu, gpu or mps",
+    "trainer.devices": "number of devices, list of device indices, or auto",
+    "trainer.precision": "32-true, bf16-mixed or 16-mixed",
+    "trainer.accumulate_grad_batches": "number of batches per optimizer step",
+    "trainer.limit_train_batches": "fraction (0.1) or number (10) of training batches to use",
+    "trainer.limit_val_batches": "fraction (0.1) or number (10) of validation batches to use",
+    "trainer.limit_test_batches": "fraction (0.1) or number (10) of test batches to use",
+    "trainer.fast_dev_run": "run one batch of each split to check the code",
+    "trainer.enable_progress_bar": "show a progress bar; false prints one line per epoch",
+}
+
+
+def help_text(
+    parser: ArgumentParser,
+    config: Namespace,
+    classes: Classes,
+    chosen: Collection[str],
+    *,
+    verb: str,
+    usage: str,
+    description: str,
+    trainer_options: Sequence[str] | None,
+    hidden: Collection[str] = (),
+) -> str:
+    """The text that ``--help`` of a verb prints.
+
+    The user has given the class of the sections ``chosen`` (data, model). ``hidden`` sections are not shown.
+    ``trainer_options`` are Lightning's options to show; None shows all of them, and all texts in full.
+    """
+    columns, is_full = min(shutil.get_terminal_size((100, 24)).columns, 120), trainer_options is None
+    lines = [f"usage: {program_name()} {verb} {usage}", "", description, "Default values are in square brackets."]
+    for section, owners in classes.items():
+        if section not in hidden:
+            owner = owners.get(config[section].class_path.rsplit(".", 1)[-1]) if section in chosen else None
+            lines += section_help(section, owners, owner, config, columns, is_full=is_full)
+    own = {
+        option.name: replace(option, value=config.get(option.name, option.value))
+        for option in options_of(parser)
+        if option.name.split(".")[0] not in hidden and option.name not in {*classes, "config"}
+    }
+    trainer = [name for name in own if name.startswith("trainer.")] if trainer_options is None else trainer_options
+    general = [option for name, option in own.items() if "." not in name]
+    grouped = [option for name, option in own.items() if "." in name and not name.startswith("trainer.")]
+    lines += render("Trainer", (own[name] for name in trainer), columns, is_full=is_full)
+    lines += render("Run", [Option("config"), *general, Option("print_config"), *grouped], columns, is_full=is_full)
+    if not is_full:
+        lines += ["", f"All options: {program_name()} {verb} --help-all"]
+    return "\n".join(lines)
+
+
+def section_help(
+    section: str, owners: Mapping[str, type], owner: type | None, config: Namespace, columns: int, *, is_full: bool
+) -> list[str]:
+    """The options of a data set or model, with their values in the configuration; of all classes if none is chosen."""
+    what, names = "Data set" if section == "data" else "Model", ", ".join(owners)
+    if owner is not None:
+        options = [
+            replace(option, value=config.get(f"{section}.init_args.{option.name.removeprefix(f'{section}.')}"))
+            for option in options_of(parser_of_class(section, owner))
+        ]
+        return render(f"{what}: {owner.__name__} (--{section}, one of {names})", options, columns, is_full=is_full)
+    by_class = {
+        name: {option.name: option for option in options_of(parser_of_class(section, one))}
+        for name, one in owners.items()
+    }
+    common: dict[str, Option] = {}  # options that all classes have, with the default if it is the same for all
+    for name, option in next(iter(by_class.values())).items():
+        others = [options[name] for options in by_class.values() if name in options]
+        if len(others) == len(by_class):
+            is_same = all(other.value == option.value for other in others)
+            common[name] = option if is_same else replace(option, value=None)
+    lines = render(f"{what}: --{section}, one of {names}. Common options", common.values(), columns, is_full=is_full)
+    lines += ["", f"Further options by class; explained by --{section} NAME --help:"]
+    for class_name, own in by_class.items():
+        text = f"  {class_name}: {', '.join(f'--{name}' for name in own if name not in common) or 'none'}"
+        lines += textwrap.wrap(text, columns, subsequent_indent=6 * " ", break_on_hyphens=False)
+    return lines
+
+
+def render(title: str, options: Iterable[Option], columns: int, *, is_full: bool) -> list[str]:
+    return [
+        "",
+        *textwrap.wrap(f"{title}:", columns),
+        *(line for one in options for line in one.lines(columns, is_full=is_full)),
+    ]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option in help; ``metavar`` has its choices in braces, if there are any."""
+
+    name: str
+    text: str = ""
+    metavar: str = ""
+    value: Any = None
+
+    def lines(self, columns: int, *, is_full: bool) -> list[str]:
+        text = plain(OWN_TEXTS.get(self.name, self.text))
+        parts = [text if is_full else first_clause(text)]
+        parts += [self.metavar.replace(",", ", ")] if "{" in self.metavar else []
+        if self.value not in (None, ""):
+            value = str(self.value).lower() if isinstance(self.value, bool) else self.value
+            parts.append(f"[{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}]")
+        left, margin = f"  --{self.name}", NAME_COLUMNS * " "
+        is_long = len(left) + 2 > NAME_COLUMNS
+        first = margin if is_long else left.ljust(NAME_COLUMNS)
+        text = " ".join(parts)
+        rows = textwrap.wrap(text, columns, initial_indent=first, subsequent_indent=margin, break_on_hyphens=False)
+        return [left, *rows] if is_long or not rows else rows
+
+
+def options_of(parser: ArgumentParser) -> list[Option]:
+    """All options of a parser that take a value, in order."""
+    return [
+        Option(action.dest, action.help or "", str(action.metavar), action.default)
+        for action in options_of_parser(parser)
+        if action.default != SUPPRESS and not action.dest.endswith(".help")
+    ]
+
+
+def parser_of_class(section: str, owner: type) -> ArgumentParser:
+    """A parser of the options of a data set or model."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(owner, section, skip={"facts", "monitor"})  # which the CLI sets
+    return parser
+
+
+def plain(text: str) -> str:
+    """Docstring text without markup."""
+    without_roles = re.sub(r":[\w:]+:`~?([^`<]*)(?:<[^>]*>)?`", r"\1", text)
+    return " ".join(without_roles.replace("`", "").split())
+
+
+def first_clause(text: str) -> str:
+    """Text up to the first semicolon or full stop outside brackets."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character in "([") - (character in ")]")
+        ends = character == ";" or (character == "." and text[position + 1 : position + 2] in ("", " "))
+        if ends and depth == 0:
+            return text[:position]
+    return text

@@ -1,0 +1,236 @@
+"""The run directory: its files, its location, its lock and its status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from ..errors import UserError
+from ..files import replacing
+from .stopping import LOST_PROCESS, is_lost_process
+
+log = logging.getLogger(__name__)
+
+# The files of a run directory; the report has its name in tools/report.
+CONFIG = "config.yaml"  # the first that is written, and the one that makes a folder a run directory
+ENVIRONMENT = "environment.json"
+LOCK = ".lock"
+METRICS = "metrics.csv"
+OUTPUTS = "outputs.npz"
+PREDICTIONS = "predictions.csv"
+STATUS = "status.json"
+SUMMARY = "summary.json"
+BEST_CHECKPOINT, LAST_CHECKPOINT = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
+
+# Lightning starts the other ranks of a machine as copies of this process, which inherit its environment.
+INHERITED = "CLASSIFIER_RUN_DIRECTORY"
+# Seconds to wait for a lock. The operating system releases that of a killed process at once, or within 5 s where loader
+# workers hold it too. A file server releases that of a machine that has failed after about 90 s (NFS 4), and nobody
+# watches a job that a launcher starts again.
+LOCK_SECONDS, JOB_LOCK_SECONDS = 6.0, 120.0
+
+held_locks: list[FileLock] = []
+"""Of the training of this process."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Location of the run directory.
+
+    Attributes:
+        root: folder of all runs.
+        name: folder of this recipe's runs in ``root``; None uses the file name of the recipe, or the names of data set
+            and model.
+        directory: directory of this run, in place of ``root/name/date-time``; it must be new or empty, unless a
+            launcher starts the run's job again.
+    """
+
+    root: str = "runs"
+    name: str | None = None
+    directory: str | None = None
+
+
+def create_run_directory(settings: RunSettings, recipe: str, resumed: Path | None = None) -> Path:
+    """Create the directory of this run, or find the one that rank zero created; rank zero locks it."""
+    if INHERITED in os.environ:
+        return Path(os.environ[INHERITED])
+    if resumed is not None:
+        directory = resumed
+    elif is_launched():
+        directory = launched_directory(settings, recipe)
+        if not (directory / CONFIG).is_file():  # rank zero, or an earlier start of the job, has not written into it yet
+            claim(directory)
+    elif settings.directory is not None:
+        directory = Path(settings.directory)
+        claim(directory)
+    else:
+        directory = create_dated(Path(settings.root, settings.name or recipe))
+    if is_rank_zero():
+        hold(directory)
+    os.environ[INHERITED] = str(directory.absolute())
+    return directory
+
+
+def release_run_directory() -> None:
+    """End the use of the run directory: the next training of this process, in a notebook say, has its own."""
+    os.environ.pop(INHERITED, None)
+    while held_locks:
+        held_locks.pop().release()
+
+
+def is_launched() -> bool:
+    """Whether torchrun or SLURM started this process, and perhaps others, which have not connected yet.
+
+    A shell of SLURM (known by its name, as in Lightning) is not a job: each command in it is a run of its own.
+    """
+    is_shell = os.environ.get("SLURM_JOB_NAME") in {"bash", "interactive"}
+    return "RANK" in os.environ or ("SLURM_PROCID" in os.environ and not is_shell)
+
+
+def launched_directory(settings: RunSettings, recipe: str) -> Path:
+    """The run directory of a launcher's job: the same for all its processes, and each time the job is started."""
+    if settings.directory is not None:
+        return Path(settings.directory)
+    for variable in ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID"):  # known to all processes before they are connected
+        if os.environ.get(variable, "none") != "none":
+            return Path(settings.root, settings.name or recipe, f"job-{os.environ[variable]}")
+    raise UserError(
+        "the processes of a launcher must agree on one run directory: give torchrun a job id (--rdzv-id NAME), "
+        "or pass --run.directory DIR."
+    )
+
+
+def claim(directory: Path) -> None:
+    """Create the directory, or refuse one with files."""
+    is_folder = directory.is_dir() or not directory.exists()
+    if not is_folder or (directory.exists() and any(path.name != LOCK for path in directory.iterdir())):
+        raise UserError(f"run.directory is {str(directory)!r}, which is not empty. Give a new or empty folder.")
+    directory.mkdir(parents=True, exist_ok=True)
+
+
+def create_dated(parent: Path) -> Path:
+    """Create ``parent/date-time``; a number is appended where another run started in the same second."""
+    stamp, number = datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), 1
+    directory = parent / stamp
+    while True:
+        try:
+            directory.mkdir(parents=True)
+            return directory
+        except FileExistsError:
+            number += 1
+            directory = parent / f"{stamp}_{number}"
+
+
+def hold(directory: Path) -> None:
+    """Lock a run directory until this process ends; warns where the file system has no locks."""
+    lock = FileLock(directory / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=JOB_LOCK_SECONDS if is_launched() else LOCK_SECONDS)
+    except Timeout as error:
+        raise UserError(held_by(directory)) from error
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        log.warning("%s cannot be locked (%s): do not start a second training in it", directory, reason)
+    else:
+        held_locks.append(lock)
+
+
+def held_by(directory: Path) -> str:
+    """Error message that names the process that trains in a run directory, and what to do."""
+    refused = f"another process trains in {str(directory)!r}"
+    if not (directory / STATUS).is_file():
+        return f"{refused}. Wait until it ends, or give this training another --run.directory."
+    holder = read_status(directory / STATUS)
+    since = f"{holder.started[:16].replace('T', ' ')} UTC"
+    if holder.host == platform.node():
+        remedy = f"stop it, which saves first: kill {holder.process}"
+    else:
+        remedy = f"if that machine is gone, remove {str(directory / LOCK)!r}"
+    return (
+        f"{refused}: process {holder.process} on {holder.host}, since {since}. Wait until it ends; or {remedy}. Then "
+        "run this command again."
+    )
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of a run; ``started`` and ``updated`` are in UTC."""
+
+    # Stopped runs received a signal and saved a checkpoint. A process that was killed leaves "running".
+    state: Literal["running", "finished", "stopped", "failed"]
+    reason: str = ""  # why it stopped or failed
+    num_epochs: int = 0  # completed epochs
+    num_steps: int = 0  # optimizer steps taken
+    host: str = ""
+    process: int = 0
+    started: str = ""
+    updated: str = ""
+
+
+class StatusFile(Callback):
+    """Updates ``status.json`` at each epoch and at the end; a resumed run continues the counts in the file."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / STATUS
+        before = read_status(self.file) if self.file.is_file() else Status("running")
+        progress = (before.num_epochs, before.num_steps)
+        self.status = Status("running", "", *progress, platform.node(), os.getpid(), started=now())
+        self.write(self.status)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.write(replace(self.status, num_epochs=trainer.current_epoch, num_steps=trainer.global_step))
+
+    on_train_epoch_start = on_train_end = on_train_start
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.on_train_start(trainer, pl_module)
+        if not isinstance(exception, SIGTERMException):  # written now, as a launcher may end this process at any moment
+            self.fail(exception)
+
+    def end(self, state: Literal["finished", "stopped", "failed"], reason: str = "") -> None:
+        """Write how the run ended."""
+        self.write(replace(self.status, state=state, reason=reason))
+
+    def fail(self, error: BaseException) -> None:
+        """Write that the run has failed. A finished run stays finished: only printing its results can fail."""
+        if self.status.state == "finished":
+            return
+        if not is_lost_process(error):
+            self.end("failed", f"{type(error).__name__}: {error}")
+        elif is_rank_zero():
+            self.end("failed", LOST_PROCESS)
+        elif (written := read_status(self.file)).state == "running":
+            # Any process that is left writes it.
+            self.put(replace(written, state="failed", reason=LOST_PROCESS, updated=now()))
+
+    @rank_zero_only
+    def write(self, status: Status) -> None:
+        self.status = replace(status, updated=now())
+        self.put(self.status)
+
+    def put(self, status: Status) -> None:
+        with replacing(self.file) as stream:
+            stream.write(json.dumps(asdict(status), indent=2, allow_nan=False) + "\n")
+
+
+def read_status(file: Path) -> Status:
+    return Status(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def is_rank_zero() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,169 @@
+"""The files of a packed data set: chunks in litdata's format, tables of each split, and a description."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UserError
+from ...facts import Fit
+from ..decoding import Decoding
+from ..splits import Split
+from .stores import MissingError, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+DATASET = "dataset.json"
+DIGEST_TABLE = "digests.npy"  # table of a split; packings of older versions have none
+FORMAT = 1
+FIRST_CONTACT_SECONDS = 10.0  # for the first request of a training, so that a wrong address is reported soon
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A file of many images, in litdata's format."""
+
+    name: str  # of the file in the store
+    num_images: int
+    num_bytes: int
+    sha256: str
+
+    def is_intact(self, file: Path) -> bool:
+        """Whether a file exists and has the content of the chunk."""
+        if not file.is_file() or file.stat().st_size != self.num_bytes:
+            return False
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
+
+
+@dataclass(frozen=True)
+class PackedSplit:
+    """Size and digests of a split."""
+
+    num_images: int
+    num_chunks: int
+    counts: list[int]  # of the images of each class
+    sha256: dict[str, str]  # of index.json, names.txt, labels.npy and digests.npy
+
+
+@dataclass(frozen=True)
+class Description:
+    """Content of ``dataset.json``, which is written last. Facts without a comment are as in ``ImageFacts``."""
+
+    class_names: list[str]
+    num_channels: int
+    mean: list[float]
+    std: list[float]
+    fit: Fit
+    image_size: int | None  # side of decoded images, or shorter side of smaller JPEGs; None for unchanged files
+    stored: str  # files, jpeg or decoded
+    split_hash: str  # the same as that of an image folder with the same splits
+    splits: dict[Split, PackedSplit]
+    plan: str  # digest of the images, splits and settings that were packed
+    unreadable: dict[str, str] = field(default_factory=dict)  # files left out, each with the reason
+    format: int = FORMAT
+
+    def decoding(self, image_size: int | None, num_channels: int | None, fit: Fit | None) -> Decoding:
+        """Settings of decoding for the options of a training; None takes what was packed."""
+        for name, value in {"image_size": image_size, "num_channels": num_channels, "fit": fit}.items():
+            if self.stored == "decoded" and value not in {None, packed := getattr(self, name)}:
+                raise UserError(
+                    f"data.{name} is {value}, and data.root was packed decoded with {packed}. Leave it out, or pack "
+                    "again without --decoded."
+                )
+        if self.stored == "jpeg" and (image_size or 0) > (self.image_size or 0):
+            sizes = image_size, self.image_size
+            log.warning("data.image_size is %d, and images packed at %d pixels are enlarged", *sizes)
+        return Decoding(image_size or self.image_size or 224, num_channels or self.num_channels, fit or self.fit)
+
+
+def read_description(store: Store) -> Description:
+    """Read ``dataset.json``; raises a UserError that says why there is none or why it cannot be read."""
+    try:
+        fields: dict[str, Any] = json.loads(store.read(DATASET, FIRST_CONTACT_SECONDS))
+        if fields["format"] != FORMAT:
+            raise ValueError(f"it is of format {fields['format']}, and this version reads {FORMAT}")
+        fields["splits"] = {split: PackedSplit(**packed) for split, packed in fields["splits"].items()}
+        return Description(**fields)
+    except MissingError as error:
+        try:
+            reason = f"it has no {DATASET}. Pack a folder of images with pack ROOT OUT, and let it finish."
+            if store.is_empty():
+                reason = "it is empty or does not exist."
+        except NotADirectoryError:
+            reason = "it is a file."
+        except StoreError as missing:
+            reason = str(missing)
+        raise UserError(f"data.root is {store.url!r}, which is not a packed data set: {reason}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"data.root is {store.url!r}, whose {DATASET} cannot be read: {error}.") from error
+
+
+def index_of(chunks: Sequence[Chunk], config: dict[str, Any], split: Split) -> bytes:
+    """Litdata's ``index.json``, with the digest of each chunk added."""
+    rows = [
+        {
+            "chunk_bytes": chunk.num_bytes,
+            "chunk_size": chunk.num_images,
+            "dim": None,
+            "filename": chunk.name.removeprefix(f"{split}/"),
+            "sha256": chunk.sha256,
+        }
+        for chunk in chunks
+    ]
+    return json.dumps({"chunks": rows, "config": config}).encode()
+
+
+def chunks_of(index: bytes, split: Split) -> list[Chunk]:
+    return [
+        Chunk(f"{split}/{row['filename']}", row["chunk_size"], row["chunk_bytes"], row["sha256"])
+        for row in json.loads(index)["chunks"]
+    ]
+
+
+def integers_of(table: bytes) -> NDArray[np.int64]:
+    """The integers of a ``.npy`` file, as int64."""
+    array: NDArray[np.int64] = np.load(io.BytesIO(table), allow_pickle=False).astype(np.int64)
+    return array
+
+
+class Names(Sequence[str]):
+    """N names in one byte string, which takes a tenth of the memory; ``load`` returns UTF-8, a null byte after each."""
+
+    def __init__(self, load: Callable[[], bytes]) -> None:
+        self.load = load
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"load": self.load}
+
+    @cached_property
+    def text(self) -> bytes:
+        return self.load()
+
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        return np.flatnonzero(np.frombuffer(self.text, dtype=np.uint8) == 0)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        position = range(len(self))[index]  # raises IndexError, and counts negative ones from the end
+        begin = self.ends[position - 1] + 1 if position else 0
+        return self.text[begin : self.ends[position]].decode("utf-8", "surrogateescape")
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

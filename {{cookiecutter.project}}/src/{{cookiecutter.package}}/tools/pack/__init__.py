@@ -1,0 +1,1 @@
+"""Packs a folder of images for streaming."""

@@ -1,0 +1,97 @@
+"""Write the report of a run again, from its run directory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+from lightning.pytorch.cli import LightningArgumentParser
+from yaml import YAMLError
+
+from ...data import DATA_MODULES
+from ...engine.companions import Companion, Start
+from ...engine.contracts import DataModule
+from ...engine.recipes import VerbParser
+from ...engine.record import CONFIG, RunRecord, find_run, read_run
+from ...errors import UserError, program_name, shown
+from ...files import require_output
+from .diagnosis import diagnose, facts_of_training
+
+log = logging.getLogger(__name__)
+
+REPORT = "report.html"
+
+
+class Report(Companion):
+    """Writes the report of each training, and adds the diagnosis to what ``fit`` prints."""
+
+    off = ("--report=false",)
+
+    def add_options(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--report", type=bool, default=True, help="write report.html after the test")
+
+    def start(self, start: Start) -> None:
+        self.is_asked = start.settings.report
+
+    def conclude(self, record: RunRecord, data: DataModule) -> None:
+        """Write the report into the run directory; an error is logged and does not fail the finished training."""
+        if not self.is_asked:
+            return
+        try:
+            write_report(record, record.directory / REPORT, data)
+            log.info("report: %s", shown(record.directory / REPORT))
+        except Exception as error:
+            problem, again = f"{type(error).__name__}: {error}", f"{program_name()} report {shown(record.directory)}"
+            log.warning("The report could not be written (%s). To try again: %s", problem, again)
+
+    def lines(self, record: RunRecord) -> list[str]:
+        return [f"diagnosis: {diagnose(record.epochs, facts_of_training(record)).line}"]
+
+
+COMPANION = Report()
+
+
+def write_report(run: RunRecord, file: Path, data: Any = None) -> None:
+    """Write or replace the report of a run, finished or not; ``data`` is its data module if it is in memory."""
+    from ..pages.rendering import write_page
+    from .page import describe_run  # imports matplotlib, which takes 0.3 s
+
+    write_page(file, __package__, **describe_run(run, data))
+
+
+def report(options: Sequence[str]) -> None:
+    """Write the page, replacing an older one, and print its path.
+
+    Raises:
+        UserError: the run does not exist, one of its files is damaged, or the page cannot be written.
+    """
+    parser = VerbParser("report", __doc__)
+    run_help = "run directory (finished or not), folder of runs (uses the newest), or last"
+    parser.add_argument("run", type=Path, metavar="RUN", help=run_help)
+    parser.add_argument("--output", type=Path, metavar="FILE", help="page to write (default: RUN/report.html)")
+    arguments = parser.parse_args(options)
+    directory = find_run(arguments.run, "RUN", lambda _: True, f"has {CONFIG}")
+    output: Path = arguments.output or directory / REPORT
+    try:
+        run = read_run(directory, DATA_MODULES)
+        sections = set(run.config) if isinstance(run.config, dict) else set()
+        if missing := {"data", "model", "monitor", "run", "trainer"} - sections:
+            raise UserError(
+                f"{str(directory / CONFIG)!r} is not the config of a run: it lacks {', '.join(sorted(missing))}. Give "
+                "a run directory written by fit."
+            )
+        require_output(output)
+        write_report(run, output)
+    except YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{str(directory / CONFIG)!r} is not valid YAML: {reason}. Correct that line.") from error
+    except (BadZipFile, EOFError, JSONDecodeError) as error:
+        raise UserError(
+            f"a file in {str(directory)!r} is damaged ({error}), because the run was stopped while writing it. "
+            "Remove that file (outputs.npz or a .json) for a report from the other files."
+        ) from error
+    print(output)

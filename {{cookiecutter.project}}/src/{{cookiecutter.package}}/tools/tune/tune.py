@@ -1,0 +1,218 @@
+"""Search for better hyperparameters of a recipe, and compare the best trial with the shipped recipe."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shlex
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+import yaml
+from filelock import FileLock, Timeout
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+
+from ...engine.companions import Companion
+from ...engine.recipes import VerbParser, find_config
+from ...errors import UserError, program_name
+from ...facts import require_above_zero
+from .comparison import Comparison, compare_recipes
+from .page import note, short, shown_value, write_search
+from .study import (
+    PROBLEM,
+    SHIPPED,
+    Config,
+    Search,
+    best_trial,
+    concluded,
+    examples,
+    leaves,
+    look_up,
+    open_study,
+    path_of,
+    resolve_recipe,
+    shipped_trial,
+)
+from .sweep import Sweep, read_sweep, text_of
+
+NUM_TRIALS = 20
+STUDY = "study.db"
+EPILOGUE = """\
+All other options are passed to fit in every trial: --data.root photos/ --trainer.max_epochs 5
+
+The first trial is the shipped recipe. At the end, it and the best recipe are trained with three other seeds and
+compared on the validation and the test images. The same command with the same study continues an interrupted search.
+"""
+
+
+def tune(arguments: Sequence[str], companions: Sequence[Companion] = ()) -> int:
+    """Search, compare, and write the results next to the study; returns 130, as in a shell, after Ctrl-C, else 0.
+
+    Raises:
+        UserError: the sweep, the study or an option is wrong, or all trials failed.
+    """
+    parser = VerbParser("tune", __doc__, EPILOGUE)
+    add = parser.add_argument
+    add("--sweep", type=Path, required=True, metavar="FILE", help="search space: configs/sweep/*.yaml")
+    add("--trials", type=int, metavar="N", help=f"total number of trials (default: {NUM_TRIALS})")
+    add("--minutes", type=float, metavar="M", help="start no new trial after M minutes")
+    add("--study", type=Path, metavar="FILE", help=f"database of all trials (default: runs/tune/<sweep>/{STUDY})")
+    add("--seeds", type=int, default=1, metavar="N", help="trainings per trial, with different seeds (default: 1)")
+    settings, given = parser.parse_known_args(arguments)  # unknown options are options of fit
+    for name in ("trials", "minutes", "seeds"):
+        if (value := getattr(settings, name)) is not None:
+            require_above_zero(f"--{name}", value)
+    sweep = read_sweep(find_config(str(settings.sweep)) or settings.sweep)
+    own = [option for companion in companions for option in companion.trial_options(sweep.name, given)]
+    own.append("--trainer.devices=1")
+    options = [*sweep.options, *own, *given]
+    recipe = resolve_recipe(options, companions)
+    require_suitable(recipe, sweep)
+    require_known_options(sweep, options, companions)
+    file: Path = settings.study or Path("runs", "tune", sweep.name, STUDY)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # A trial that is marked as running then belongs to a process that has ended.
+        lock = FileLock(file.with_name("study.lock")).acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"another process is searching in {str(file.parent)!r}. Wait until it ends, or give --study a file in "
+            "another folder."
+        ) from error
+    with lock:
+        first = 0 if isinstance(recipe["seed_everything"], bool) else recipe["seed_everything"]
+        seeds = list(range(first, first + settings.seeds))
+        study = open_study(file, sweep, recipe, settings.seeds)
+        search = Search(study, sweep, given, own, seeds, file.parent, companions)
+        num_trials = settings.trials or (None if settings.minutes else NUM_TRIALS)
+        comparison, is_stopped = run(search, num_trials, settings.minutes)
+        write_results(search, comparison, is_stopped)
+    return 130 if is_stopped else 0
+
+
+def require_suitable(recipe: Config, sweep: Sweep) -> None:
+    """Refuse a recipe with another monitored metric or with several processes."""
+    if recipe["monitor"] != sweep.metric:
+        raise UserError(
+            f"{sweep.file}: metric.name is {sweep.metric}, but the recipe selects its best epoch by "
+            f"{recipe['monitor']}. Use the same metric: --monitor {sweep.metric}, or metric.name {recipe['monitor']}."
+        )
+    devices, num_nodes = look_up(recipe, "trainer.devices"), look_up(recipe, "trainer.num_nodes")
+    if num_nodes != 1 or not (str(devices) == "1" or (isinstance(devices, list) and len(devices) == 1)):
+        raise UserError(
+            f"trainer.devices is {devices}, trainer.num_nodes is {num_nodes}; tune trains one trial at a time on one "
+            "device. Leave them out, select a GPU with --trainer.devices [0], or use wandb sweep."
+        )
+
+
+def require_known_options(sweep: Sweep, options: Sequence[str], companions: Sequence[Companion] = ()) -> None:
+    """Check that every parameter is an option of ``fit``, which accepts all its choices or both its bounds."""
+    columns = [[(name, value) for value in examples(drawn)] for name, drawn in sweep.space.items()]
+    for row in itertools.zip_longest(*columns):
+        try:
+            resolve_recipe([*options, *sweep.trial_options(dict(cell for cell in row if cell))], companions)
+        except UserError as error:
+            raise UserError(f"{sweep.file}: {error}") from error
+
+
+def run(search: Search, num_trials: int | None, minutes: float | None) -> tuple[Comparison | None, bool]:
+    """Run trials until the study has ``num_trials`` or the time is over, then compare the recipes.
+
+    The time is checked after each trial, so that the shipped recipe is always trained. Returns the comparison, if any,
+    and whether the user stopped the search with Ctrl-C.
+    """
+    metric = search.sweep.metric
+    end = math.inf if minutes is None else time.monotonic() + 60 * minutes
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(file=sys.stdout), redirect_stdout=False) as progress:
+        bar = progress.add_task("trials", total=num_trials)
+
+        def show_count() -> None:
+            best = best_trial(search.study)
+            text = f"best {metric} {shown_value(best)} (trial {best.number})" if best else "trials"
+            progress.update(bar, completed=len(concluded(search.study)), description=text)
+
+        def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
+            params = "  ".join(f"{short(name, trial.params)}={text_of(value)}" for name, value in trial.params.items())
+            problem = f": {trial.user_attrs[PROBLEM]}" if PROBLEM in trial.user_attrs else ""
+            line = f"trial {trial.number:<3} {shown_value(trial):7} {params}  {note(trial)}{problem}"
+            progress.console.print(escape(line.rstrip()), highlight=False, soft_wrap=True)
+            show_count()
+            if time.monotonic() >= end:
+                study.stop()
+
+        show_count()
+        left = None if num_trials is None else max(num_trials - len(concluded(search.study)), 0)
+        try:
+            search.study.optimize(search.objective, left, callbacks=[after_trial])
+            return compare_recipes(search, progress), False
+        except KeyboardInterrupt:
+            return None, True
+
+
+def write_results(search: Search, comparison: Comparison | None, is_stopped: bool) -> None:
+    """Write ``best.yaml`` and ``tune.html``, and print the result."""
+    sweep, trials, best = search.sweep, concluded(search.study), best_trial(search.study)
+    if best is None and not is_stopped:
+        problem = next(trial.user_attrs[PROBLEM] for trial in trials if PROBLEM in trial.user_attrs)
+        raise UserError(f"all {len(trials)} trials failed. The error of the first one: {problem}")
+    statement = statement_of(search, comparison)
+    if is_stopped:
+        statement += " Stopped; the same command continues the search."
+    file, page = search.folder / "best.yaml", search.folder / "tune.html"
+    command, recipe = f"{program_name()} fit --config {shlex.quote(str(file))}", ""
+    if best is not None:
+        options = shlex.join([*sweep.options, *search.given])
+        recipe = recipe_card(command, f"{statement} Searched: {sweep.file}; recipe: fit {options}", search, best)
+        file.write_text(recipe, encoding="utf-8")
+        shipped = shipped_trial(search.study)
+        table = Table("", Column("shipped", justify="right"), Column(f"best, trial {best.number}", justify="right"))
+        table.add_row(sweep.metric, shown_value(shipped) if shipped else "failed", shown_value(best))
+        for name, value in best.params.items():
+            old = escape(text_of(shipped.params[name])) if shipped else ""
+            table.add_row(escape(name), old, escape(text_of(value)))
+        Console().print(table)
+    write_search(page, search.study, sweep, statement, recipe, comparison)
+    print(statement, page, *([command] if recipe else []), sep="\n")
+
+
+def statement_of(search: Search, comparison: Comparison | None) -> str:
+    """Whether the search found a better recipe, in a few sentences."""
+    metric, number = search.sweep.metric, len(concluded(search.study))
+    best, shipped = best_trial(search.study), shipped_trial(search.study)
+    if best is None:
+        return "No trial is complete yet."
+    if SHIPPED in best.user_attrs:
+        return f"No trial of {number} is better than the shipped recipe: {metric} {shown_value(best)}."
+    against = f"shipped recipe {shown_value(shipped)}" if shipped else "the shipped recipe failed"
+    found = f"Best of {number} trials: trial {best.number} with {metric} {shown_value(best)} ({against})."
+    return f"{found} {comparison.statement}" if comparison else found
+
+
+def recipe_card(command: str, story: str, search: Search, best: FrozenTrial) -> str:
+    """A config for ``fit``: class names, values that differ from the defaults, and the searched values."""
+    config = resolve_recipe(search.recipe_of(best), search.companions)
+    classes = [f"--{section}={config[section]['class_path']}" for section in ("data", "model")]
+    defaults = dict(leaves(resolve_recipe(classes, search.companions)))
+    paths = [path_of(name) for name in search.sweep.space]
+    order = {"data": 0, "model": 1, "trainer": 3}  # all other sections in between
+    recipe: Config = {}
+    for path, value in sorted(leaves(config), key=lambda leaf: order.get(leaf[0][0], 2)):
+        if path[-1] == "class_path" or path in paths or path not in defaults or value != defaults[path]:
+            *parents, last = path
+            section = recipe
+            for key in parents:
+                section = section.setdefault(key, {})
+            section[last] = value
+    lines = ["The best recipe of a search.", "", f"    {command}", ""]
+    lines += textwrap.wrap(story, width=118, break_on_hyphens=False)
+    comment = "".join(f"# {line}".rstrip() + "\n" for line in lines)
+    return comment + yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, default_flow_style=None)

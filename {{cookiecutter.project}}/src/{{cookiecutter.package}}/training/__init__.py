@@ -1,1 +1,0 @@
-"""Callbacks, run directory and tracking of a training."""
