@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from baking import TEMPLATE
 
@@ -49,6 +50,9 @@ def project(default_bake: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
             rows.append(f"{name}-{number}.png,{name}")
             Image.new("RGB", (20, 24 + number), (red + number, green, blue)).save(copy / f"photos/{name}-{number}.png")
     (copy / "photos/labels.csv").write_text("\n".join(rows), encoding="utf-8")
+    (copy / "cells").mkdir()
+    np.save(copy / "cells/images.npy", np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8))
+    np.save(copy / "cells/labels.npy", np.arange(60) % 2)
     return copy
 
 
@@ -90,13 +94,28 @@ def test_command(project: Path, command: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_a_wrong_column_is_one_sentence(project: Path) -> None:
-    folder = project / "others"
-    folder.mkdir()
-    (folder / "labels.csv").write_text("path,class\na.jpg,ant\n", encoding="utf-8")
-    words = ["--data", "CSVDataModule", "--data.root", "others", "--model", "CNNClassifier"]
-    result = run(project, "image_classifier", "fit", *words)
-    assert result.returncode == 2
-    assert result.stderr.splitlines()[-1].startswith("error: ")
-    assert "'path', 'class'" in result.stderr
-    assert "Traceback" not in result.stderr
+def sections() -> dict[str, int]:
+    """Number of lines to write for each extension, without blank lines and those that stay."""
+    text = (TEMPLATE / "docs/extending.md").read_text(encoding="utf-8")
+    parts = re.split(r"^###? (.*)$", text, flags=re.MULTILINE)
+    found = {}
+    for title, part in zip(parts[1::2], parts[2::2], strict=True):
+        blocks = [Block(*block) for block in TITLED.findall(part)]
+        written = [line for block in blocks if block.language == "python" for line in block.text.splitlines()]
+        changes = [block.text for block in blocks if block.language == "diff" and block.path.startswith("src/")]
+        written += [line for text in changes for line in text.splitlines() if line.startswith("+") and line != "+"]
+        found[title] = len([line for line in written if line.strip()])
+    return {title: number for title, number in found.items() if number}
+
+
+@pytest.mark.parametrize("title", ["A model", "Any torch Dataset of images", "A table of files", "Arrays in memory"])
+def test_a_class_takes_few_lines(title: str) -> None:
+    assert 0 < sections()[title] <= 25
+
+
+@pytest.mark.parametrize("title", ["A loss", "A metric", "An augmentation", "A schedule"])
+def test_an_addition_has_one_place(title: str) -> None:
+    assert 0 < sections()[title] <= 25
+    text = (TEMPLATE / "docs/extending.md").read_text(encoding="utf-8")
+    part = text.split(f"## {title}\n")[1].split("\n## ")[0]
+    assert len({block[1] for block in TITLED.findall(part) if block[1].startswith("src/")}) == 1
