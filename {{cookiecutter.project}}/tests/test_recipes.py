@@ -11,7 +11,6 @@ import yaml
 
 from {{cookiecutter.package}}.cli import companions
 from {{cookiecutter.package}}.fit import resolve
-from {{cookiecutter.package}}.tools.evaluate import NO_CHECKPOINT, parse
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))
@@ -50,14 +49,6 @@ def test_recipe_is_a_card(recipe: Path) -> None:
 def test_overlay_parses_on_a_recipe_and_says_how_to_use_it(overlay: Path) -> None:
     resolve(["--config", str(CONFIGS / "digits_mlp.yaml"), "--config", str(overlay)], companions())
     assert overlay.read_text().startswith("#")
-
-
-@pytest.mark.parametrize("verb", ["validate", "test"])
-@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
-def test_evaluation_takes_the_sections_of_fit(verb: str, overlay: Path) -> None:
-    words = ["--config", str(CONFIGS / "digits_mlp.yaml"), "--config", str(overlay)]
-    command = parse(verb, None, NO_CHECKPOINT, words, companions())
-    assert command.resolved["data"]["class_path"] == "DigitsDataModule"
 
 
 @pytest.mark.gpu

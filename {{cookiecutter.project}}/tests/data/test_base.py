@@ -11,7 +11,12 @@ from torch.utils.data import DistributedSampler
 
 from {{cookiecutter.package}}.data import DigitsDataModule, ImageFolderDataModule, MNISTDataModule
 from {{cookiecutter.package}}.data.base import ImageDataModule, are_all_the_same
-from {{cookiecutter.package}}.engine.batches import EvaluationBatches, TrainingBatches, TrainingLoader, WeightedSampler
+from {{cookiecutter.package}}.engine.batches import (
+    EvaluationBatches,
+    TrainingBatches,
+    TrainingLoader,
+    WeightedSampler,
+)
 from {{cookiecutter.package}}.engine.folder import ManifestRow, write_manifest
 from {{cookiecutter.package}}.engine.images import Batch, BatchDataset, LabelledImages, SeededIndices
 from {{cookiecutter.package}}.engine.splits import Split

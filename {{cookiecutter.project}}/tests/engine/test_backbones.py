@@ -17,7 +17,13 @@ from torch import nn
 
 from {{cookiecutter.package}}.data import ImageFacts
 from {{cookiecutter.package}}.engine import backbones
-from {{cookiecutter.package}}.engine.backbones import build_backbone, load_weights, packaged_weights, read_state, server_problem
+from {{cookiecutter.package}}.engine.backbones import (
+    build_backbone,
+    load_weights,
+    packaged_weights,
+    read_state,
+    server_problem,
+)
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.facts import to_plain
 from {{cookiecutter.package}}.models import TransferClassifier

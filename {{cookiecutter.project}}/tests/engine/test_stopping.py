@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from {{cookiecutter.package}} import fit as fit_verb
-from {{cookiecutter.package}}.cli import companions, main
+from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.engine.record import strict_json
-from {{cookiecutter.package}}.tools.tune import study as trial
 
 from ..conftest import Fit
 from .test_processes import SECONDS, environment
@@ -97,12 +96,6 @@ def test_epochs_before_are_kept(fit: Fit, workspace: Path, interrupt: Any) -> No
         checkpoint = torch.load(file, weights_only=True)
         assert checkpoint["epoch"] <= 1
         assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
-
-
-def test_a_search_counts_it_as_failed(workspace: Path) -> None:
-    with pytest.raises(trial.DivergedError, match="epoch 1"):
-        trial.train([*OPTIONS, "--report=false"], [trial.EpochReporter("val/loss")], companions())
-    assert read(workspace / "run" / "status.json")["state"] == "failed"
 
 
 def test_numbers_that_json_does_not_have_are_null() -> None:

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from {{cookiecutter.package}}.cli import main
+from {{cookiecutter.package}}.cli import companions, main
+from {{cookiecutter.package}}.tools.evaluate import NO_CHECKPOINT, parse
 
 from ..conftest import Fit
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+OVERLAYS = sorted(path for folder in ("trainer", "tracking") for path in (CONFIGS / folder).glob("*.yaml"))
 
 
 def test_a_fresh_process_reproduces_the_accuracy_from_the_checkpoint_alone(fit: Fit, workspace: Path) -> None:
@@ -38,3 +42,11 @@ def test_other_images_of_the_same_classes(fit: Fit, photos: Path, capsys: pytest
     photos.rename(photos.with_name("moved"))
     main(["test", "--ckpt_path", str(run), "--data.root", "moved", "--trainer.accelerator", "cpu"])
     assert "on 9 test images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["validate", "test"])
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_evaluation_takes_the_sections_of_fit(verb: str, overlay: Path) -> None:
+    words = ["--config", str(CONFIGS / "digits_mlp.yaml"), "--config", str(overlay)]
+    command = parse(verb, None, NO_CHECKPOINT, words, companions())
+    assert command.resolved["data"]["class_path"] == "DigitsDataModule"

@@ -1,6 +1,7 @@
 """Searches of a few tiny trainings, through the real entry point."""
 
 import io
+import json
 import os
 import re
 import shutil
@@ -18,9 +19,11 @@ import yaml
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from {{cookiecutter.package}}.cli import main
+from {{cookiecutter.package}}.cli import companions, main
 from {{cookiecutter.package}}.engine.record import read_run
-from {{cookiecutter.package}}.tools.tune.study import look_up, resolve_recipe
+from {{cookiecutter.package}}.engine.stopping import DivergedError
+from {{cookiecutter.package}}.fit import train
+from {{cookiecutter.package}}.tools.tune.study import EpochReporter, look_up, resolve_recipe
 from {{cookiecutter.package}}.tools.tune.sweep import option
 
 from ...test_mistakes import mistake
@@ -277,6 +280,14 @@ def test_seeds_of_a_trial_are_averaged(search: Tune, workspace: Path) -> None:
 def test_time_is_a_budget(search: Tune, workspace: Path) -> None:
     search("--minutes", "0.0001")
     assert len(trials(workspace, SWEEP_STUDY)) == 1
+
+
+def test_a_trial_that_diverges_is_a_failed_run(workspace: Path) -> None:
+    options = ["--data=DigitsDataModule", "--model=MLPClassifier", "--model.optimizer.lr=1e30", "--run.directory=run"]
+    options += [option for companion in companions() for option in companion.off]
+    with pytest.raises(DivergedError, match="epoch 1"):
+        train(options, [EpochReporter("val/loss")], companions())
+    assert json.loads((workspace / "run" / "status.json").read_text())["state"] == "failed"
 
 
 PARAMETERS: dict[str, Any] = SWEEP["parameters"]  # type: ignore[assignment]

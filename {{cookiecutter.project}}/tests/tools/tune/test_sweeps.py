@@ -17,7 +17,7 @@ from {{cookiecutter.package}}.tools.tune.study import examples, look_up, resolve
 from {{cookiecutter.package}}.tools.tune.sweep import Sweep, read_sweep
 from {{cookiecutter.package}}.tools.tune.tune import require_known_options
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[3]
 SWEEPS = sorted(Path("configs/sweep").glob("*.yaml")) or sorted(PROJECT.glob("configs/sweep/*.yaml"))
 TINY = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.enable_progress_bar=false"]
 
