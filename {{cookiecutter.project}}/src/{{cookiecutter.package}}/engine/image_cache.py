@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 def decode_into_memory(files: Sequence[Path], decoding: Decoding, description: str) -> tuple[Tensor, dict[Path, str]]:
     """Decode on all cores: uint8 (N, C, H, W) of the N readable files, and the reason for each unreadable file."""
-    images = torch.empty(len(files), *decoding.shape, dtype=torch.uint8)
+    images = np.empty((len(files), *decoding.shape), dtype=np.uint8)  # torch would copy with threads, which decode here
     failures: dict[Path, str] = {}
     position = 0
     results = on_all_cores(partial(decode, decoding=decoding), files)
@@ -43,9 +43,9 @@ def decode_into_memory(files: Sequence[Path], decoding: Decoding, description: s
         if isinstance(image, str):
             failures[file] = image
         else:
-            images[position] = torch.from_numpy(image.copy())
+            images[position] = image
             position += 1
-    return images[:position].permute(0, 3, 1, 2), failures
+    return torch.from_numpy(images[:position]).permute(0, 3, 1, 2), failures
 
 
 def read_table(file: Path) -> dict[str, Any]:
