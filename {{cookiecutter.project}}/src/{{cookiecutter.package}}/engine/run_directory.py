@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ..errors import UserError
+from ..errors import UserError, program_name, shown
 from ..files import replacing
 from .stopping import LOST_PROCESS, is_lost_process
 
@@ -183,6 +183,7 @@ class StatusFile(Callback):
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / STATUS
+        self.has_reported = False
         before = read_status(self.file) if self.file.is_file() else Status("running")
         progress = (before.num_epochs, before.num_steps)
         self.status = Status("running", "", *progress, platform.node(), os.getpid(), started=now())
@@ -194,9 +195,22 @@ class StatusFile(Callback):
     on_train_epoch_start = on_train_end = on_train_start
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if is_lost_process(exception):
+            self.report_lost_process(exception, trainer)
         self.on_train_start(trainer, pl_module)
         if not isinstance(exception, SIGTERMException):  # written now, as a launcher may end this process at any moment
             self.fail(exception)
+
+    def report_lost_process(self, error: BaseException, trainer: Trainer) -> None:
+        """Log once what to do, as soon as it is known: Lightning ends this process within 5 s."""
+        if not self.has_reported:
+            self.has_reported = True
+            again = f"{program_name()} fit --resume {shown(self.file.parent)}"
+            number, total = trainer.global_rank, trainer.world_size
+            log.error(
+                "process %d of %d: %s. To continue from the last checkpoint: %s", number, total, LOST_PROCESS, again
+            )
+            log.error("(%s)", str(error).splitlines()[0])
 
     def end(self, state: Literal["finished", "stopped", "failed"], reason: str = "") -> None:
         """Write how the run ended."""

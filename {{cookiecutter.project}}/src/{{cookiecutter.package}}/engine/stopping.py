@@ -106,9 +106,7 @@ def ending(run: Any, give_up: Callable[[DivergedError], None]) -> Iterator[None]
         run.status.fail(error)
         if not is_lost_process(error):
             raise
-        number, total = run.trainer.global_rank, run.trainer.world_size
-        log.error("process %d of %d: %s. To continue from the last checkpoint: %s", number, total, LOST_PROCESS, again)
-        log.error("(%s)", str(error).splitlines()[0])
+        run.status.report_lost_process(error, run.trainer)
         raise SystemExit(1) from error
 
 
