@@ -23,6 +23,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two finished runs, two stopped ones with the metrics that the old layout reached, and their photographs."""
     folder = tmp_path_factory.mktemp("runs")
     zipfile.ZipFile(ARCHIVE).extractall(folder)
+    # Stopped at the end of its best epoch: both files have the same weights, and the archive has only one of them.
+    checkpoints = folder / "stopped_transfer" / "checkpoints"
+    shutil.copy(checkpoints / "last.ckpt", checkpoints / "best.ckpt")
     return folder
 
 
