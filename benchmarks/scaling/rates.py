@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from image_classifier.cli import main as run_verb
 from image_classifier.data import ImageFolderDataModule, StreamingImageDataModule
-from image_classifier.engine.decoding import Decoding
+from image_classifier.predictor import Decoding
 from photographs import copy_photographs
 
 BATCH_SIZE, IMAGE_SIZE = 64, 224

@@ -6,7 +6,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from .tools.predict.predictor import Predictor
+    from .predictor import Predictor
 
 __version__ = "0.1.0"
 
@@ -15,12 +15,12 @@ def load(run: str | PathLike[str], device: Literal["auto", "cpu", "cuda", "mps"]
     """Load a trained classifier for prediction.
 
     Args:
-        run: a run directory (its best checkpoint is loaded) or a ``.ckpt`` file.
+        run: a run directory (its best checkpoint is loaded), a ``.ckpt`` file, or a folder that ``export`` wrote.
         device: device to compute on; ``auto`` uses a GPU if there is one.
 
     Raises:
         UserError: there is no checkpoint, it was not written by this project, or the device is not available.
     """
-    from .tools.predict.predictor import Predictor
+    from .tools.predict.predictor import load_predictor
 
-    return Predictor.from_checkpoint(run, device, "run")
+    return load_predictor(run, device, "run")

@@ -20,11 +20,13 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from .data import DATA_MODULES, ImageDataModule
+from .engine.calibration import calibrate
 from .engine.checkpoints import (
     CheckpointBundle,
     checkpoint_callbacks,
     load_initial_weights,
     restore_best_weights,
+    store_temperature,
 )
 from .engine.command_line import Command, Form, bare_name, link_facts, require_compiler
 from .engine.companions import Companion, Start, closing
@@ -45,6 +47,7 @@ from .engine.results import (
 )
 from .engine.resume import ExactResume, Origin, find_origin, require_same_processes, resume_options
 from .engine.run_directory import (
+    BEST_CHECKPOINT,
     CONFIG,
     LAST_CHECKPOINT,
     PREDICTIONS,
@@ -326,6 +329,7 @@ def test(run: Run) -> tuple[SplitResults, dict[str, Any], dict[str, SplitOutputs
     trainer, model, data, seconds = run.trainer, run.model, run.data, run.bundle.seconds
     results, test_outputs = evaluate_test_split(trainer, model, data)
     val, milliseconds = predict_split(trainer, model, data, "val")
+    outputs = calibrate(val, test_outputs)
     best, seen = getattr(trainer.checkpoint_callback, "best_model_score", None), run.copies.seen
     train = data.split("train")
     facts = {
@@ -340,6 +344,7 @@ def test(run: Run) -> tuple[SplitResults, dict[str, Any], dict[str, SplitOutputs
         "monitor": model.monitor,
         "best": None if best is None else best.item(),
         "split_hash": data.split_hash,
+        "temperature": outputs["val"].temperature,
         "seconds": round(seconds, 2),
         "milliseconds_per_image": round(milliseconds, 4),
         # Restrictions of the results: contaminated test images, partly used splits.
@@ -350,7 +355,7 @@ def test(run: Run) -> tuple[SplitResults, dict[str, Any], dict[str, SplitOutputs
             "num_test_images_trained_on": seen.num_trained,
             "num_test_images_validated_on": seen.num_validated,
         }
-    return results, facts, {"val": val, "test": test_outputs}
+    return results, facts, outputs
 
 
 @rank_zero_only
@@ -365,6 +370,7 @@ def conclude(
     directory = run.directory
     write_predictions(directory / PREDICTIONS, outputs["test"], run.model.facts.class_names)
     save_outputs(directory, outputs)
+    store_temperature(directory / BEST_CHECKPOINT, outputs["val"].temperature)
     write_summary(directory, results, facts)
     record = read_run(directory, DATA_MODULES)
     if not run.settings.trainer.fast_dev_run:

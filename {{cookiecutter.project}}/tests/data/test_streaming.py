@@ -20,13 +20,13 @@ from torch.utils.data import DataLoader
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import ImageFolderDataModule, StreamingImageDataModule
 from {{cookiecutter.package}}.engine.batches import TrainingLoader
-from {{cookiecutter.package}}.engine.decoding import Decoding
 from {{cookiecutter.package}}.engine.images import BatchDataset, LabelledImages, SeededIndices, keep_batch
 from {{cookiecutter.package}}.engine.splits import SPLITS
 from {{cookiecutter.package}}.engine.streaming.chunks import ChunkCache, PackedImages
 from {{cookiecutter.package}}.engine.streaming.format import Chunk
 from {{cookiecutter.package}}.engine.streaming.stores import FolderStore
 from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.predictor import Decoding
 
 from ..conftest import Fit, whole
 from ..interruption import assert_same, signal_of

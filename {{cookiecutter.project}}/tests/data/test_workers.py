@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader, Dataset
 from {{cookiecutter.package}}.data import DigitsDataModule, ImageFolderDataModule
 from {{cookiecutter.package}}.data.augmentation import build_augmentation
 from {{cookiecutter.package}}.data.base import ImageDataModule
-from {{cookiecutter.package}}.engine.decoding import Decoding
 from {{cookiecutter.package}}.engine.images import (
     Batch,
     BatchDataset,
@@ -24,6 +23,7 @@ from {{cookiecutter.package}}.engine.images import (
     UndecodedImages,
     keep_batch,
 )
+from {{cookiecutter.package}}.predictor import Decoding
 
 # The defaults of Linux until Python 3.13, of Linux from 3.14, and of macOS and Windows.
 START_METHODS = ["fork", "forkserver", "spawn"]

@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from {{cookiecutter.package}}.engine.decoding import Decoding, decode_batches
 from {{cookiecutter.package}}.engine.image_cache import decode_into_memory
 from {{cookiecutter.package}}.facts import Fit
+from {{cookiecutter.package}}.predictor import Decoding, decode_batches
 
 from ..conftest import write_images
 

@@ -12,10 +12,10 @@ import torch
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import ImageFolderDataModule
-from {{cookiecutter.package}}.engine.decoding import Decoding
 from {{cookiecutter.package}}.engine.image_cache import FileDigests, ImageCache
 from {{cookiecutter.package}}.engine.splits import digest_of
 from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.predictor import Decoding
 
 DECODING = Decoding(16, 3, "crop")
 

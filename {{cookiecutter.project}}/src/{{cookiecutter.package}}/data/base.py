@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from ..engine.batches import EvaluationBatches, TrainingBatches, TrainingLoader, WeightedSampler, training_seed
-from ..engine.decoding import Decoding
 from ..engine.images import Batch, BatchDataset, Images, LabelledImages, keep_batch
 from ..engine.splits import SPLITS, Split, carve, content_hash, pixel_digests
 from ..errors import UserError
 from ..facts import Fit, ImageFacts
+from ..predictor import Decoding
 from .augmentation import AugmentationName, build_augmentation
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..engine.batches import TrainingLoader, training_seed
-from ..engine.decoding import Decoding
 from ..engine.images import Batch, LabelledImages
 from ..engine.splits import Split
 from ..engine.streaming.chunks import ChunkCache, PackedImages
@@ -21,6 +20,7 @@ from ..engine.streaming.order import ChunkedBatches, ChunkOrder, StreamedDataset
 from ..engine.streaming.stores import open_store
 from ..errors import UserError
 from ..facts import Fit, ImageFacts
+from ..predictor import Decoding
 from .augmentation import AugmentationName, build_augmentation
 from .base import ImageDataModule, require_positive
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError, some
 from ..facts import ImageFacts, mode_of, to_plain
+from ..files import replacing
 from .contracts import class_named
 from .record import ROOT, MetricsTable, Row, find_run, git, versions
 from .run_directory import BEST_CHECKPOINT, LAST_CHECKPOINT
@@ -148,6 +149,15 @@ def restore_best_weights(trainer: Trainer, model: LightningModule) -> None:
         checkpoint = torch.load(best, map_location="cpu", weights_only=True)
         model.load_state_dict(checkpoint["state_dict"])
         log.info("restored the weights of the best epoch, %d", checkpoint["epoch"] + 1)
+
+
+def store_temperature(file: Path, temperature: float) -> None:
+    """Add the temperature to the bundle of a checkpoint, so that it predicts calibrated probabilities."""
+    if file.is_file():  # not after fast_dev_run, which writes no checkpoint
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint["bundle"]["temperature"] = temperature
+        with replacing(file, "wb") as stream:
+            torch.save(checkpoint, stream)
 
 
 def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--ckpt", root: Path = Path(ROOT)) -> Path:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from .contracts import Classifier, FeatureExtractor, count_parameters
-from .decoding import bar_options
 from .images import BatchDataset, LabelledImages
 from .processes import gather_in_order
+from .progress import bar_options
 
 log = logging.getLogger(__name__)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from ..errors import UserError, some
 from ..files import replacing
+from ..predictor import image_extensions, images_below
 from .splits import SPLITS, Split, carve_by_content
 
 log = logging.getLogger(__name__)
@@ -101,32 +99,6 @@ def split_folders(root: Path) -> dict[Split, Path]:
 
 def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def images_below(folder: Path) -> Iterator[Path]:
-    """Image files at any depth, sorted, also broken links; only the names of one folder are in memory at a time."""
-    extensions = image_extensions()
-    return (file for file in files_below(folder) if file.suffix.lower() in extensions)
-
-
-def files_below(folder: Path, visited: set[str] | None = None) -> Iterator[Path]:
-    """Files at any depth that are not hidden, sorted; each linked folder is followed once."""
-    visited = set() if visited is None else visited
-    visited.add(os.path.realpath(folder))
-    _, folders, files = next(os.walk(folder), ("", [], []))
-    is_folder = dict.fromkeys(files, False) | dict.fromkeys(folders, True)
-    for name in sorted(name for name in is_folder if not name.startswith(".")):
-        path = folder / name
-        if not is_folder[name]:
-            yield path
-        elif os.path.realpath(path) not in visited:
-            yield from files_below(path, visited)
-
-
-def image_extensions() -> set[str]:
-    """Extensions of the formats that Pillow can open, without PDF, PostScript and video."""
-    known = Image.registered_extensions()
-    return {ext for ext, fmt in known.items() if fmt in Image.OPEN and fmt not in {"PDF", "EPS", "MPEG", "HDF5"}}
 
 
 def carve_files(

@@ -26,8 +26,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import UserError
 from ..files import replacing
-from .decoding import Decoding, bar_options, decode, error_text, on_all_cores, to_image
+from ..predictor import Decoding, decode, error_text, on_all_cores, to_image
 from .images import Batch, LabelledImages, MappedImages, SelectedImages, keep_batch
+from .progress import bar_options
 from .splits import digest_of, pixel_digests
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import UserError
-from .decoding import Decoding
+from ..predictor import Decoding
 
 
 class Images(Protocol):

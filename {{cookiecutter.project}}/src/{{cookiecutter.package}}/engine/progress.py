@@ -19,6 +19,12 @@ from rich.table import Column
 log = logging.getLogger(__name__)
 
 
+def bar_options() -> dict[str, Any]:
+    """Options of a rich progress bar on standard error: nothing is drawn where that is no terminal."""
+    console = Console(stderr=True)
+    return {"console": console, "transient": True, "disable": not console.is_terminal}
+
+
 def progress_callback(is_enabled: bool | None) -> Callback:
     """The progress bar if it is enabled and standard error is a terminal, otherwise log lines."""
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

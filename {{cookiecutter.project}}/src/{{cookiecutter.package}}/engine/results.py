@@ -20,6 +20,7 @@ from rich.table import Table
 from torch import Tensor
 
 from ..files import replacing
+from ..predictor import TOP_K, likeliest, path_cell, rank_columns
 from .contracts import DataModule
 from .processes import gather_in_order
 from .run_directory import OUTPUTS
@@ -52,14 +53,15 @@ class SplitOutputs:
     labels: NDArray[np.int64]  # (N,), the true classes
     logits: NDArray[np.float32]  # (N, K)
     digests: NDArray[np.int64] | None = None  # (N,), of the image contents, if available
+    temperature: float = 1.0  # divides the logits in probabilities; 1 does not calibrate them
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """Softmax of the logits: (N, K)."""
-        return torch.from_numpy(self.logits).softmax(dim=1).numpy()
+        """Softmax of the logits, divided by the temperature: (N, K)."""
+        return (torch.from_numpy(self.logits) / self.temperature).softmax(dim=1).numpy()
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -91,13 +93,14 @@ def predict_split(trainer: Trainer, model: Any, data: DataModule, split: Split) 
 
 
 def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
-    """Write ``outputs.npz``: for each split, ``<split>_names``, ``_labels``, ``_logits`` and ``_digests``."""
+    """Write ``outputs.npz``: ``<split>_names``, ``_labels``, ``_logits``, ``_digests`` and ``_temperature``."""
     arrays: dict[str, Any] = {}
     for split, of_split in outputs.items():
         arrays |= {
             f"{split}_names": np.array(of_split.names, dtype=np.str_),
             f"{split}_labels": of_split.labels,
             f"{split}_logits": of_split.logits,
+            f"{split}_temperature": np.array(of_split.temperature),
         }
         if of_split.digests is not None:
             arrays[f"{split}_digests"] = of_split.digests
@@ -114,38 +117,23 @@ def load_outputs(directory: Path, split: str) -> SplitOutputs | None:
         if f"{split}_logits" not in arrays:
             return None
         names, digests = arrays[f"{split}_names"].tolist(), arrays.get(f"{split}_digests")
-        return SplitOutputs(names, arrays[f"{split}_labels"], arrays[f"{split}_logits"], digests)
-
-
-TOP_K = 5
+        temperature = float(arrays.get(f"{split}_temperature", 1.0))  # not in the files of older versions
+        return SplitOutputs(names, arrays[f"{split}_labels"], arrays[f"{split}_logits"], digests, temperature)
 
 
 def write_predictions(file: Path, outputs: SplitOutputs, class_names: Sequence[str]) -> None:
-    """Write one row per image, in the order of the split, with the most probable classes in descending order."""
+    """Write one row per image, in the order of the split, with the most probable classes in descending order.
+
+    ``temperature`` divided the logits; it is 1 if the probabilities are not calibrated.
+    """
     columns = ("path", "true_class", "predicted_class", "probability")
     with replacing(file) as stream:
         writer = csv.writer(stream)
-        writer.writerow([*columns, *rank_columns(2, min(TOP_K, len(class_names)))])
+        writer.writerow([*columns, *rank_columns(2, min(TOP_K, len(class_names))), "temperature"])
         for name, label, shares in zip(outputs.names, outputs.labels, outputs.probabilities, strict=True):
-            best = top_k(shares, class_names).items()
+            best = likeliest(shares, class_names).items()
             ranked = [cell for predicted, share in best for cell in (predicted, f"{share:.6f}")]
-            writer.writerow([path_cell(name), class_names[label], *ranked])
-
-
-def top_k(shares: NDArray[np.float32], class_names: Sequence[str], k: int = TOP_K) -> dict[str, float]:
-    """The k most probable classes with their probabilities, in descending order, from one image's shares (K,)."""
-    order = np.argsort(-shares, kind="stable")[:k]
-    return {class_names[position]: float(shares[position]) for position in order}
-
-
-def rank_columns(first: int, last: int) -> list[str]:
-    """``class_2, probability_2, class_3, ...``: a pair for each rank."""
-    return [f"{column}_{rank}" for rank in range(first, last + 1) for column in ("class", "probability")]
-
-
-def path_cell(path: str) -> str:
-    """The path as a cell that is no formula for spreadsheets: file names may come from untrusted sources."""
-    return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
+            writer.writerow([path_cell(name), class_names[label], *ranked, f"{outputs.temperature:.6f}"])
 
 
 @dataclass(frozen=True)

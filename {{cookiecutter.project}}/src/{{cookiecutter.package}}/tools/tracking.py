@@ -33,9 +33,10 @@ from ..engine.contracts import DataModule
 from ..engine.folder import MANIFEST
 from ..engine.recipes import values_of
 from ..engine.record import Row, RunRecord, best_epoch
-from ..engine.results import TOP_K, SplitOutputs, rank_columns, top_k
+from ..engine.results import SplitOutputs
 from ..engine.splits import SPLITS
 from ..errors import runner
+from ..predictor import TOP_K, likeliest, rank_columns
 
 # The project's W&B settings, read before any --config.
 SETTINGS_FILE = Path("configs", "tracking", "wandb.yaml")
@@ -397,7 +398,7 @@ def mistake_table(outputs: SplitOutputs, class_names: list[str], data: DataModul
     positions = surest_first[~outputs.is_correct[surest_first]][:MAX_MISTAKES]
     images = data.split("test").images[torch.from_numpy(positions)]  # uint8 (N, C, H, W)
     for position, image in zip(positions, images, strict=True):
-        ranked = [value for pair in top_k(outputs.probabilities[position], class_names).items() for value in pair]
+        ranked = [value for pair in likeliest(outputs.probabilities[position], class_names).items() for value in pair]
         picture = wandb.Image(image.permute(1, 2, 0).contiguous().numpy())
         table.add_data(picture, outputs.names[position], class_names[outputs.labels[position]], *ranked)
     return table

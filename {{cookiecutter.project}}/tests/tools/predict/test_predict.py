@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from {{cookiecutter.package}}.cli import main
+from {{cookiecutter.package}}.predictor import Prediction
 from {{cookiecutter.package}}.tools.predict.predict import write_table
-from {{cookiecutter.package}}.tools.predict.predictor import Prediction
 
 from ...conftest import Fit, write_images
 
-ANSWER = ["path", "class", "probability", "abstained", "error"]
+ANSWER = ["path", "class", "probability", "temperature", "abstained", "error"]
 COLUMNS = [*ANSWER, "class_1", "probability_1", "class_2", "probability_2", "class_3", "probability_3"]
 
 

@@ -16,14 +16,15 @@ from PIL import Image
 from {{cookiecutter.package}} import load
 from {{cookiecutter.package}}.engine.record import read_run
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.tools.predict.predictor import Predictions, Predictor
+from {{cookiecutter.package}}.predictor import Predictions
+from {{cookiecutter.package}}.tools.predict.predictor import CheckpointPredictor
 
 from ...conftest import Fit, write_images
 
 
 @pytest.fixture
-def predictor(checkpoint: Path) -> Predictor:
-    return Predictor.from_checkpoint(checkpoint, device="cpu")
+def predictor(checkpoint: Path) -> CheckpointPredictor:
+    return CheckpointPredictor.from_checkpoint(checkpoint, device="cpu")
 
 
 def bricks(folder: Path) -> None:
@@ -48,7 +49,7 @@ def test_says_what_the_training_said_of_its_test_images(
     with (run.directory / "predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     paths = [photos / row["path"] for row in rows]
-    found = Predictor.from_checkpoint(run.directory, device="cpu").predict(paths, batch_size=4)
+    found = CheckpointPredictor.from_checkpoint(run.directory, device="cpu").predict(paths, batch_size=4)
     assert [prediction.path for prediction in found] == list(map(str, paths))
     assert [prediction.class_name for prediction in found] == [row["predicted_class"] for row in rows]
     for prediction, row in zip(found, rows, strict=True):
@@ -60,7 +61,7 @@ def test_says_what_the_training_said_of_its_test_images(
     assert len({prediction.probability for prediction in found}) > 3  # the images differ
 
 
-def test_decoded_images(predictor: Predictor) -> None:
+def test_decoded_images(predictor: CheckpointPredictor) -> None:
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     shares = predictor.predict_images(images)
     assert shares.shape == (5, 3)
@@ -93,7 +94,7 @@ def everything_that_is_an_image(file: Path) -> dict[str, Any]:
     }
 
 
-def test_takes_whatever_is_an_image(predictor: Predictor, tmp_path: Path) -> None:
+def test_takes_whatever_is_an_image(predictor: CheckpointPredictor, tmp_path: Path) -> None:
     write_images(tmp_path / "one", 1, (220, 30, 20))
     (file,) = (tmp_path / "one").iterdir()
     expected = predictor.predict(file)[0].top_k
@@ -104,7 +105,7 @@ def test_takes_whatever_is_an_image(predictor: Predictor, tmp_path: Path) -> Non
         assert found[0].top_k == pytest.approx(expected, abs=1e-6), case
 
 
-def test_images_in_memory_are_converted_as_files_are(predictor: Predictor, tmp_path: Path) -> None:
+def test_images_in_memory_are_converted_as_files_are(predictor: CheckpointPredictor, tmp_path: Path) -> None:
     """Grey, transparent and turned ones; what was given stays as it is."""
     rng = np.random.default_rng(0)
     grey, rgba = rng.integers(0, 256, (30, 20), np.uint8), rng.integers(0, 256, (20, 30, 4), np.uint8)
@@ -139,13 +140,13 @@ NO_IMAGES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("case", NO_IMAGES)
-def test_what_is_no_image_is_refused(predictor: Predictor, case: str) -> None:
+def test_what_is_no_image_is_refused(predictor: CheckpointPredictor, case: str) -> None:
     given, message = NO_IMAGES[case]
     with pytest.raises(UserError, match=message):
         predictor.predict(given)
 
 
-def test_a_stream_reads_no_further_than_it_must(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_stream_reads_no_further_than_it_must(predictor: CheckpointPredictor, tmp_path: Path) -> None:
     write_images(tmp_path / "red", 1, (220, 30, 20))
     (file,) = (tmp_path / "red").iterdir()
     numbers = count()
@@ -155,11 +156,11 @@ def test_a_stream_reads_no_further_than_it_must(predictor: Predictor, tmp_path: 
     stream.close()  # type: ignore[attr-defined]
 
 
-def test_repr_is_one_line(predictor: Predictor) -> None:
-    assert repr(predictor) == "Predictor(CNNClassifier on cpu, 3 classes: cat, dog, eel)"
+def test_repr_is_one_line(predictor: CheckpointPredictor) -> None:
+    assert repr(predictor) == "CheckpointPredictor(CNNClassifier on cpu, 3 classes: cat, dog, eel)"
 
 
-def test_a_table_for_pandas(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_table_for_pandas(predictor: CheckpointPredictor, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     write_images(tmp_path / "red", 2, (220, 30, 20))
     (tmp_path / "red" / "z.png").touch()
@@ -167,7 +168,7 @@ def test_a_table_for_pandas(predictor: Predictor, tmp_path: Path) -> None:
     table = found.to_pandas()
     assert isinstance(table, pandas.DataFrame)
     assert list(table.columns) == [
-        *("path", "class", "probability", "abstained", "error"),
+        *("path", "class", "probability", "temperature", "abstained", "error"),
         *("class_1", "probability_1", "class_2", "probability_2"),
     ]
     assert list(table["class"][:2]) == [prediction.class_name for prediction in found[:2]]
@@ -215,27 +216,27 @@ WRONG_IMAGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 @pytest.mark.parametrize("case", WRONG_IMAGES)
-def test_images_of_another_kind_are_refused(predictor: Predictor, case: str) -> None:
+def test_images_of_another_kind_are_refused(predictor: CheckpointPredictor, case: str) -> None:
     images = WRONG_IMAGES[case](torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"expected torch\.uint8 \(N, \*\(3, 16, 16\)\)"):
         predictor.predict_images(images)
 
 
-def test_top_k_and_abstaining(predictor: Predictor, tmp_path: Path) -> None:
+def test_top_k_and_abstaining(predictor: CheckpointPredictor, tmp_path: Path) -> None:
     write_images(tmp_path / "red", 9, (220, 30, 20))
     paths = sorted((tmp_path / "red").iterdir())
     plain = predictor.predict(paths)
-    assert all(len(prediction.top_k) == 3 and not prediction.abstained for prediction in plain)
+    assert all(len(prediction.top_k) == 3 and not prediction.abstains for prediction in plain)
     threshold = sorted(prediction.probability or 0 for prediction in plain)[4]
     for before, after in zip(plain, predictor.predict(paths, top_k=2, abstain_below=threshold), strict=True):
         assert after.top_k == dict(list(before.top_k.items())[:2])
         assert after.probability == before.probability
-        assert after.abstained == (before.probability < threshold)  # type: ignore[operator]
-        assert after.class_name == (None if after.abstained else before.class_name)
-    assert sum(prediction.abstained for prediction in predictor.predict(paths, abstain_below=threshold)) == 4
+        assert after.abstains == (before.probability < threshold)  # type: ignore[operator]
+        assert after.class_name == (None if after.abstains else before.class_name)
+    assert sum(prediction.abstains for prediction in predictor.predict(paths, abstain_below=threshold)) == 4
 
 
-def test_weights_that_are_no_numbers(predictor: Predictor, tmp_path: Path) -> None:
+def test_weights_that_are_no_numbers(predictor: CheckpointPredictor, tmp_path: Path) -> None:
     write_images(tmp_path / "red", 1, (220, 30, 20))
     for parameter in predictor.classifier.parameters():
         parameter.data.fill_(torch.nan)
@@ -247,13 +248,13 @@ def test_weights_that_are_no_numbers(predictor: Predictor, tmp_path: Path) -> No
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there(checkpoint: Path) -> None:
     with pytest.raises(UserError, match=r"^device is 'cuda', which is not available here\. Available: .*cpu"):
-        Predictor.from_checkpoint(checkpoint, device="cuda")
+        CheckpointPredictor.from_checkpoint(checkpoint, device="cuda")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_agrees_with_the_cpu(checkpoint: Path) -> None:
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
-    predictor, on_cpu = Predictor.from_checkpoint(checkpoint), Predictor.from_checkpoint(checkpoint, "cpu")
+    predictor, on_cpu = CheckpointPredictor.from_checkpoint(checkpoint), CheckpointPredictor.from_checkpoint(checkpoint, "cpu")
     assert predictor.device.type == "cuda"
     torch.testing.assert_close(predictor.predict_images(images), on_cpu.predict_images(images), rtol=0, atol=2e-3)

@@ -1,35 +1,17 @@
 import numpy as np
 import pytest
-import torch
 
-from {{cookiecutter.package}}.engine.results import SplitOutputs
 from {{cookiecutter.package}}.tools.report.calibration import (
     Calibration,
-    answers_at,
-    choose_threshold,
     coverage_curve,
     find_suspects,
-    fit_temperature,
     measure_calibration,
     reliability,
     verdict,
     why_not_judged,
 )
 
-
-def outputs(probabilities: list[float], is_correct: list[bool]) -> SplitOutputs:
-    """Of two classes: the first is predicted with each probability, and is right or not."""
-    shares = np.array([[share, 1 - share] for share in probabilities])
-    labels = np.where(is_correct, 0, 1)
-    return SplitOutputs([str(i) for i in range(len(labels))], labels, np.log(shares).astype(np.float32))
-
-
-def sampled(num: int, temperature: float) -> SplitOutputs:
-    """Labels drawn from the softmax of logits, which are then multiplied by ``temperature``."""
-    generator = torch.Generator().manual_seed(0)
-    logits = 2 * torch.randn(num, 5, generator=generator)
-    labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator).squeeze(1)
-    return SplitOutputs([""] * num, labels.numpy(), (temperature * logits).numpy())
+from ...engine.test_calibration import outputs, sampled
 
 
 def test_ece_against_pencil_and_paper() -> None:
@@ -47,28 +29,13 @@ def test_bins_agree_with_the_ece() -> None:
     assert sum(gaps) / 500 == pytest.approx(measured.ece, abs=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_the_true_temperature_calibrates(temperature: float) -> None:
+    assert measure_calibration(sampled(20_000, temperature), temperature).ece < 0.02
+
+
 def test_certainty_is_in_the_last_bin() -> None:
     assert len(reliability(np.array([1.0, 0.99], dtype=np.float32), np.array([True, False]))) == 1
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_a_known_temperature_is_recovered(temperature: float) -> None:
-    wrong = sampled(20_000, temperature)
-    fitted = fit_temperature(wrong)
-    assert fitted == pytest.approx(temperature, rel=0.05)
-    assert fitted is not None
-    before, after = measure_calibration(wrong), measure_calibration(wrong, fitted)
-    assert after.nll <= before.nll
-    assert after.ece < 0.02
-
-
-def test_nothing_to_fit_on_where_all_are_right() -> None:
-    assert fit_temperature(outputs([0.9, 0.8], [True, True])) is None
-
-
-def test_a_temperature_stays_within_reason() -> None:
-    """All wrong: the likeliest temperature is infinite."""
-    assert fit_temperature(outputs([0.9, 0.8], [False, False])) == pytest.approx(20.0, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -86,28 +53,6 @@ def test_the_verdict_is_flat_only_where_the_test_images_confirm_it(
     text = verdict(temperature, Calibration(0.02, 0.1, np.empty((0, 3))), Calibration(after, 0.1, np.empty((0, 3))))
     assert words in text
     assert ("The model is under" in text or "The model is over" in text) is (after == 0.01)
-
-
-def test_threshold_lets_the_asked_share_through() -> None:
-    confidence = np.linspace(0.1, 1.0, 10, dtype=np.float32)
-    assert choose_threshold(confidence, 0.9) == pytest.approx(0.2)
-    assert choose_threshold(confidence, 0.85) == pytest.approx(0.2)  # at least the share
-    assert choose_threshold(confidence, 0.1) == pytest.approx(1.0)
-
-
-def test_threshold_of_validation_is_measured_on_test() -> None:
-    val = outputs([0.6, 0.7, 0.8, 0.9, 0.95], [True] * 5)
-    test = outputs([0.55, 0.75, 0.85, 0.99], [False, False, True, True])
-    row = answers_at(val, test, 0.6)
-    assert row.threshold == pytest.approx(0.8)
-    assert (row.coverage, row.num_images, row.accuracy) == (0.5, 2, 1.0)
-    everything = answers_at(val, test, 1.0)
-    assert (everything.threshold, everything.coverage, everything.accuracy) == (0.0, 1.0, 0.5)
-
-
-def test_no_answer_at_all() -> None:
-    row = answers_at(outputs([0.9], [True]), outputs([0.6, 0.7], [True, True]), 0.8)
-    assert (row.num_images, row.coverage, row.accuracy) == (0, 0.0, None)
 
 
 def test_curve_against_pencil_and_paper() -> None:

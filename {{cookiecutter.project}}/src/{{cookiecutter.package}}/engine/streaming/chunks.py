@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from ...errors import UserError
-from ..decoding import Decoding, error_text
+from ...predictor import Decoding, error_text
 from .format import Chunk, sha256
 from .stores import FolderStore, ObjectStore, Store, StoreError
 

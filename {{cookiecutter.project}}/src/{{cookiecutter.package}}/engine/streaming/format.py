@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import UserError
 from ...facts import Fit
-from ..decoding import Decoding
+from ...predictor import Decoding
 from ..splits import Split
 from .stores import MissingError, Store, StoreError
 

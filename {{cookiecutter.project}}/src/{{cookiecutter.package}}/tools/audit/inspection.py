@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from ...engine.decoding import UNDECODABLE, bar_options, error_text
-from ...engine.folder import FolderIndex, files_below, image_extensions
+from ...engine.folder import FolderIndex
+from ...engine.progress import bar_options
 from ...engine.splits import Split, digest_of
+from ...predictor import UNDECODABLE, error_text, files_below, image_extensions
 
 JUNK = {"thumbs.db", "desktop.ini", "splits.csv"}
 

@@ -23,13 +23,14 @@ from rich.table import Column, Table
 from torch import Tensor
 
 from ...data import ImageFolderDataModule
-from ...engine.decoding import UNDECODABLE, Decoding, bar_options, to_mode
+from ...engine.progress import bar_options
 from ...engine.recipes import VerbParser
 from ...engine.splits import SPLITS, Split, content_hash, digest_of, short_digests
 from ...engine.streaming.format import DATASET, DIGEST_TABLE, Chunk, Description, PackedSplit, index_of, sha256
 from ...engine.streaming.stores import FolderStore, MissingError, Store, open_store, require_litdata
 from ...errors import UserError, some
 from ...facts import Fit
+from ...predictor import UNDECODABLE, Decoding, to_mode
 
 log = logging.getLogger(__name__)
 

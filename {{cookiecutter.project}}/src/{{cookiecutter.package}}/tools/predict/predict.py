@@ -1,9 +1,8 @@
-"""Classify images with a checkpoint; needs no config and no training data."""
+"""Classify images with a checkpoint or an export; needs no config and no training data."""
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -12,17 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
 from rich.progress import Progress
 
-from ...engine.decoding import bar_options
+from ...engine.progress import bar_options
 from ...engine.recipes import VerbParser
-from ...engine.results import TOP_K, path_cell, rank_columns
 from ...engine.run_directory import PREDICTIONS
 from ...errors import UserError
 from ...files import replacing, require_output
-from .predictor import BATCH_SIZE, COLUMNS, Prediction, Predictor, count_images, paths_of
+from ...predictor import BATCH_SIZE, COLUMNS, TOP_K, Prediction, count_images, paths_of, write_csv
+from .predictor import load_predictor
 
 MAX_LISTED = 20  # maximum number of classes, and of failed images, that are printed
 EPILOGUE = """\
@@ -36,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("predict", __doc__, EPILOGUE, usage="%(prog)s --ckpt RUN_OR_FILE [options] PATH ...")
     add = parser.add_argument
     add("inputs", nargs="+", metavar="PATH", help="image, folder, 'pattern', list.csv or -")
-    ckpt_help = "run directory, folder of runs (uses the newest), last, or a .ckpt file"
+    ckpt_help = "run directory, folder of runs (uses the newest), last, a .ckpt file, or a folder written by export"
     add("--ckpt", "--ckpt_path", type=Path, required=True, metavar="RUN_OR_FILE", help=ckpt_help)
     output_help = f"output file (.csv, .json or .jsonl), or - for CSV to standard output (default: {PREDICTIONS})"
     add("--output", default=PREDICTIONS, metavar="FILE", help=output_help)
@@ -79,10 +77,10 @@ def predict(options: Sequence[str]) -> int:
                 f"--output is {output!r}, which is also an input and would be overwritten. Give another file."
             )
     num_images = count_images(inputs)
-    predictor = Predictor.from_checkpoint(arguments.ckpt, arguments.device, "--ckpt")
+    predictor = load_predictor(arguments.ckpt, arguments.device, "--ckpt")
     paths = chain.from_iterable(map(paths_of, inputs))
     predictions = predictor.stream(paths, arguments.batch_size, arguments.top_k, arguments.abstain_below)
-    num_ranks = min(arguments.top_k, predictor.facts.num_classes)
+    num_ranks = min(arguments.top_k, len(predictor.class_names))
     tally = Tally()
     with Progress(**bar_options(), redirect_stdout=False, redirect_stderr=False) as progress:
         counted = progress.track(tally.count(predictions), num_images, description="predicting")
@@ -113,7 +111,7 @@ class Tally:
     def count(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         for prediction in predictions:
             self.num_images += 1
-            self.num_abstained += prediction.abstained
+            self.num_abstained += prediction.abstains
             if prediction.class_name is not None:
                 self.num_of_class[prediction.class_name] += 1
             if prediction.error is not None:
@@ -160,17 +158,6 @@ def write_table(predictions: Iterable[Prediction], file: Path, num_ranks: int) -
             for position, prediction in enumerate(predictions):
                 stream.write(f"{',' if position else ''}\n{as_json(prediction)}")
             stream.write("\n]\n")
-
-
-def write_csv(predictions: Iterable[Prediction], stream: IO[str], num_ranks: int) -> None:
-    """Write one row per image: the predicted class, then the classes by rank. Missing values are empty."""
-    writer = csv.DictWriter(stream, [*COLUMNS, *rank_columns(1, num_ranks)], lineterminator="\n")
-    writer.writeheader()
-    for prediction in predictions:
-        row = prediction.as_row()
-        texts = {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()}
-        path = None if prediction.path is None else path_cell(prediction.path)
-        writer.writerow(texts | {"path": path, "abstained": str(prediction.abstained).lower()})
 
 
 def as_json(prediction: Prediction) -> str:

@@ -1,8 +1,7 @@
-"""Calibration, abstention and likely mislabelled images of a tested model."""
+"""Calibration, accuracy against coverage, and likely mislabelled images of a tested model."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,6 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from ...engine.results import SplitOutputs
 
 NUM_BINS = 15
-COVERAGES = (1.0, 0.99, 0.95, 0.9, 0.8)  # shares of the images that get an answer
 
 
 @dataclass(frozen=True)
@@ -43,25 +41,6 @@ def reliability(confidence: NDArray[np.float32], is_correct: NDArray[np.bool_]) 
     return np.array([[images.sum(), confidence[images].mean(), is_correct[images].mean()] for images in members])
 
 
-def fit_temperature(outputs: SplitOutputs) -> float | None:
-    """Fit the temperature that maximises the likelihood of a split, usually validation (Guo et al., 2017, section 4.2).
-
-    It divides the logits, and is above 1 if the model is overconfident. None if all images are classified correctly:
-    the likelihood then has no maximum, because it always grows as the temperature falls.
-    """
-    if outputs.is_correct.all():
-        return None
-    from scipy.optimize import minimize_scalar
-
-    logits, labels = torch.from_numpy(outputs.logits).double(), torch.from_numpy(outputs.labels)
-
-    def loss(log_temperature: float) -> float:
-        return F.cross_entropy(logits / math.exp(log_temperature), labels).item()
-
-    # Outside of these bounds, all probabilities are 0 and 1, or uniform.
-    return math.exp(minimize_scalar(loss, bounds=(math.log(0.05), math.log(20.0))).x)
-
-
 def verdict(temperature: float, before: Calibration, after: Calibration) -> str:
     """Whether the model is overconfident or underconfident, and whether the test images agree, in a sentence.
 
@@ -73,36 +52,9 @@ def verdict(temperature: float, before: Calibration, after: Calibration) -> str:
     if after.ece > before.ece:
         return (
             f"On the validation images the model is {direction}, but not on the test images: with the temperature, "
-            f"their calibration error rises from {before.ece:.2%} to {after.ece:.2%}. Use the probabilities without "
-            "temperature."
+            f"their calibration error rises from {before.ece:.2%} to {after.ece:.2%}."
         )
     return f"The model is {direction}."
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Coverage and accuracy of a model that answers only if its highest probability reaches a threshold."""
-
-    asked_coverage: float  # share of the validation images that reach the threshold
-    threshold: float
-    coverage: float  # share of the test images that get an answer
-    num_images: int  # number of these test images
-    accuracy: float | None  # accuracy on these; None if there are none
-
-
-def choose_threshold(confidence: NDArray[np.float32], coverage: float) -> float:
-    """The highest threshold that at least a share of ``coverage`` of the images reaches; confidence is (N,)."""
-    num_answered = max(1, math.ceil(coverage * len(confidence) - 1e-9))
-    return float(np.sort(confidence)[-num_answered])
-
-
-def answers_at(val: SplitOutputs, test: SplitOutputs, coverage: float) -> Answers:
-    """Choose a threshold on the validation images and measure it on the test images."""
-    threshold = 0.0 if coverage == 1 else choose_threshold(val.probabilities.max(axis=1), coverage)
-    answered = test.probabilities.max(axis=1) >= threshold
-    num = int(answered.sum())
-    accuracy = float(test.is_correct[answered].mean()) if num else None
-    return Answers(coverage, threshold, num / len(test), num, accuracy)
 
 
 def coverage_curve(

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 import yaml
 
+from ...engine.calibration import COVERAGES, answers_at, fit_temperature
 from ...engine.record import CONFIG, RunRecord, best_epoch
-from ...engine.results import CONFIDENCE, SplitOutputs, accuracy_interval, top_k
+from ...engine.results import CONFIDENCE, SplitOutputs, accuracy_interval
 from ...engine.splits import Split
 from ...errors import UserError, program_name, some
+from ...predictor import likeliest
 from ..pages.rendering import thumbnail
 from . import calibration, pictures
 from .diagnosis import Diagnosis, diagnose, facts_of_training
@@ -41,7 +43,7 @@ def describe_run(run: RunRecord, data: Any) -> Section:
     if np.isfinite(val.logits).all() and np.isfinite(test.logits).all():  # not if the training diverged
         if training["diagnosis"].has_learned:
             section["calibration"] = describe_calibration(val, test)
-            rows = [calibration.answers_at(val, test, coverage) for coverage in calibration.COVERAGES]
+            rows = [answers_at(val, test, coverage) for coverage in COVERAGES]
             section["abstention"] = {"rows": rows, "plot": pictures.plot_coverage(test)}
         section["images"] = describe_images(run, {"val": val, "test": test}, data, training["diagnosis"])
     return section
@@ -123,7 +125,7 @@ def describe_test(run: RunRecord, test: SplitOutputs) -> Section:
 
 
 def describe_calibration(val: SplitOutputs, test: SplitOutputs) -> Section:
-    temperature, before = calibration.fit_temperature(val), calibration.measure_calibration(test)
+    temperature, before = fit_temperature(val), calibration.measure_calibration(test)
     after = None if temperature is None else calibration.measure_calibration(test, temperature)
     return {
         "temperature": temperature,
@@ -172,7 +174,7 @@ class Album:
     def card(self, split: Split, index: int, suggested: int | None = None) -> Section:
         """The image at ``index`` of a split, with the index of a suggested class if its label is suspected."""
         name, names = self.outputs[split].names[index], self.class_names
-        shares = top_k(self.probabilities[split][index], names, k=3)
+        shares = likeliest(self.probabilities[split][index], names, k=3)
         position = self.positions.get(split, {}).get(name)
         return {
             "name": name,
