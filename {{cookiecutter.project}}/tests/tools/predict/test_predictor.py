@@ -255,6 +255,9 @@ def test_a_device_that_is_not_there(checkpoint: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_agrees_with_the_cpu(checkpoint: Path) -> None:
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
-    predictor, on_cpu = CheckpointPredictor.from_checkpoint(checkpoint), CheckpointPredictor.from_checkpoint(checkpoint, "cpu")
+    predictor, on_cpu = (
+        CheckpointPredictor.from_checkpoint(checkpoint),
+        CheckpointPredictor.from_checkpoint(checkpoint, "cpu"),
+    )
     assert predictor.device.type == "cuda"
     torch.testing.assert_close(predictor.predict_images(images), on_cpu.predict_images(images), rtol=0, atol=2e-3)
