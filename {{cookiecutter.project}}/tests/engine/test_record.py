@@ -1,6 +1,6 @@
 import csv
 import os
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ def test_a_run_is_read_back(fit: Fit, workspace: Path) -> None:
     assert [epoch["epoch"] for epoch in run.epochs] == [0, 1, 2]
     assert {"train/loss", "val/loss", "val/acc", "lr/network"} <= run.epochs[-1].keys()
     assert run.environment["versions"]["torch"] == version("torch")
+    assert run.environment["packages"] == {found.metadata["Name"]: found.version for found in distributions()}
     assert len(run.data.split("test")) == 9
 
 

@@ -8,11 +8,12 @@ import logging
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,11 @@ def write_environment(directory: Path) -> None:
     write_text(directory / ENVIRONMENT, json.dumps(environment, indent=2, ensure_ascii=False))
 
 
-@cache
 def packages() -> dict[str, str]:
-    """Versions of all packages; cached for searches, as listing them takes half a second."""
-    return dict(sorted((found.metadata["Name"], found.version) for found in distributions()))
+    """Versions of all packages. To parse all of their metadata, as ``importlib.metadata`` does, takes half a second."""
+    texts = [found.read_text("METADATA") or found.read_text("PKG-INFO") or "" for found in distributions()]
+    heads = [dict(re.findall(r"^(Name|Version): *(.+)$", text.partition("\n\n")[0], re.MULTILINE)) for text in texts]
+    return dict(sorted((head["Name"], head["Version"]) for head in heads if len(head) == 2))
 
 
 def versions() -> dict[str, str]:
