@@ -18,6 +18,7 @@ from .images import Images
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}  # in texts
 
 
 def digest_of(content: bytes) -> str:
