@@ -30,19 +30,12 @@ STEP = 1  # makes these seeds differ from those of the augmentation
 
 @dataclass
 class Origin:
-    """What a training continues or starts from; all None for a new training with random or pretrained weights.
+    """What a training continues or starts from; all None for a new training with random or pretrained weights."""
 
-    Attributes:
-        run: directory of the run to resume.
-        file: checkpoint to resume from.
-        resumed: content of that file.
-        initial: checkpoint with the initial weights of a new training.
-    """
-
-    run: Path | None = None
-    file: Path | None = None
-    resumed: Checkpoint | None = None
-    initial: Checkpoint | None = None
+    run: Path | None = None  # directory of the run to resume
+    file: Path | None = None  # checkpoint to resume from
+    resumed: Checkpoint | None = None  # content of that file
+    initial: Checkpoint | None = None  # with the initial weights of a new training
 
     @property
     def bundle(self) -> dict[str, Any]:
@@ -66,9 +59,8 @@ class Origin:
 def find_origin(command: Command, run: Path | None) -> Origin:
     """Read the checkpoint that the training continues or starts from, and refuse settings that do not fit it.
 
-    Args:
-        command: the options; the paths and weights that follow from the checkpoint are written into them.
-        run: directory of the run to resume, if ``--resume`` names it.
+    Writes the paths and weights that follow from the checkpoint into the options of ``command``. ``run`` is the
+    directory of the run to resume, if ``--resume`` names it.
     """
     settings, origin = command.config, Origin(run)
     root, path = Path(settings.run.root), settings.ckpt_path
@@ -123,14 +115,7 @@ class ExactResume(Callback):
 
 
 def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:
-    """Replace ``--resume`` by the run's config and last checkpoint; also returns the run's directory.
-
-    Returns:
-        the new options and the run directory; without ``--resume``, the same options and None.
-
-    Raises:
-        UserError: the run does not exist or is finished.
-    """
+    """Replace ``--resume`` by the run's config and last checkpoint; also returns its directory (None without it)."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--resume")
     known, others = parser.parse_known_args(options)
@@ -168,9 +153,6 @@ def restarted_run(settings: RunSettings, recipe: str) -> Path | None:
 
     All processes must decide alike, at different times and while rank zero writes into that directory. So only the
     last checkpoint decides, because it is written after all processes have started training.
-
-    Raises:
-        UserError: the run of the job is finished.
     """
     if not is_launched():
         return None
@@ -194,12 +176,7 @@ FREE |= {"data.cache_gb", "data.retry_minutes", "data.endpoint_url"}  # when str
 
 
 def require_same_settings(config: dict[str, Any], trained: dict[str, Any]) -> None:
-    """Refuse to resume with other data, splits, model or steps; the content of ``data.root`` is checked elsewhere.
-
-    Args:
-        config: resolved config of this training.
-        trained: resolved config of the run to resume.
-    """
+    """Refuse to resume with other data, splits, model or steps; the content of ``data.root`` is checked elsewhere."""
     given, before = dict(flatten(config)), dict(flatten(trained))
     for name in given.keys() & before.keys() - FREE:
         if given[name] != before[name] and (name.split(".")[0] in FIXED or name in FIXED_TRAINER):
