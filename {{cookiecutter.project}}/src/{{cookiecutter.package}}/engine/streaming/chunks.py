@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO, FileIO
 from pathlib import Path
@@ -39,18 +40,18 @@ def threads(task: str, number: int | None, _process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, task)
 
 
+@dataclass(eq=False)
 class PackedImages:
-    """N images of a split, in the order of its chunks; ``read_ahead``: batches are in order, so load the next chunk."""
+    """N images of a split, in the order of its chunks."""
 
-    def __init__(
-        self, chunks: Sequence[Chunk], cache: ChunkCache, decoding: Decoding, *, is_decoded: bool, read_ahead: bool
-    ) -> None:
-        self.chunks = chunks
-        self.cache = cache
-        self.decoding = decoding
-        self.is_decoded = is_decoded
-        self.read_ahead = read_ahead
-        self.ends = np.cumsum([chunk.num_images for chunk in chunks])
+    chunks: Sequence[Chunk]
+    cache: ChunkCache
+    decoding: Decoding
+    is_decoded: bool  # otherwise the chunks contain image files
+    read_ahead: bool  # batches are in order, so load the next chunk
+
+    def __post_init__(self) -> None:
+        self.ends = np.cumsum([chunk.num_images for chunk in self.chunks])
 
     def __len__(self) -> int:
         return int(self.ends[-1])
