@@ -113,8 +113,7 @@ def launched_directory(settings: RunSettings, recipe: str) -> Path:
 
 def claim(directory: Path) -> None:
     """Create the directory, or refuse one with files."""
-    is_folder = directory.is_dir() or not directory.exists()
-    if not is_folder or (directory.exists() and any(path.name != LOCK for path in directory.iterdir())):
+    if directory.exists() and not (directory.is_dir() and all(path.name == LOCK for path in directory.iterdir())):
         raise UserError(f"run.directory is {str(directory)!r}, which is not empty. Give a new or empty folder.")
     directory.mkdir(parents=True, exist_ok=True)
 
