@@ -232,8 +232,7 @@ def quietly() -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     gc.collect()  # free the memory of the previous training, whose objects are in reference cycles
     try:
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
             yield
     except SystemExit as stop:
         if isinstance(stop.__cause__, DivergedError):
