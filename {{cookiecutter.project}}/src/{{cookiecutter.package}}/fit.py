@@ -275,7 +275,6 @@ def start(
     stopper = SaveWhenStopped(directory / LAST_CHECKPOINT)
     features = CachedFeatures(settings.cache_features, settings.feature_views)
     own = [*build_callbacks(settings, directory), copies, bundle, stopper, features, status]
-    own += [callback for companion in companions for callback in companion.callbacks()]
     trainer = command.build_trainer([*own, *callbacks], default_root_dir=directory, logger=[table, *trackers])
     if origin.resumed is not None:
         require_same_processes(origin.resumed, trainer.world_size)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 
@@ -46,10 +45,6 @@ class Companion:
 
     def trial_options(self, name: str, given: Sequence[str]) -> list[str]:
         """Options for the trials of a search of that name, besides those that the user gave."""
-        return []
-
-    def callbacks(self) -> list[Callback]:
-        """Callbacks for the trainer; called after ``start``."""
         return []
 
     def conclude(self, record: RunRecord, data: DataModule) -> None:
