@@ -17,7 +17,7 @@ from ...engine.splits import Split
 from ...errors import UserError, program_name, some
 from ..pages.rendering import thumbnail
 from . import calibration, pictures
-from .diagnosis import Diagnosis, diagnose, facts_of_training
+from .diagnosis import Diagnosis, TrainingFacts, diagnose
 
 MIN_TEST_IMAGES = 10  # of a class; with fewer, its metrics are not reliable
 MAX_CARDS = 12  # images per section
@@ -29,10 +29,10 @@ LABELS = {"loss": "Loss", "acc": "Accuracy", "balanced_acc": "Balanced accuracy"
 Section = dict[str, Any]
 
 
-def describe_run(run: RunRecord, data: Any) -> Section:
+def describe_run(run: RunRecord, data: Any, facts: TrainingFacts) -> Section:
     """All values that the HTML template shows; ``data`` is the run's data module, None if it is not in memory."""
     val, test = (run.outputs(split) if run.class_names else None for split in ("val", "test"))
-    training = describe_training(run, data)
+    training = describe_training(run, facts)
     section: Section = {"run": run, "summary": run.summary, "training": training, "origin": describe_origin(run)}
     section["head"] = describe_head(run, val, test)
     if val is None or test is None:
@@ -64,10 +64,9 @@ def describe_head(run: RunRecord, val: SplitOutputs | None, test: SplitOutputs |
     return {term: text for term, text in terms.items() if text}
 
 
-def describe_training(run: RunRecord, data: Any) -> Section:
+def describe_training(run: RunRecord, facts: TrainingFacts) -> Section:
     """Diagnosis, curves of all metrics, and the metrics of the kept weights in training, validation and test."""
-    facts, epochs = facts_of_training(run, data), run.epochs
-    kept = best_epoch(epochs, facts.monitor)
+    epochs, kept = run.epochs, best_epoch(run.epochs, facts.monitor)
     recorded = {name for epoch in epochs for stage in ("train", "val") for name in metrics_of(stage, epoch)}
     curves = [(LABELS.get(name, name), pictures.plot_curves(epochs, name, kept)) for name in in_order(recorded)]
     if learning_rates := pictures.plot_learning_rates(epochs):
