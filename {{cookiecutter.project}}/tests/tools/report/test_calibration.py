@@ -6,7 +6,6 @@ from {{cookiecutter.package}}.engine.results import SplitOutputs
 from {{cookiecutter.package}}.tools.report.calibration import (
     Calibration,
     answers_at,
-    choose_threshold,
     coverage_curve,
     find_suspects,
     fit_temperature,
@@ -88,11 +87,10 @@ def test_the_verdict_is_flat_only_where_the_test_images_confirm_it(
     assert ("The model is under" in text or "The model is over" in text) is (after == 0.01)
 
 
-def test_threshold_lets_the_asked_share_through() -> None:
-    confidence = np.linspace(0.1, 1.0, 10, dtype=np.float32)
-    assert choose_threshold(confidence, 0.9) == pytest.approx(0.2)
-    assert choose_threshold(confidence, 0.85) == pytest.approx(0.2)  # at least the share
-    assert choose_threshold(confidence, 0.1) == pytest.approx(1.0)
+@pytest.mark.parametrize(("coverage", "threshold"), [(0.9, 0.55), (0.85, 0.55), (0.1, 0.95)])
+def test_threshold_lets_at_least_the_asked_share_through(coverage: float, threshold: float) -> None:
+    val = outputs([0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], [True] * 10)
+    assert answers_at(val, val, coverage).threshold == pytest.approx(threshold)
 
 
 def test_threshold_of_validation_is_measured_on_test() -> None:
