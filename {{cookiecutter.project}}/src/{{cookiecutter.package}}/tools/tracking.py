@@ -62,6 +62,7 @@ class TrackingSettings:
         tags: tags of the W&B run, beside the names of the model's and the data set's class.
         group: group of the W&B run, for example of the seeds of one recipe.
         log_model: upload the best and the last checkpoint, as a W&B artifact.
+        watch_gradients: has no effect; configs of earlier versions contain it.
     """
 
     wandb: Literal["auto", "online", "offline", "off"] = "auto"
@@ -70,6 +71,7 @@ class TrackingSettings:
     tags: list[str] | None = None
     group: str | None = None
     log_model: bool = True
+    watch_gradients: bool = False
 
 
 class Tracking(Companion):
