@@ -25,10 +25,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..errors import UserError
-from .option_help import help_text
+from .option_help import TRAINER_OPTIONS, help_text
 from .parse_errors import Choices, explain, mistake_within
 from .processes import switch_off_sync_batchnorm
 from .progress import progress_callback
+from .recipes import run_name
 
 HELP, ALL = {"-h", "--help", "--help-all"}, "--help-all"
 COMPILERS = ("g++", "clang++", "c++", "cl")
@@ -54,7 +55,7 @@ class Form:
     description: str
     classes: Mapping[str, tuple[type, Mapping[str, type]]]
     add_options: Callable[[LightningArgumentParser], None]
-    trainer_options: tuple[str, ...]
+    trainer_options: tuple[str, ...] = TRAINER_OPTIONS
     usage: str = "[--config FILE ...] [--OPTION VALUE ...]"
     hidden: frozenset[str] = frozenset()
     unchosen: frozenset[str] = frozenset()
@@ -74,7 +75,7 @@ class Command(LightningCLI):
 
     def __init__(self, form: Form, args: Sequence[str]) -> None:
         self.form = form
-        self.recipe = ""
+        self.args = list(args)
         self.tables = {section: table for section, (_, table) in form.classes.items()}
         super().__init__(
             form.classes["model"][0],
@@ -91,7 +92,7 @@ class Command(LightningCLI):
             },
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=list(args),
+            args=self.args,
             run=False,
             auto_configure_optimizers=False,
             # It would store class paths in checkpoints and import them on loading, which is unsafe.
@@ -151,6 +152,12 @@ class Command(LightningCLI):
             else:
                 return config, self.tables.keys() - missing - self.form.unchosen
         raise explain(str(problem), self.choices(parser)) from problem
+
+    @property
+    def recipe(self) -> str:
+        """Name of the folder of the runs."""
+        names = {section: bare_name(self.config[section].class_path) for section in self.tables}
+        return self.config.run.name or run_name(self.args, names)
 
     @property
     def resolved(self) -> dict[str, Any]:

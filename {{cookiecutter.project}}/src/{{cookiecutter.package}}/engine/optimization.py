@@ -49,6 +49,21 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True)
+class AveragingSettings:
+    """Whether validation, checkpoints and test use weights averaged over steps.
+
+    Attributes:
+        ema_decay: decay of the exponential moving average, such as 0.999; None does not average.
+    """
+
+    ema_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.ema_decay is not None:
+            require_range("averaging.ema_decay", self.ema_decay, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
 class ParameterGroup:
     """Parameters that share a learning rate: ``lr_factor`` times the optimizer's."""
 

@@ -36,6 +36,8 @@ OWN_TEXTS = {
     "trainer.fast_dev_run": "run one batch of each split to check the code",
     "trainer.enable_progress_bar": "show a progress bar; false prints one line per epoch",
 }
+EVALUATION_ONLY = {"trainer.limit_val_batches", "trainer.limit_test_batches"}
+TRAINER_OPTIONS = tuple(name for name in OWN_TEXTS if name.startswith("trainer.") and name not in EVALUATION_ONLY)
 
 
 def help_text(
