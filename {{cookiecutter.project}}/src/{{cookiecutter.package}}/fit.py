@@ -20,27 +20,19 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from .data import DATA_MODULES, ImageDataModule
 from .engine.checkpoints import CheckpointBundle, checkpoint_callbacks, load_initial_weights, restore_best_weights
-from .engine.command_line import Command, Form, link_facts, require_compiler
+from .engine.command_line import Command, Form, compile_networks, link_facts
 from .engine.companions import Companion, Start, closing
 from .engine.contracts import count_parameters
 from .engine.fine_tuning import CachedFeatures, CacheFeatures, SayStepSize, StagedFineTuning
-from .engine.optimization import AveragingSettings
+from .engine.optimization import AveragingSettings, EarlyStoppingSettings
 from .engine.processes import PrepareDDP
 from .engine.recipes import find_recipes
 from .engine.record import MetricsTable, read_run, summary_facts, write_environment, write_results
 from .engine.results import SplitOutputs, SplitResults, evaluate_test_split, predict_split, print_results
-from .engine.resume import ExactResume, Origin, find_origin, require_same_processes, resume_options
+from .engine.resume import ExactResume, Origin, add_resume_options, find_origin, require_same_processes, resume_options
 from .engine.run_directory import CONFIG, LAST_CHECKPOINT, RunSettings, StatusFile, create_run_directory, save_config
 from .engine.seen_images import CountTestCopies
-from .engine.stopping import (
-    LOSSES,
-    DivergedError,
-    EarlyStoppingSettings,
-    SaveWhenStopped,
-    StopWhenDiverged,
-    ending,
-    require_finite_losses,
-)
+from .engine.stopping import LOSSES, DivergedError, SaveWhenStopped, StopWhenDiverged, ending, require_finite_losses
 from .errors import program_name, shown
 from .facts import ImageFacts, mode_of
 from .models import CLASSIFIERS, ImageClassifier
@@ -131,12 +123,7 @@ def add_options(parser: LightningArgumentParser, companions: Sequence[Companion]
 
 def add_fit_options(parser: LightningArgumentParser, companions: Sequence[Companion]) -> None:
     add_options(parser, companions)
-    parser.add_argument(
-        "--resume",
-        type=str | None,
-        help="continue a run in its directory: run directory, folder of runs (uses the newest), or last",
-    )
-    parser.add_argument("--ckpt_path", type=str | None, help="run or checkpoint to continue in a new run directory")
+    add_resume_options(parser)
 
 
 def parse(options: Sequence[str], companions: Sequence[Companion]) -> tuple[Command, Path | None]:
@@ -162,8 +149,7 @@ def build(command: Command, origin: Origin) -> tuple[ImageDataModule, ImageClass
     if origin.initial is not None:
         load_initial_weights(model, origin.initial, command.config.init_from)
     if built.compile:
-        require_compiler()
-        model.compile_networks()
+        compile_networks(model)
     origin.require_same_data(data)
     return data, model
 

@@ -23,6 +23,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import nn
 
 from ..errors import UserError
 from .option_help import TRAINER_OPTIONS, help_text
@@ -221,14 +222,20 @@ def link_facts(parser: LightningArgumentParser, facts: Sequence[str]) -> None:
         parser.link_arguments("data", f"model.init_args.facts.{fact}", look_up, apply_on="instantiate")
 
 
-def require_compiler() -> None:
-    """Refuse ``compile`` without a C++ compiler; torch would fail only in the first step."""
+def compile_networks(model: nn.Module, backend: str = "inductor") -> None:
+    """Compile in place, which keeps the names in the state dict: checkpoints load with and without compilation.
+
+    Refuses to do so without a C++ compiler, as torch would fail only in the first step.
+    """
     compiler = os.environ.get("CXX")
-    if not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
+    if backend == "inductor" and not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
         raise UserError(
             f"compile is true, but no C++ compiler was found ({compiler or ', '.join(COMPILERS)}). Install one, "
             "set the environment variable CXX, or leave out --compile."
         )
+    for module in model.children():
+        if any(True for _ in module.parameters()):  # not metrics
+            module.compile(backend=backend)
 
 
 def bare_name(class_path: str) -> str:

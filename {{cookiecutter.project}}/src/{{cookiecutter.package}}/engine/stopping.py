@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,19 +25,6 @@ log = logging.getLogger(__name__)
 
 SIGNALLED = 128  # shells report a process ended by signal N with exit status 128 + N
 LOSSES = {"train/loss": "training loss", "val/loss": "validation loss"}
-
-
-@dataclass(frozen=True)
-class EarlyStoppingSettings:
-    """When to stop before the last epoch.
-
-    Attributes:
-        patience: epochs without improvement of the monitored metric; None never stops early.
-        min_delta: smallest change that counts as an improvement.
-    """
-
-    patience: int | None = None
-    min_delta: float = 0.0
 
 
 class DivergedError(Exception):
