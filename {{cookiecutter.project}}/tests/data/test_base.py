@@ -18,7 +18,13 @@ from {{cookiecutter.package}}.engine.batches import (
     WeightedSampler,
 )
 from {{cookiecutter.package}}.engine.folder import ManifestRow, write_manifest
-from {{cookiecutter.package}}.engine.images import Batch, BatchDataset, LabelledImages, SeededIndices, require_variety
+from {{cookiecutter.package}}.engine.images import (
+    Batch,
+    BatchDataset,
+    LabelledImages,
+    SeededIndices,
+    require_variety,
+)
 from {{cookiecutter.package}}.engine.splits import Split
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.models import MLPClassifier
