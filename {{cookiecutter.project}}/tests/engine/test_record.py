@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from {{cookiecutter.package}} import fit as fit_verb
 from {{cookiecutter.package}}.data import DATA_MODULES
+from {{cookiecutter.package}}.engine import record
 from {{cookiecutter.package}}.engine.record import find_runs, read_run
 from {{cookiecutter.package}}.engine.results import SplitOutputs, save_outputs
 from {{cookiecutter.package}}.errors import UserError
@@ -56,7 +56,7 @@ def test_a_full_disk_is_said(
         (directory / f".outputs.npz.{os.getpid()}.tmp").symlink_to("/dev/full")
         save_outputs(directory, outputs)
 
-    monkeypatch.setattr(fit_verb, "save_outputs", save)
+    monkeypatch.setattr(record, "save_outputs", save)
     with pytest.raises(SystemExit) as stop:
         fit("--run.directory", "run")
     assert stop.value.code == 2

@@ -21,12 +21,14 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import nn
 
 from ..errors import UserError
 from .option_help import Form, help_text
 from .parse_errors import Explainer, mistake_within
 from .processes import switch_off_sync_batchnorm
 from .progress import progress_callback
+from .recipes import run_name
 
 HELP, ALL = {"-h", "--help", "--help-all"}, "--help-all"
 COMPILERS = ("g++", "clang++", "c++", "cl")
@@ -41,7 +43,7 @@ class Command(LightningCLI):
 
     def __init__(self, form: Form, args: Sequence[str]) -> None:
         self.form = form
-        self.recipe = ""
+        self.args = list(args)
         super().__init__(
             form.classes["model"][0],
             form.classes["data"][0],
@@ -57,7 +59,7 @@ class Command(LightningCLI):
             },
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=list(args),
+            args=self.args,
             run=False,
             auto_configure_optimizers=False,
             # It would store class paths in checkpoints and import them on loading, which is unsafe.
@@ -103,6 +105,12 @@ class Command(LightningCLI):
             else:
                 return config, stand_ins.keys() - missing - self.form.unchosen
         raise self.explainer.explain(problem) from problem
+
+    @property
+    def recipe(self) -> str:
+        """Name of the folder of the runs."""
+        names = {section: bare_name(self.config[section].class_path) for section in self.form.tables}
+        return self.config.run.name or run_name(self.args, names)
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -158,14 +166,20 @@ def link_facts(parser: LightningArgumentParser, facts: Sequence[str]) -> None:
         parser.link_arguments("data", f"model.init_args.facts.{fact}", look_up, apply_on="instantiate")
 
 
-def require_compiler() -> None:
-    """Refuse ``compile`` without a C++ compiler; torch would fail only in the first step."""
+def compile_networks(model: nn.Module, backend: str = "inductor") -> None:
+    """Compile in place, which keeps the names in the state dict: checkpoints load with and without compilation.
+
+    Refuses to do so without a C++ compiler, as torch would fail only in the first step.
+    """
     compiler = os.environ.get("CXX")
-    if not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
+    if backend == "inductor" and not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
         raise UserError(
             f"compile is true, but no C++ compiler was found ({compiler or ', '.join(COMPILERS)}). Install one, "
             "set the environment variable CXX, or leave out --compile."
         )
+    for module in model.children():
+        if any(True for _ in module.parameters()):  # not metrics
+            module.compile(backend=backend)
 
 
 def bare_name(class_path: str) -> str:

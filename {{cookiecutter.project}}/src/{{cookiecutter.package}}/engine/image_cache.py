@@ -25,7 +25,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import UserError
+from ..errors import UserError, some
 from ..files import replacing
 from .decoding import Decoding, bar_options, decode, error_text, on_all_cores, to_image
 from .images import Batch, LabelledImages, MappedImages, SelectedImages, keep_batch
@@ -47,6 +47,15 @@ def decode_into_memory(files: Sequence[Path], decoding: Decoding, description: s
             images[position] = image
             position += 1
     return torch.from_numpy(images[:position]).permute(0, 3, 1, 2), failures
+
+
+def refuse_or_skip(failures: Mapping[Path, str], images: str, *, skip: bool) -> None:
+    """List the unreadable files of these ``images``, in a warning with ``skip``, else in a UserError."""
+    shown = some([f"{path}: {why}" for path, why in failures.items()])
+    message = f"{len(failures)} of {images} cannot be read: {shown}."
+    if not skip:
+        raise UserError(f"{message} Repair or remove them, or skip them with --data.unreadable skip.")
+    log.warning("%s They are skipped.", message)
 
 
 def read_table(file: Path) -> dict[str, Any]:

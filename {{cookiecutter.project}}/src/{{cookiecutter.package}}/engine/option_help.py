@@ -38,6 +38,8 @@ OWN_TEXTS = {
     "trainer.fast_dev_run": "run one batch of each split to check the code",
     "trainer.enable_progress_bar": "show a progress bar; false prints one line per epoch",
 }
+EVALUATION_ONLY = {"trainer.limit_val_batches", "trainer.limit_test_batches"}
+TRAINER_OPTIONS = tuple(name for name in OWN_TEXTS if name.startswith("trainer.") and name not in EVALUATION_ONLY)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class Form:
     description: str  # one sentence
     classes: Mapping[str, tuple[type, Mapping[str, type]]]  # of data and model: base class, and table of classes
     add_options: Callable[[LightningArgumentParser], None]  # besides those of data, model and trainer
-    trainer_options: tuple[str, ...]  # Lightning's options that ``--help`` explains; ``--help-all`` explains all
+    trainer_options: tuple[str, ...] = (
+        TRAINER_OPTIONS  # Lightning's options that ``--help`` explains; ``--help-all`` explains all
+    )
     usage: str = "[--config FILE ...] [--OPTION VALUE ...]"
     hidden: frozenset[str] = frozenset()  # groups of options that help does not show, as the verb does not use them
     unchosen: frozenset[str] = frozenset()  # the sections (data, model) for which the arguments choose no class

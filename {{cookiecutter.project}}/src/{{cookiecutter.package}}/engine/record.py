@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 import yaml
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -27,9 +28,11 @@ from .. import __version__
 from ..errors import UserError, program_name, some
 from ..facts import mode_of
 from ..files import replacing
-from .contracts import class_named
-from .results import SplitOutputs, SplitResults, load_outputs
-from .run_directory import CONFIG, ENVIRONMENT, METRICS, STATUS, SUMMARY
+from .contracts import DataModule, class_named, count_parameters
+from .results import SplitOutputs, SplitResults, limit_notes, load_outputs, save_outputs, write_predictions
+from .run_directory import CONFIG, ENVIRONMENT, METRICS, PREDICTIONS, STATUS, SUMMARY
+from .seen_images import SeenImages
+from .splits import SPLITS
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +135,36 @@ class MetricsTable(Logger):
             writer.writerows(self.rows[epoch] for epoch in sorted(self.rows))
 
 
-def write_summary(directory: Path, results: SplitResults, facts: dict[str, Any]) -> None:
-    """Write ``summary.json``: the results and facts of the run."""
+def summary_facts(trainer: Trainer, model: Any, data: DataModule, seen: SeenImages | None) -> dict[str, Any]:
+    """Facts of a finished training for ``summary.json``; ``seen`` are the test images that it has used."""
+    train, best = data.split("train"), getattr(trainer.checkpoint_callback, "best_model_score", None)
+    facts = {
+        "model": type(model).__name__,
+        "num_epochs": trainer.current_epoch,
+        "num_train_images": len(train),
+        "train/class_counts": train.labels.bincount(minlength=data.facts.num_classes).tolist(),
+        "num_parameters": count_parameters(model),
+        "num_trainable_parameters": count_parameters(model, trainable_only=True),
+        "monitor": model.monitor,
+        "best": None if best is None else best.item(),
+        "split_hash": data.split_hash,
+        # Restrictions of the results: contaminated test images, partly used splits.
+        "notes": [*([seen.sentence] if seen else []), *limit_notes(trainer, data, SPLITS)],
+    }
+    if seen:
+        facts |= {
+            "num_test_images_trained_on": seen.num_trained,
+            "num_test_images_validated_on": seen.num_validated,
+        }
+    return facts
+
+
+def write_results(
+    directory: Path, results: SplitResults, facts: dict[str, Any], outputs: dict[str, SplitOutputs]
+) -> None:
+    """Write predictions and outputs of a run, and ``summary.json``: the results and facts of the run."""
+    write_predictions(directory / PREDICTIONS, outputs["test"], [result.name for result in results.classes])
+    save_outputs(directory, outputs)
     write_text(directory / SUMMARY, strict_json(facts | results.as_metrics()))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
 
 from ..errors import UserError
@@ -19,6 +20,7 @@ from ..facts import ImageFacts
 from .batches import TrainingLoader, mixed_seed, training_seed
 from .checkpoints import Checkpoint, find_checkpoint, read_checkpoint, require_same_facts
 from .command_line import Command
+from .contracts import Classifier
 from .record import find_run, flatten, read_config, read_json
 from .run_directory import CONFIG, INHERITED, LAST_CHECKPOINT, STATUS, RunSettings, is_launched, launched_directory
 from .seen_images import TRAINED_ON, all_digests, require_same_images
@@ -87,7 +89,7 @@ def find_origin(command: Command, run: Path | None) -> Origin:
 
 
 class ExactResume(Callback):
-    """Resumes at the batch of the checkpoint, and seeds the random number generators at each step.
+    """Resumes at the batch and the training metrics of the checkpoint, and seeds the generators at each step.
 
     The random numbers of a step, such as those of dropout, are a function of the training's seed, the epoch, the batch
     and the process. The generators are seeded directly, as ``torch.manual_seed`` takes a tenth of a millisecond.
@@ -95,11 +97,25 @@ class ExactResume(Callback):
 
     def __init__(self) -> None:
         self.loader_states: list[dict[str, int]] = []
+        self.metric_states: list[dict[str, Any]] = []
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        assert isinstance(pl_module, Classifier)
+        state = pl_module.train_metrics.state()
+        states = [state] * trainer.world_size
+        if trainer.world_size > 1:
+            torch.distributed.all_gather_object(states, state)
+        checkpoint["train_metrics"] = states
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.loader_states = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+        self.metric_states = checkpoint["train_metrics"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        if len(self.metric_states) == trainer.world_size:  # another number of processes divides images differently
+            pl_module.train_metrics.load_state(self.metric_states[trainer.global_rank])
+        self.metric_states = []
         # Lightning does not if it counted the steps before it read the checkpoint: Lightning-AI/pytorch-lightning#20550
         loader = trainer.train_dataloader
         if self.loader_states and isinstance(loader, TrainingLoader):
@@ -112,6 +128,15 @@ class ExactResume(Callback):
         torch.default_generator.manual_seed(seed)
         if pl_module.device.type != "cpu":
             torch.get_device_module(pl_module.device).manual_seed(seed)
+
+
+def add_resume_options(parser: LightningArgumentParser) -> None:
+    parser.add_argument(
+        "--resume",
+        type=str | None,
+        help="continue a run in its directory: run directory, folder of runs (uses the newest), or last",
+    )
+    parser.add_argument("--ckpt_path", type=str | None, help="run or checkpoint to continue in a new run directory")
 
 
 def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:

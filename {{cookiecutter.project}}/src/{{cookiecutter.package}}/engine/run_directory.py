@@ -9,8 +9,9 @@ import platform
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import yaml
 from filelock import FileLock, Timeout
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -80,6 +81,14 @@ def create_run_directory(settings: RunSettings, recipe: str, resumed: Path | Non
         hold(directory)
     os.environ[INHERITED] = str(directory.absolute())
     return directory
+
+
+@rank_zero_only
+def save_config(directory: Path, config: dict[str, Any]) -> None:
+    """Write ``config.yaml``, which repeats the run in a new directory."""
+    config = config | {"run": config["run"] | {"directory": None}}
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    (directory / CONFIG).write_text(text, encoding="utf-8")
 
 
 def release_run_directory() -> None:

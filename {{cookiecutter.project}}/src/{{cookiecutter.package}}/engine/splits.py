@@ -70,6 +70,18 @@ def carve(
     return np.flatnonzero(~is_carved).tolist(), np.flatnonzero(is_carved).tolist()
 
 
+def carve_splits(
+    labels: Tensor, fractions: Mapping[Split, float], seed: int, class_names: Sequence[str]
+) -> dict[Split, Tensor]:
+    """Positions of train and of the splits in ``fractions``, which are carved from it one after the other."""
+    positions: dict[Split, Tensor] = {"train": torch.arange(len(labels))}
+    for split, fraction in fractions.items():
+        rest = positions["train"]
+        kept, carved = carve(labels[rest].tolist(), fraction, seed, name=split, class_names=class_names)
+        positions["train"], positions[split] = rest[kept], rest[carved]
+    return positions
+
+
 def apportion(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """Images to carve from each class, in proportion to its size (largest remainder), from 1 to all but one."""
     exact = sizes * (total / sizes.sum())

@@ -21,7 +21,7 @@ from ..engine.checkpoints import (
     read_checkpoint,
     require_same_facts,
 )
-from ..engine.command_line import HELP, Command, Form, require_compiler
+from ..engine.command_line import HELP, Command, Form, compile_networks
 from ..engine.companions import Companion
 from ..engine.recipes import values_of
 from ..engine.record import strict_json
@@ -77,8 +77,7 @@ def evaluate(verb: str, options: Sequence[str], companions: Sequence[Companion] 
     data, model = built.data, load_classifier(checkpoint, CLASSIFIERS)
     require_same_facts(model.facts, data.facts)
     if built.compile:
-        require_compiler()
-        model.compile_networks()
+        compile_networks(model)
     images = RefuseTrainedImages(checkpoint, data, is_allowed=built.allow_trained_images)
     trainer = command.build_trainer([images], logger=False, enable_checkpointing=False)
     split: Split = "val" if verb == "validate" else "test"
