@@ -52,7 +52,7 @@ def main(num_images: int) -> None:
             {
                 "device": "cpu",
                 "num_images": len(shown),
-                "num_chunks": data.description.splits["train"].num_chunks,
+                "num_chunks": data.packed.description.splits["train"].num_chunks,
                 "first_batch_megabytes": megabytes[0],
                 "largest_megabytes": max(megabytes),
                 "images_per_second": len(shown) / seconds,

@@ -70,6 +70,8 @@ CONFIGS = [
     ("data: {class_path: DigitsDataModule, init_args: {batchsize: 3}}", ["'data.batchsize'", "'data.batch_size'?"]),
     ("model: {class_path: MLPClassifier, init_args: {optimizer: {nam: x}}}", ["'model.optimizer.nam'", "name'?"]),
     ("model: {class_path: MLPClassifer}", ["'MLPClassifer'", "'MLPClassifier'?"]),
+    ("model: {init_args: {dropout: 0.3}}", ["model is", "Valid choices: CNNClassifier, MLPClassifier"]),
+    ("data: DigitsDataModule\nmodel: MLPClassifier\ntrainer: {callbacks: Nothing}", ["trainer.callbacks", "Nothing"]),
     ("data: [", ["not valid YAML", "line 2"]),
 ]
 

@@ -70,6 +70,11 @@ def require_range(name: str, value: float, low: float, high: float, *, closed: b
         raise UserError(f"{name} is {value}; it must be at least {low} and {limit} {high}.")
 
 
+def require_count(name: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"{name} is {value}; it must be 1 or more.")
+
+
 def require_above_zero(name: str, value: float) -> None:
     if value <= 0:
         raise UserError(f"{name} is {value}; it must be above 0.")

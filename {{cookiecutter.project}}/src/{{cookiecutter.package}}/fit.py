@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser
@@ -28,61 +27,33 @@ from .engine.checkpoints import (
     restore_best_weights,
     store_temperature,
 )
-from .engine.command_line import Command, Form, bare_name, link_facts, require_compiler
+from .engine.command_line import Command, Form, compile_networks, link_facts
 from .engine.companions import Companion, Start, closing
 from .engine.contracts import count_parameters
 from .engine.fine_tuning import CachedFeatures, CacheFeatures, SayStepSize, StagedFineTuning
+from .engine.optimization import AveragingSettings, EarlyStoppingSettings
 from .engine.processes import PrepareDDP
-from .engine.recipes import find_recipes, run_name
-from .engine.record import MetricsTable, read_run, write_environment, write_summary
-from .engine.results import (
-    SplitOutputs,
-    SplitResults,
-    evaluate_test_split,
-    limit_notes,
-    predict_split,
-    print_results,
-    save_outputs,
-    write_predictions,
-)
-from .engine.resume import ExactResume, Origin, find_origin, require_same_processes, resume_options
+from .engine.recipes import find_recipes
+from .engine.record import MetricsTable, read_run, summary_facts, write_environment, write_results
+from .engine.results import SplitOutputs, SplitResults, evaluate_test_split, predict_split, print_results
+from .engine.resume import ExactResume, Origin, add_resume_options, find_origin, require_same_processes, resume_options
 from .engine.run_directory import (
     BEST_CHECKPOINT,
     CONFIG,
     LAST_CHECKPOINT,
-    PREDICTIONS,
     RunSettings,
     StatusFile,
     create_run_directory,
+    save_config,
 )
 from .engine.seen_images import CountTestCopies
-from .engine.stopping import (
-    LOSSES,
-    DivergedError,
-    SaveWhenStopped,
-    StopWhenDiverged,
-    ending,
-    require_finite_losses,
-)
+from .engine.stopping import LOSSES, DivergedError, SaveWhenStopped, StopWhenDiverged, ending, require_finite_losses
 from .errors import program_name, shown
-from .facts import ImageFacts, mode_of, require_range
+from .facts import ImageFacts, mode_of
 from .models import CLASSIFIERS, ImageClassifier
 from .models.classifier import MONITORS
 
 CLASSES: dict[str, Any] = {"data": (ImageDataModule, DATA_MODULES), "model": (ImageClassifier, CLASSIFIERS)}
-TRAINER_OPTIONS = tuple(
-    f"trainer.{name}"
-    for name in (
-        "max_epochs",
-        "accelerator",
-        "devices",
-        "precision",
-        "accumulate_grad_batches",
-        "limit_train_batches",
-        "fast_dev_run",
-        "enable_progress_bar",
-    )
-)
 log = logging.getLogger(__name__)
 
 
@@ -138,34 +109,6 @@ def resolve(options: Sequence[str], companions: Sequence[Companion] = ()) -> dic
 # The settings.
 
 
-@dataclass(frozen=True)
-class EarlyStoppingSettings:
-    """When to stop before the last epoch.
-
-    Attributes:
-        patience: epochs without improvement of the monitored metric; None never stops early.
-        min_delta: smallest change that counts as an improvement.
-    """
-
-    patience: int | None = None
-    min_delta: float = 0.0
-
-
-@dataclass(frozen=True)
-class AveragingSettings:
-    """Whether validation, checkpoints and test use weights averaged over steps.
-
-    Attributes:
-        ema_decay: decay of the exponential moving average, such as 0.999; None does not average.
-    """
-
-    ema_decay: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.ema_decay is not None:
-            require_range("averaging.ema_decay", self.ema_decay, 0.0, 1.0)
-
-
 def add_options(parser: LightningArgumentParser, companions: Sequence[Companion]) -> None:
     """Add the options of a training, besides those of data, model and trainer."""
     add = parser.add_argument
@@ -195,12 +138,7 @@ def add_options(parser: LightningArgumentParser, companions: Sequence[Companion]
 
 def add_fit_options(parser: LightningArgumentParser, companions: Sequence[Companion]) -> None:
     add_options(parser, companions)
-    parser.add_argument(
-        "--resume",
-        type=str | None,
-        help="continue a run in its directory: run directory, folder of runs (uses the newest), or last",
-    )
-    parser.add_argument("--ckpt_path", type=str | None, help="run or checkpoint to continue in a new run directory")
+    add_resume_options(parser)
 
 
 def parse(options: Sequence[str], companions: Sequence[Companion]) -> tuple[Command, Path | None]:
@@ -211,13 +149,9 @@ def parse(options: Sequence[str], companions: Sequence[Companion]) -> tuple[Comm
         description="Train a model, test its best weights, and write the results into a new run directory.",
         classes=CLASSES,
         add_options=partial(add_fit_options, companions=companions),
-        trainer_options=TRAINER_OPTIONS,
         default_files=tuple(file for companion in companions for file in companion.default_files(words)),
     )
-    command = Command(form, words)
-    names = {section: bare_name(command.config[section].class_path) for section in CLASSES}
-    command.recipe = command.config.run.name or run_name(words, names)
-    return command, resumed_run
+    return Command(form, words), resumed_run
 
 
 # Data set, model, trainer and run directory.
@@ -230,8 +164,7 @@ def build(command: Command, origin: Origin) -> tuple[ImageDataModule, ImageClass
     if origin.initial is not None:
         load_initial_weights(model, origin.initial, command.config.init_from)
     if built.compile:
-        require_compiler()
-        model.compile_networks()
+        compile_networks(model)
     origin.require_same_data(data)
     return data, model
 
@@ -266,19 +199,18 @@ def start(
     config["run"]["name"] = command.recipe
     directory = create_run_directory(settings.run, command.recipe, origin.run)
     if origin.run is None:
-        save_config(config, directory)
+        save_config(directory, config)
     status = StatusFile(directory)
     write_environment(directory)
     table = MetricsTable(directory, origin.bundle.get("history", []))
     beginning = Start(settings, directory, command.recipe, config, origin.bundle)
-    trackers = [logger for companion in companions if (logger := on_rank_zero(companion.start, beginning))]
+    trackers = [logger for companion in companions if (logger := rank_zero_only(companion.start)(beginning))]
     tracker_id = str(trackers[0].version) if trackers else None
     bundle = CheckpointBundle(config, table, tracker_id, origin.bundle, origin.earlier)
     copies = CountTestCopies(data, origin.earlier, is_allowed=settings.allow_trained_images)
     stopper = SaveWhenStopped(directory / LAST_CHECKPOINT)
     features = CachedFeatures(settings.cache_features, settings.feature_views)
     own = [*build_callbacks(settings, directory), copies, bundle, stopper, features, status]
-    own += [callback for companion in companions for callback in companion.callbacks()]
     trainer = command.build_trainer([*own, *callbacks], default_root_dir=directory, logger=[table, *trackers])
     if origin.resumed is not None:
         require_same_processes(origin.resumed, trainer.world_size)
@@ -305,56 +237,23 @@ def build_callbacks(settings: Any, directory: Path) -> list[Callback]:
     return [*callbacks, PrepareDDP()]  # after the averaging of weights, whose buffers are those that are validated
 
 
-def on_rank_zero(function: Callable[..., Any], *arguments: Any) -> Any:
-    return rank_zero_only(function)(*arguments)
-
-
-@rank_zero_only
-def save_config(config: dict[str, Any], directory: Path) -> None:
-    """Write ``config.yaml``, which repeats the run in a new directory."""
-    config = config | {"run": config["run"] | {"directory": None}}
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    (directory / CONFIG).write_text(text, encoding="utf-8")
-
-
 # After the training.
 
 
 def test(run: Run) -> tuple[SplitResults, dict[str, Any], dict[str, SplitOutputs]]:
-    """Test the best weights, which the end of the training has restored, and predict the validation split.
-
-    Returns:
-        the results, the facts of the run for ``summary.json``, and the outputs of both splits.
-    """
-    trainer, model, data, seconds = run.trainer, run.model, run.data, run.bundle.seconds
-    results, test_outputs = evaluate_test_split(trainer, model, data)
-    val, milliseconds = predict_split(trainer, model, data, "val")
-    outputs = calibrate(val, test_outputs)
-    best, seen = getattr(trainer.checkpoint_callback, "best_model_score", None), run.copies.seen
-    train = data.split("train")
+    """Test the best weights, and predict the validation split: results, facts of the run, outputs of both splits."""
+    seconds = run.bundle.seconds  # without the test
+    results, test_outputs = evaluate_test_split(run.trainer, run.model, run.data)
+    val_outputs, milliseconds = predict_split(run.trainer, run.model, run.data, "val")
+    outputs = calibrate(val_outputs, test_outputs)
     facts = {
         "recipe": run.recipe,
         "seed": run.settings.seed_everything,
-        "model": type(model).__name__,
-        "num_epochs": trainer.current_epoch,
-        "num_train_images": len(train),
-        "train/class_counts": train.labels.bincount(minlength=data.facts.num_classes).tolist(),
-        "num_parameters": count_parameters(model),
-        "num_trainable_parameters": count_parameters(model, trainable_only=True),
-        "monitor": model.monitor,
-        "best": None if best is None else best.item(),
-        "split_hash": data.split_hash,
-        "temperature": outputs["val"].temperature,
+        **summary_facts(run.trainer, run.model, run.data, run.copies.seen),
         "seconds": round(seconds, 2),
         "milliseconds_per_image": round(milliseconds, 4),
-        # Restrictions of the results: contaminated test images, partly used splits.
-        "notes": [*([seen.sentence] if seen else []), *limit_notes(trainer, data, ("train", "val", "test"))],
+        "temperature": outputs["val"].temperature,
     }
-    if seen:
-        facts |= {
-            "num_test_images_trained_on": seen.num_trained,
-            "num_test_images_validated_on": seen.num_validated,
-        }
     return results, facts, outputs
 
 
@@ -367,12 +266,9 @@ def conclude(
     companions: Sequence[Companion],
 ) -> None:
     """Write the results into the run directory, and print them; the last printed line is the run directory."""
-    directory = run.directory
-    write_predictions(directory / PREDICTIONS, outputs["test"], run.model.facts.class_names)
-    save_outputs(directory, outputs)
-    store_temperature(directory / BEST_CHECKPOINT, outputs["val"].temperature)
-    write_summary(directory, results, facts)
-    record = read_run(directory, DATA_MODULES)
+    write_results(run.directory, results, facts, outputs)
+    store_temperature(run.directory / BEST_CHECKPOINT, facts["temperature"])
+    record = read_run(run.directory, DATA_MODULES)
     if not run.settings.trainer.fast_dev_run:
         for companion in companions:
             companion.conclude(record, run.data)
@@ -381,7 +277,7 @@ def conclude(
     for companion in reversed(companions):  # the diagnosis stands right above the run directory
         for line in companion.lines(record):
             print(line)
-    print(shown(directory))
+    print(shown(run.directory))
 
 
 @rank_zero_only

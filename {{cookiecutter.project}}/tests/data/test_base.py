@@ -10,7 +10,7 @@ from lightning.pytorch.accelerators import Accelerator, CPUAccelerator, CUDAAcce
 from torch.utils.data import DistributedSampler
 
 from {{cookiecutter.package}}.data import DigitsDataModule, ImageFolderDataModule, MNISTDataModule
-from {{cookiecutter.package}}.data.base import ImageDataModule, are_all_the_same
+from {{cookiecutter.package}}.data.base import ImageDataModule
 from {{cookiecutter.package}}.engine.batches import (
     EvaluationBatches,
     TrainingBatches,
@@ -18,7 +18,13 @@ from {{cookiecutter.package}}.engine.batches import (
     WeightedSampler,
 )
 from {{cookiecutter.package}}.engine.folder import ManifestRow, write_manifest
-from {{cookiecutter.package}}.engine.images import Batch, BatchDataset, LabelledImages, SeededIndices
+from {{cookiecutter.package}}.engine.images import (
+    Batch,
+    BatchDataset,
+    LabelledImages,
+    SeededIndices,
+    require_variety,
+)
 from {{cookiecutter.package}}.engine.splits import Split
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.models import MLPClassifier
@@ -139,9 +145,10 @@ def test_a_share_smaller_than_a_batch_is_one_batch(
 
 def test_images_that_are_all_the_same() -> None:
     images = torch.zeros(40, 1, 2, 2, dtype=torch.uint8)
-    assert are_all_the_same(images)
+    with pytest.raises(UserError, match="all 40 training images are the same at 2 x 2 pixels"):
+        require_variety(images)
     images[39, 0, 1, 1] = 1
-    assert not are_all_the_same(images)
+    require_variety(images)
 
 
 def test_more_processes_than_images() -> None:

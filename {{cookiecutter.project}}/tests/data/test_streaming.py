@@ -141,7 +141,7 @@ def test_orders_differ_by_epoch_and_follow_from_it(packed: Path) -> None:
 
 def test_a_batch_is_of_few_chunks(packed: Path) -> None:
     data = module(packed, shuffle_chunks=2)
-    chunks = data.chunks("train")
+    chunks = data.packed.chunks("train")
     of_image = [number for number, chunk in enumerate(chunks) for _ in range(chunk.num_images)]
     assert len(chunks) > 10
     assert max(len({of_image[position] for position in batch}) for batch in shown(data)[:-1]) <= 6
@@ -220,7 +220,7 @@ def test_a_bucket_is_read_as_the_folder_is_within_the_budget(bucket: str, packed
         assert torch.equal(one[0], other[0])
         largest = max(largest, sum(file.stat().st_size for file in (workspace / "data/cache").rglob("*.bin")))
     assert 0 < largest <= budget
-    assert sum(chunk.num_bytes for chunk in remote.chunks("train")) > budget
+    assert sum(chunk.num_bytes for chunk in remote.packed.chunks("train")) > budget
     for split in ("val", "test"):
         assert torch.equal(whole(remote.split(split)), whole(local.split(split)))
 
@@ -230,7 +230,7 @@ def test_processes_share_what_is_downloaded(bucket: str, server: ObjectServer, m
     server.stop()  # all is in the cache but dataset.json, which is asked for first
     monkeypatch.setattr("{{cookiecutter.package}}.engine.streaming.format.FIRST_CONTACT_SECONDS", 0.2)
     with pytest.raises(UserError, match="does not answer"):
-        module(bucket).description  # noqa: B018
+        module(bucket).facts  # noqa: B018
     server.start()
     data = module(bucket, num_workers=2)
     data.setup("fit")
@@ -256,7 +256,7 @@ def test_a_damaged_chunk(packed: Path, length: int) -> None:
 
 
 def test_a_damaged_chunk_in_a_bucket_and_in_a_worker(bucket: str, server: ObjectServer) -> None:
-    name = module(bucket).chunks("train")[0].name
+    name = module(bucket).packed.chunks("train")[0].name
     server.client.put_object(Bucket="photos", Key=f"all/{name}", Body=b"x" * 100)
     for num_workers in (0, 1):
         with pytest.raises(UserError, match="is damaged: 100 bytes") as error:

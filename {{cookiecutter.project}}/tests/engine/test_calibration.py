@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from {{cookiecutter.package}}.engine.calibration import answers_at, calibrate, choose_threshold, fit_temperature
+from {{cookiecutter.package}}.engine.calibration import answers_at, calibrate, fit_temperature
 from {{cookiecutter.package}}.engine.results import SplitOutputs
 
 
@@ -58,11 +58,10 @@ def test_both_splits_get_the_temperature_of_validation() -> None:
     assert calibrate(test.__class__(["a"], np.array([0]), test.logits[:1]), test)["test"].temperature == 1.0
 
 
-def test_threshold_lets_the_asked_share_through() -> None:
-    confidence = np.linspace(0.1, 1.0, 10, dtype=np.float32)
-    assert choose_threshold(confidence, 0.9) == pytest.approx(0.2)
-    assert choose_threshold(confidence, 0.85) == pytest.approx(0.2)  # at least the share
-    assert choose_threshold(confidence, 0.1) == pytest.approx(1.0)
+@pytest.mark.parametrize(("coverage", "threshold"), [(0.9, 0.55), (0.85, 0.55), (0.1, 0.95)])
+def test_threshold_lets_at_least_the_asked_share_through(coverage: float, threshold: float) -> None:
+    val = outputs([0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], [True] * 10)
+    assert answers_at(val, val, coverage).threshold == pytest.approx(threshold)
 
 
 def test_threshold_of_validation_is_measured_on_test() -> None:

@@ -1,13 +1,13 @@
 import csv
 import os
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from {{cookiecutter.package}} import fit as fit_verb
 from {{cookiecutter.package}}.data import DATA_MODULES
+from {{cookiecutter.package}}.engine import record
 from {{cookiecutter.package}}.engine.record import find_runs, read_run
 from {{cookiecutter.package}}.engine.results import SplitOutputs, save_outputs
 from {{cookiecutter.package}}.errors import UserError
@@ -25,6 +25,7 @@ def test_a_run_is_read_back(fit: Fit, workspace: Path) -> None:
     assert [epoch["epoch"] for epoch in run.epochs] == [0, 1, 2]
     assert {"train/loss", "val/loss", "val/acc", "lr/network"} <= run.epochs[-1].keys()
     assert run.environment["versions"]["torch"] == version("torch")
+    assert run.environment["packages"] == {found.metadata["Name"]: found.version for found in distributions()}
     assert len(run.data.split("test")) == 9
 
 
@@ -55,7 +56,7 @@ def test_a_full_disk_is_said(
         (directory / f".outputs.npz.{os.getpid()}.tmp").symlink_to("/dev/full")
         save_outputs(directory, outputs)
 
-    monkeypatch.setattr(fit_verb, "save_outputs", save)
+    monkeypatch.setattr(record, "save_outputs", save)
     with pytest.raises(SystemExit) as stop:
         fit("--run.directory", "run")
     assert stop.value.code == 2

@@ -11,8 +11,13 @@ import torch
 from scipy.stats import binomtest
 
 from {{cookiecutter.package}}.data import ImageFacts
-from {{cookiecutter.package}}.engine.record import write_summary
-from {{cookiecutter.package}}.engine.results import accuracy_interval, collect_results, print_results
+from {{cookiecutter.package}}.engine.record import write_results
+from {{cookiecutter.package}}.engine.results import (
+    SplitOutputs,
+    accuracy_interval,
+    collect_results,
+    print_results,
+)
 from {{cookiecutter.package}}.models import MLPClassifier
 
 METRICS = {"test/loss": 0.5, "test/acc": 0.7, "test/f1": 0.5, "test/balanced_acc": 0.583}
@@ -64,7 +69,8 @@ def test_a_metric_that_a_team_adds_is_printed_and_written(
     out = capsys.readouterr().out
     assert "top2_acc 0.9" in out
     assert "[kappa] 0.25" in out
-    write_summary(tmp_path, results, {"recipe": "digits"})
+    outputs = SplitOutputs(["eel.png"], np.array([2]), np.zeros((1, 3), np.float32))
+    write_results(tmp_path, results, {"recipe": "digits"}, {"test": outputs})
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["test/top2_acc"], summary["test/[kappa]"], summary["test/acc"]) == (0.9, 0.25, 0.7)
     assert (summary["recipe"], summary["num_test_images"]) == ("digits", 10)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,8 +9,8 @@ from {{cookiecutter.package}}.models import CNNClassifier
 from {{cookiecutter.package}}.models.cnn import Pool, build_cnn
 
 
-def test_each_block_halves_the_side() -> None:
-    network = build_cnn(16, 3, [4, 8], 2, "average", 5, dropout=0.0)
+def test_each_block_halves_the_side(facts: ImageFacts) -> None:
+    network = build_cnn(facts, [4, 8], 2, "average", dropout=0.0)
     images = torch.zeros(2, 3, 16, 16)
     shapes = []
     for layer in network[:2]:
@@ -18,10 +20,10 @@ def test_each_block_halves_the_side() -> None:
 
 
 @pytest.mark.parametrize(("pool", "num_features"), [("average", 8), ("max", 8), ("none", 8 * 3 * 3)])
-def test_pools(pool: Pool, num_features: int) -> None:
-    network = build_cnn(14, 3, [4, 8], 1, pool, 5, dropout=0.0)
+def test_pools(facts: ImageFacts, pool: Pool, num_features: int) -> None:
+    network = build_cnn(replace(facts, image_size=14), [4, 8], 1, pool, dropout=0.0)
     assert network[-1].in_features == num_features
-    assert network(torch.zeros(2, 3, 14, 14)).shape == (2, 5)
+    assert network(torch.zeros(2, 3, 14, 14)).shape == (2, 3)
 
 
 def test_too_many_blocks_for_the_image(facts: ImageFacts) -> None:

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
-import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from ..engine.batches import EvaluationBatches, TrainingBatches, TrainingLoader, WeightedSampler, training_seed
-from ..engine.images import Batch, BatchDataset, Images, LabelledImages, keep_batch
-from ..engine.splits import SPLITS, Split, carve, content_hash, pixel_digests
+from ..engine.images import Batch, BatchDataset, LabelledImages, keep_batch, require_variety
+from ..engine.preprocessing import class_weights, for_channels
+from ..engine.splits import SPLITS, Split, carve_splits, content_hash, pixel_digests
 from ..errors import UserError
-from ..facts import Fit, ImageFacts
+from ..facts import Fit, ImageFacts, require_count
 from ..predictor import Decoding
 from .augmentation import AugmentationName, build_augmentation
 
@@ -59,15 +59,15 @@ class ImageDataModule(LightningDataModule):
         split_seed: int = 0,
     ) -> None:
         super().__init__()
-        require_positive("batch_size", batch_size)
-        for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-            if not 0 < value < 1:
-                raise UserError(f"data.{name} is {value}; it must be above 0 and below 1, for example 0.1.")
+        require_count("data.batch_size", batch_size)
+        self.fractions: dict[Split, float] = {"test": test_fraction, "val": val_fraction}
+        for split, fraction in self.fractions.items():
+            if not 0 < fraction < 1:
+                name = f"data.{split}_fraction"
+                raise UserError(f"{name} is {fraction}; it must be above 0 and below 1, for example 0.1.")
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.augmentation: AugmentationName = augmentation
-        self.val_fraction = val_fraction
-        self.test_fraction = test_fraction
         self.split_seed = split_seed
         self._loaded: dict[Split, LabelledImages] = {}
         self._digests: dict[Split, Tensor | None] = {}
@@ -85,23 +85,16 @@ class ImageDataModule(LightningDataModule):
         """One split; it is decoded at its first use."""
         if split not in self._loaded:
             if self.carved and split in {"train", *self.carved}:
-                loaded = self._carve(self.load_split("train"))
+                images = self.load_split("train")
+                fractions = {name: share for name, share in self.fractions.items() if name in self.carved}
+                positions = carve_splits(images.labels, fractions, self.split_seed, self.facts.class_names)
+                loaded = {name: images.subset(chosen) for name, chosen in positions.items()}
             else:
                 loaded = {split: self.load_split(split)}
             for name, images in loaded.items():
                 log.info("%s: %s images", name, f"{len(images):,}")
             self._loaded |= loaded
         return self._loaded[split]
-
-    def _carve(self, images: LabelledImages) -> dict[Split, LabelledImages]:
-        fractions: dict[Split, float] = {"test": self.test_fraction, "val": self.val_fraction}
-        indices: dict[Split, Tensor] = {"train": torch.arange(len(images))}
-        for split in [split for split in fractions if split in self.carved]:
-            rest = indices["train"]
-            labels, class_names = images.labels[rest].tolist(), self.facts.class_names
-            kept, carved = carve(labels, fractions[split], self.split_seed, name=split, class_names=class_names)
-            indices["train"], indices[split] = rest[kept], rest[carved]
-        return {split: images.subset(index) for split, index in indices.items()}
 
     def digests(self, split: Split) -> Tensor | None:
         """Digests of the image contents of a split: int64 (N,), in the split's order; None if not available."""
@@ -117,12 +110,8 @@ class ImageDataModule(LightningDataModule):
     @cached_property
     def split_hash(self) -> str:
         """Hash of the content of all three splits; decodes those not yet decoded."""
-        columns: dict[str, tuple[Tensor, Tensor]] = {}
-        for split in SPLITS:
-            digests = self.digests(split)
-            assert digests is not None, "a data set without digests has a split_hash of its own"
-            columns[split] = digests, self.split(split).labels
-        return content_hash(columns)
+        columns = {split: (self.digests(split), self.split(split).labels) for split in SPLITS}
+        return content_hash(columns)  # type: ignore[arg-type]  # a data set without digests has a hash of its own
 
     def setup(self, stage: str) -> None:
         """Decode the splits that the stage reads, so that an unreadable image ends a run before its first epoch."""
@@ -134,13 +123,7 @@ class ImageDataModule(LightningDataModule):
 
     def require_variety(self) -> None:
         """Refuse training images that are all the same."""
-        images, side = self.split("train").images, self.facts.image_size
-        if len(images) > 1 and are_all_the_same(images):
-            raise UserError(
-                f"all {len(images):,} training images are the same at {side} x {side} pixels, so a model cannot learn "
-                "from them. Check the files of the data set and the options that decode them (--data.image_size, "
-                "--data.fit)."
-            )
+        require_variety(self.split("train").images)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         augmentation = build_augmentation(self.augmentation, self.facts.image_size, mirror=self.mirror)
@@ -209,7 +192,7 @@ class DecodedDataModule(ImageDataModule):
         **loading: Any,
     ) -> None:
         super().__init__(batch_size, augmentation=augmentation, val_fraction=val_fraction, **loading)
-        require_positive("image_size", image_size)
+        require_count("data.image_size", image_size)
         self.decoding = Decoding(image_size, num_channels, fit)
         self.mirror = mirror
         self.imbalance = imbalance
@@ -227,17 +210,14 @@ class DecodedDataModule(ImageDataModule):
     @property
     def facts(self) -> ImageFacts:
         size, channels, fit = self.decoding.image_size, self.decoding.num_channels, self.decoding.fit
-        mean = IMAGENET_MEAN if channels == 3 else [sum(IMAGENET_MEAN) / 3]
-        std = IMAGENET_STD if channels == 3 else [sum(IMAGENET_STD) / 3]
+        mean, std = for_channels(IMAGENET_MEAN, channels), for_channels(IMAGENET_STD, channels)
         weights = self.class_weights.tolist() if self.imbalance == "loss_weights" else None
         return ImageFacts(list(self.class_names), channels, size, mean, std, fit, weights)
 
     @property
     def class_weights(self) -> Tensor:
-        """(K,) weights N / (K * images of the class), over training images; a class of average size has weight 1."""
-        labels = self.train_labels()
-        counts = labels.bincount(minlength=len(self.class_names))
-        return len(labels) / (len(counts) * counts)
+        """(K,), over training images."""
+        return class_weights(self.train_labels().bincount(minlength=len(self.class_names)))
 
     def train_sampler(self, dataset: BatchDataset) -> DistributedSampler[Batch]:
         if self.imbalance != "sampler":
@@ -246,14 +226,3 @@ class DecodedDataModule(ImageDataModule):
 
     def fits_in_memory(self, num_images: int) -> bool:
         return num_images * self.decoding.num_bytes <= self.memory_budget_gb * 1e9
-
-
-def are_all_the_same(images: Images) -> bool:
-    """Whether all images equal the first one; stops at the first difference."""
-    first = images[torch.tensor([0])]
-    return all(bool((images[part] == first).all()) for part in torch.split(torch.arange(len(images)), 16))
-
-
-def require_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"data.{name} is {value}; it must be 1 or more.")

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from ..engine.folder import MANIFEST, FolderIndex, assign, carve_files, index_folder, read_manifest
-from ..engine.image_cache import DIGESTS, FileDigests, ImageCache, decode_into_memory
+from ..engine.image_cache import DIGESTS, FileDigests, ImageCache, decode_into_memory, refuse_or_skip
 from ..engine.images import Images, LabelledImages, UndecodedImages
 from ..engine.splits import SPLITS, Split, short_digests
-from ..errors import UserError, some
 from .base import DecodedDataModule
 
 log = logging.getLogger(__name__)
@@ -76,8 +75,7 @@ class ImageFilesDataModule(DecodedDataModule):
             return assign(self.index, read_manifest(manifest), manifest)
         if self.index.files.keys() >= set(SPLITS):
             return self.index.files
-        fractions: dict[Split, float] = {"test": self.test_fraction, "val": self.val_fraction}
-        return carve_files(self.index, self.file_digests, fractions, self.split_seed)
+        return carve_files(self.index, self.file_digests, self.fractions, self.split_seed)
 
     def prepare_data(self) -> None:
         """Decode new files into the cache, on one process."""
@@ -89,11 +87,7 @@ class ImageFilesDataModule(DecodedDataModule):
         files = self.split_files[split]
         images, failures = self._open([file for file, _ in files], f"decoding {split}")
         if failures:
-            shown = some([f"{path}: {why}" for path, why in failures.items()])
-            message = f"{len(failures)} of {len(files)} {split} images cannot be read: {shown}."
-            if self.unreadable == "error":
-                raise UserError(f"{message} Repair or remove them, or skip them with --data.unreadable skip.")
-            log.warning("%s They are skipped.", message)
+            refuse_or_skip(failures, f"{len(files)} {split} images", skip=self.unreadable == "skip")
         kept = [(file, label) for file, label in files if file not in failures]
         names = [file.relative_to(self.root).as_posix() for file, _ in kept]
         return LabelledImages(images, torch.tensor([label for _, label in kept]), names)

@@ -13,8 +13,6 @@ from ..errors import UserError
 from ..facts import ImageFacts
 from .base import ImageDataModule
 
-IDX_FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-
 
 class MNISTDataModule(ImageDataModule):
     """LeCun, Cortes and Burges' handwritten digits, 28 x 28, grey.
@@ -39,16 +37,14 @@ class MNISTDataModule(ImageDataModule):
     def prepare_data(self) -> None:
         """Download missing files, on one process; if that fails, say where to put which files."""
         folder = Path(self.root, self.source.__name__, "raw")
-        if all((folder / name).exists() for name in IDX_FILES):
-            return
         try:
-            for train in (True, False):
-                self.source(self.root, train=train, download=True)
+            self.source(self.root, download=True)  # of both splits
         except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
+            files = [name.removesuffix(".gz") for name, _ in self.source.resources]
             raise UserError(
-                f"data.root is {self.root!r}: {self.source.__name__} is not there and could not be downloaded "
-                f"({reason}). Put these four files, with or without .gz, into {folder}: {', '.join(IDX_FILES)}. "
+                f"data.root is {self.root!r}: {self.source.__name__} cannot be read there or downloaded "
+                f"({reason}). Put these four files, with or without .gz, into {folder}: {', '.join(files)}. "
                 "Or pass --data.root with the folder that holds them."
             ) from error
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, getproxies, urlopen
@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import UserError, did_you_mean, some
+from .optimization import ParameterGroup
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +138,30 @@ def stages(network: nn.Module) -> list[nn.Module]:
     for child in network.children():
         parts += list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
     return [part for part in parts if any(True for _ in part.parameters())]
+
+
+def left_frozen(backbone: nn.Module, unfreeze: int | Literal["all", "none"]) -> list[nn.Module]:
+    """The parts of the backbone that stay frozen during the whole training."""
+    if unfreeze == "none":
+        return [backbone]
+    if unfreeze == "all":
+        return []
+    parts = stages(backbone)
+    if not 1 <= unfreeze <= len(parts):
+        raise UserError(f"model.unfreeze is {unfreeze}; allowed: all, none, or 1 to {len(parts)} stages.")
+    return parts[: len(parts) - unfreeze]
+
+
+def backbone_groups(backbone: nn.Module, lr_factor: float, layer_decay: float) -> list[ParameterGroup]:
+    """The backbone as one group or, with a ``layer_decay`` below 1, each of its stages as one, with rates that rise."""
+    if layer_decay == 1:
+        return [ParameterGroup("backbone", list(backbone.parameters()), lr_factor)]
+    parts = [list(stage.parameters()) for stage in stages(backbone)]
+    in_stages = {id(parameter) for part in parts for parameter in part}
+    parts[0] += [parameter for parameter in backbone.parameters() if id(parameter) not in in_stages]
+    factors = [lr_factor * layer_decay**power for power in reversed(range(len(parts)))]
+    names = [f"backbone{number}" for number in range(1, len(parts) + 1)]
+    return list(map(ParameterGroup, names, parts, factors))
 
 
 def has_packaged_weights(backbone: str) -> bool:

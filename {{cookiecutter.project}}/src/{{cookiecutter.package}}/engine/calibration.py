@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from .results import SplitOutputs
@@ -51,15 +50,10 @@ class Answers:
     accuracy: float | None  # accuracy on these; None if there are none
 
 
-def choose_threshold(confidence: NDArray[np.float32], coverage: float) -> float:
-    """The highest threshold that at least a share of ``coverage`` of the images reaches; confidence is (N,)."""
-    num_answered = max(1, math.ceil(coverage * len(confidence) - 1e-9))
-    return float(np.sort(confidence)[-num_answered])
-
-
 def answers_at(val: SplitOutputs, test: SplitOutputs, coverage: float) -> Answers:
-    """Choose a threshold on the validation images and measure it on the test images."""
-    threshold = 0.0 if coverage == 1 else choose_threshold(val.probabilities.max(axis=1), coverage)
+    """Answers with the highest threshold that at least a share of ``coverage`` of the validation images reaches."""
+    num_reached = max(1, math.ceil(coverage * len(val) - 1e-9))
+    threshold = 0.0 if coverage == 1 else float(np.sort(val.probabilities.max(axis=1))[-num_reached])
     answered = test.probabilities.max(axis=1) >= threshold
     num = int(answered.sum())
     accuracy = float(test.is_correct[answered].mean()) if num else None

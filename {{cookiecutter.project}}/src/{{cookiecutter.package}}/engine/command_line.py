@@ -9,9 +9,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,50 +21,21 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import nn
 
 from ..errors import UserError
-from .option_help import help_text
-from .parse_errors import Choices, explain, mistake_within
+from .option_help import Form, help_text
+from .parse_errors import Explainer, mistake_within
 from .processes import switch_off_sync_batchnorm
 from .progress import progress_callback
+from .recipes import run_name
 
 HELP, ALL = {"-h", "--help", "--help-all"}, "--help-all"
 COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
-@dataclass(frozen=True)
-class Form:
-    """The options of a verb.
-
-    Attributes:
-        verb: name of the verb.
-        description: one sentence for its help.
-        classes: for ``data`` and ``model``, the base class and the table of classes that can be chosen.
-        add_options: adds the options besides data, model and trainer to the parser.
-        trainer_options: Lightning's options that ``--help`` explains; ``--help-all`` explains all.
-        usage: usage text after the verb.
-        hidden: groups of options that help does not show, because the verb does not use them.
-        unchosen: the sections (data, model) for which the arguments choose no class.
-        default_files: config files that are read before those of the command line.
-    """
-
-    verb: str
-    description: str
-    classes: Mapping[str, tuple[type, Mapping[str, type]]]
-    add_options: Callable[[LightningArgumentParser], None]
-    trainer_options: tuple[str, ...]
-    usage: str = "[--config FILE ...] [--OPTION VALUE ...]"
-    hidden: frozenset[str] = frozenset()
-    unchosen: frozenset[str] = frozenset()
-    default_files: tuple[Path, ...] = ()
-
-
 class Command(LightningCLI):
-    """The parsed command line of a verb. It only parses: ``build`` and ``build_trainer`` create what it describes.
-
-    Args:
-        form: the options of the verb.
-        args: the words of the command line after the verb.
+    """The command line of a verb, parsed from the words after it; ``build`` and ``build_trainer`` create its parts.
 
     Raises:
         UserError: an option, class or value is wrong.
@@ -74,8 +43,7 @@ class Command(LightningCLI):
 
     def __init__(self, form: Form, args: Sequence[str]) -> None:
         self.form = form
-        self.recipe = ""
-        self.tables = {section: table for section, (_, table) in form.classes.items()}
+        self.args = list(args)
         super().__init__(
             form.classes["model"][0],
             form.classes["data"][0],
@@ -91,7 +59,7 @@ class Command(LightningCLI):
             },
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=list(args),
+            args=self.args,
             run=False,
             auto_configure_optimizers=False,
             # It would store class paths in checkpoints and import them on loading, which is unsafe.
@@ -104,13 +72,14 @@ class Command(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         assert isinstance(args, list)
         if asked := HELP & set(args):
-            print(self.help(parser, [word for word in args if word not in HELP], is_full=ALL in asked))
+            config, chosen = self.parse_for_help([word for word in args if word not in HELP])
+            print(help_text(self.form, parser, config, chosen, is_full=ALL in asked))
             raise SystemExit(0)
         try:
             self.config = parser.parse_args(args)
         except argparse.ArgumentError as error:
-            raise explain(str(error), self.choices(parser)) from error
-        for section, table in self.tables.items():  # a class that could not be loaded from its checkpoint
+            raise self.explainer.explain(error) from error
+        for section, table in self.form.tables.items():  # a class that could not be loaded from its checkpoint
             path = self.config[section].class_path
             if bare_name(path) not in table:
                 raise UserError(
@@ -121,51 +90,38 @@ class Command(LightningCLI):
     def instantiate_classes(self) -> None:
         """Nothing: ``fit`` checks the settings first, and builds the parts in its own order."""
 
-    def choices(self, parser: LightningArgumentParser) -> Choices:
-        return Choices(self.form.verb, list(parser.get_defaults().keys()), self.tables)
+    @property
+    def explainer(self) -> Explainer:
+        return Explainer(self.form.verb, list(self.parser.get_defaults().keys()), self.form.tables)
 
-    def help(self, parser: LightningArgumentParser, args: list[str], *, is_full: bool) -> str:
-        """Help on the options of data set, model and verb and, if ``is_full``, on all of Lightning's trainer."""
-        form = self.form
-        config, chosen = self.parse_for_help(parser, args)
-        return help_text(
-            parser,
-            config,
-            self.tables,
-            chosen,
-            verb=form.verb,
-            usage=form.usage,
-            description=form.description,
-            trainer_options=None if is_full else form.trainer_options,
-            hidden=form.hidden,
-        )
-
-    def parse_for_help(self, parser: LightningArgumentParser, args: list[str]) -> tuple[Namespace, set[str]]:
+    def parse_for_help(self, args: list[str]) -> tuple[Namespace, set[str]]:
         """The configuration for the given arguments, and which of data set and model they choose."""
-        stand_ins = {section: f"--{section}={next(iter(classes))}" for section, classes in self.tables.items()}
+        stand_ins = {section: f"--{section}={next(iter(classes))}" for section, classes in self.form.tables.items()}
         for missing in ([], ["data"], ["model"], ["data", "model"]):
             try:
-                config = parser.parse_args([*(stand_ins[section] for section in missing), *args])
+                config = self.parser.parse_args([*(stand_ins[section] for section in missing), *args])
             except argparse.ArgumentError as error:
                 problem = error
             else:
-                return config, self.tables.keys() - missing - self.form.unchosen
-        raise explain(str(problem), self.choices(parser)) from problem
+                return config, stand_ins.keys() - missing - self.form.unchosen
+        raise self.explainer.explain(problem) from problem
+
+    @property
+    def recipe(self) -> str:
+        """Name of the folder of the runs."""
+        names = {section: bare_name(self.config[section].class_path) for section in self.form.tables}
+        return self.config.run.name or run_name(self.args, names)
 
     @property
     def resolved(self) -> dict[str, Any]:
         """All settings as plain types, without computed values; classes by bare name. As a config, it repeats them."""
         config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config))
-        for section in self.tables:
+        for section in self.form.tables:
             config[section]["class_path"] = bare_name(config[section]["class_path"])
         return config
 
     def build(self, *without: str) -> Namespace:
-        """Instantiate data module, model and settings, without the sections ``without``.
-
-        Raises:
-            UserError: a data set, model or setting cannot be used.
-        """
+        """Instantiate data module, model and settings, without the sections ``without``."""
         switch_off_sync_batchnorm(self.config.trainer)
         for section in without:
             self.config.pop(section)
@@ -176,11 +132,7 @@ class Command(LightningCLI):
         return self.built
 
     def build_trainer(self, callbacks: Sequence[Callback], **options: Any) -> Trainer:
-        """The trainer, with the progress callback first, then ``callbacks``, then those of the config.
-
-        Raises:
-            UserError: Lightning refuses the settings, or they leave no batch.
-        """
+        """The trainer, with the progress callback first, then ``callbacks``, then those of the config."""
         settings = vars(self.built.trainer)
         given = settings["callbacks"] or []
         own = given if isinstance(given, list) else [given]
@@ -214,14 +166,20 @@ def link_facts(parser: LightningArgumentParser, facts: Sequence[str]) -> None:
         parser.link_arguments("data", f"model.init_args.facts.{fact}", look_up, apply_on="instantiate")
 
 
-def require_compiler() -> None:
-    """Refuse ``compile`` without a C++ compiler; torch would fail only in the first step."""
+def compile_networks(model: nn.Module, backend: str = "inductor") -> None:
+    """Compile in place, which keeps the names in the state dict: checkpoints load with and without compilation.
+
+    Refuses to do so without a C++ compiler, as torch would fail only in the first step.
+    """
     compiler = os.environ.get("CXX")
-    if not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
+    if backend == "inductor" and not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
         raise UserError(
             f"compile is true, but no C++ compiler was found ({compiler or ', '.join(COMPILERS)}). Install one, "
             "set the environment variable CXX, or leave out --compile."
         )
+    for module in model.children():
+        if any(True for _ in module.parameters()):  # not metrics
+            module.compile(backend=backend)
 
 
 def bare_name(class_path: str) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 
@@ -19,31 +18,19 @@ from .run_directory import release_run_directory
 
 @dataclass(frozen=True)
 class Start:
-    """A training that is about to start.
+    """A training that is about to start."""
 
-    Attributes:
-        settings: its options, instantiated; a companion finds those that it has added.
-        directory: the run directory.
-        recipe: name of the recipe.
-        config: the resolved config.
-        resumed: the bundle of the checkpoint to resume from; empty for a new training.
-    """
-
-    settings: Any
+    settings: Any  # its options, instantiated; a companion finds those that it has added
     directory: Path
     recipe: str
-    config: dict[str, Any]
-    resumed: dict[str, Any]
+    config: dict[str, Any]  # resolved
+    resumed: dict[str, Any]  # the bundle of the checkpoint to resume from; empty for a new training
 
 
 class Companion:
-    """Takes part in every training. ``cli`` finds the companions and hands them to the verbs; fit knows none by name.
+    """Takes part in every training. ``cli`` finds the companions and hands them to the verbs; ``fit`` names none."""
 
-    Attributes:
-        off: options that switch it off, for trainings whose results nobody reads, such as the trials of a search.
-    """
-
-    off: Sequence[str] = ()
+    off: Sequence[str] = ()  # options that switch it off, where nobody reads the results, as of the trials of a search
 
     def add_options(self, parser: LightningArgumentParser) -> None:
         """Add options, which ``Start.settings`` contains."""
@@ -58,10 +45,6 @@ class Companion:
 
     def trial_options(self, name: str, given: Sequence[str]) -> list[str]:
         """Options for the trials of a search of that name, besides those that the user gave."""
-        return []
-
-    def callbacks(self) -> list[Callback]:
-        """Callbacks for the trainer; called after ``start``."""
         return []
 
     def conclude(self, record: RunRecord, data: DataModule) -> None:

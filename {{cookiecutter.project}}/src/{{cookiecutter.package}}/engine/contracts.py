@@ -12,6 +12,7 @@ from torchmetrics import MetricCollection
 from ..errors import UserError, did_you_mean
 from ..facts import ImageFacts
 from .images import Batch, LabelledImages
+from .metrics import StageMetrics
 from .optimization import OptimizerSettings
 from .splits import Split
 
@@ -44,6 +45,7 @@ class Classifier(Protocol):
 
     facts: ImageFacts
     optimizer_settings: OptimizerSettings
+    train_metrics: StageMetrics
     test_per_class: MetricCollection
     test_logits: list[Tensor]  # of the last test, one tensor per batch
 

@@ -11,6 +11,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..facts import require_count
 from .contracts import Classifier, FeatureExtractor, count_parameters
 from .images import BatchDataset, LabelledImages
 from .processes import gather_in_order
@@ -50,8 +51,7 @@ class CachedFeatures(Callback):
     """
 
     def __init__(self, mode: CacheFeatures, num_views: int) -> None:
-        if num_views < 1:
-            raise UserError(f"feature_views is {num_views}; it must be 1 or more.")
+        require_count("feature_views", num_views)
         self.mode = mode
         self.num_views = num_views
         self.train_views: list[LabelledImages] = []

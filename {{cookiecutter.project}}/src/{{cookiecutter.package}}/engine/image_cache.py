@@ -9,6 +9,7 @@ import random
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -24,7 +25,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import UserError
+from ..errors import UserError, some
 from ..files import replacing
 from ..predictor import Decoding, decode, error_text, on_all_cores, to_image
 from .images import Batch, LabelledImages, MappedImages, SelectedImages, keep_batch
@@ -47,6 +48,15 @@ def decode_into_memory(files: Sequence[Path], decoding: Decoding, description: s
             images[position] = image
             position += 1
     return torch.from_numpy(images[:position]).permute(0, 3, 1, 2), failures
+
+
+def refuse_or_skip(failures: Mapping[Path, str], images: str, *, skip: bool) -> None:
+    """List the unreadable files of these ``images``, in a warning with ``skip``, else in a UserError."""
+    shown = some([f"{path}: {why}" for path, why in failures.items()])
+    message = f"{len(failures)} of {images} cannot be read: {shown}."
+    if not skip:
+        raise UserError(f"{message} Repair or remove them, or skip them with --data.unreadable skip.")
+    log.warning("%s They are skipped.", message)
 
 
 def read_table(file: Path) -> dict[str, Any]:
@@ -88,8 +98,7 @@ class FileDigests:
             return {file: digest for file, (*_, digest) in read_all(files).items()}
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / f"{DIGESTS}.lock"):
-            table = known_files(self.folder)
-            known = {file: table[str(file.absolute())] for file in files if is_known(file, table)}
+            table, known = self._read_table(self.folder, files)
             checked = read_all(random.sample(list(known), min(NUM_CHECKED, len(known))))
             changed = [file for file, (*_, digest) in checked.items() if digest != known[file][2]]
             if changed:
@@ -111,34 +120,32 @@ class FileDigests:
         if self.folder is None or not (self.folder / DIGESTS).is_file():
             return []
         with FileLock(self.folder / f"{DIGESTS}.lock"):
-            table = known_files(self.folder)
-            known = [file for file in digests if is_known(file, table)]
-            found = [file for file in known if table[str(file.absolute())][2] != digests[file]]
+            table, known = self._read_table(self.folder, list(digests))
+            found = [file for file, (*_, digest) in known.items() if digest != digests[file]]
             for file in found:
                 del table[str(file.absolute())]
             if found:
                 write_table(self.folder / DIGESTS, table)
         return found
 
-
-def known_files(folder: Path) -> dict[str, Known]:
-    try:
-        return read_table(folder / DIGESTS)
-    except (OSError, ValueError):  # the cache is damaged: read all files again
-        return {}
+    def _read_table(self, folder: Path, files: Sequence[Path]) -> tuple[dict[str, Known], dict[Path, Known]]:
+        """All rows by absolute path, and those of ``files`` whose size and modification time have not changed."""
+        try:
+            table: dict[str, Known] = read_table(folder / DIGESTS)
+        except (OSError, ValueError):  # the cache is damaged: read all files again
+            return {}, {}
+        known = {}
+        for file in files:
+            with suppress(KeyError, OSError):
+                row = table[str(file.absolute())]
+                if row[:2] == stat_of(file):
+                    known[file] = row
+        return table, known
 
 
 def stat_of(file: Path) -> list[int]:
     stat = file.stat()
     return [stat.st_size, stat.st_mtime_ns]
-
-
-def is_known(file: Path, table: Mapping[str, Known]) -> bool:
-    """Whether size and modification time are the same as when the file was read."""
-    try:
-        return table[str(file.absolute())][:2] == stat_of(file)
-    except (KeyError, OSError):
-        return False
 
 
 def read_all(files: Sequence[Path]) -> dict[Path, Known]:

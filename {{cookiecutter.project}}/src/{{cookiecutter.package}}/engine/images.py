@@ -65,6 +65,18 @@ class SelectedImages:
         return images
 
 
+def require_variety(images: Images) -> None:
+    """Refuse training images that are all the same; stops at the first difference."""
+    first, parts = images[torch.tensor([0])], torch.split(torch.arange(len(images)), 16)
+    if len(images) > 1 and all(bool((images[part] == first).all()) for part in parts):
+        side = first.shape[-1]
+        raise UserError(
+            f"all {len(images):,} training images are the same at {side} x {side} pixels, so a model cannot learn "
+            "from them. Check the files of the data set and the options that decode them (--data.image_size, "
+            "--data.fit)."
+        )
+
+
 class UndecodedImages:
     """Image files that are decoded at each access; loader workers share the tensor of their paths."""
 

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules; all parameter groups exist from the first step."""
+"""Settings of a training, optimizers and learning-rate schedules; all parameter groups exist from the first step."""
 
 from __future__ import annotations
 
@@ -46,6 +46,34 @@ class OptimizerSettings:
         if self.lr_for_batch_size is None:
             return self
         return replace(self, lr=self.lr * num_images / self.lr_for_batch_size)
+
+
+@dataclass(frozen=True)
+class EarlyStoppingSettings:
+    """When to stop before the last epoch.
+
+    Attributes:
+        patience: epochs without improvement of the monitored metric; None never stops early.
+        min_delta: smallest change that counts as an improvement.
+    """
+
+    patience: int | None = None
+    min_delta: float = 0.0
+
+
+@dataclass(frozen=True)
+class AveragingSettings:
+    """Whether validation, checkpoints and test use weights averaged over steps.
+
+    Attributes:
+        ema_decay: decay of the exponential moving average, such as 0.999; None does not average.
+    """
+
+    ema_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.ema_decay is not None:
+            require_range("averaging.ema_decay", self.ema_decay, 0.0, 1.0)
 
 
 @dataclass(frozen=True)

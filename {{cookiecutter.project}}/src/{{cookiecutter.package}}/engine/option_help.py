@@ -6,11 +6,13 @@ import re
 import shutil
 import textwrap
 from argparse import SUPPRESS
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch.cli import LightningArgumentParser
 
 from ..errors import program_name
 from .private import options_of_parser
@@ -36,43 +38,54 @@ OWN_TEXTS = {
     "trainer.fast_dev_run": "run one batch of each split to check the code",
     "trainer.enable_progress_bar": "show a progress bar; false prints one line per epoch",
 }
+EVALUATION_ONLY = {"trainer.limit_val_batches", "trainer.limit_test_batches"}
+TRAINER_OPTIONS = tuple(name for name in OWN_TEXTS if name.startswith("trainer.") and name not in EVALUATION_ONLY)
 
 
-def help_text(
-    parser: ArgumentParser,
-    config: Namespace,
-    classes: Classes,
-    chosen: Collection[str],
-    *,
-    verb: str,
-    usage: str,
-    description: str,
-    trainer_options: Sequence[str] | None,
-    hidden: Collection[str] = (),
-) -> str:
-    """The text that ``--help`` of a verb prints.
+@dataclass(frozen=True)
+class Form:
+    """The options of a verb."""
 
-    The user has given the class of the sections ``chosen`` (data, model). ``hidden`` sections are not shown.
-    ``trainer_options`` are Lightning's options to show; None shows all of them, and all texts in full.
+    verb: str
+    description: str  # one sentence
+    classes: Mapping[str, tuple[type, Mapping[str, type]]]  # of data and model: base class, and table of classes
+    add_options: Callable[[LightningArgumentParser], None]  # besides those of data, model and trainer
+    trainer_options: tuple[str, ...] = (
+        TRAINER_OPTIONS  # Lightning's options that ``--help`` explains; ``--help-all`` explains all
+    )
+    usage: str = "[--config FILE ...] [--OPTION VALUE ...]"
+    hidden: frozenset[str] = frozenset()  # groups of options that help does not show, as the verb does not use them
+    unchosen: frozenset[str] = frozenset()  # the sections (data, model) for which the arguments choose no class
+    default_files: tuple[Path, ...] = ()  # config files that are read before those of the command line
+
+    @property
+    def tables(self) -> Classes:
+        return {section: table for section, (_, table) in self.classes.items()}
+
+
+def help_text(form: Form, parser: ArgumentParser, config: Namespace, chosen: Collection[str], *, is_full: bool) -> str:
+    """The text that ``--help`` of a verb prints; if ``is_full``, with all of Lightning's options and full texts.
+
+    The user has given the class of the sections ``chosen`` (data, model).
     """
-    columns, is_full = min(shutil.get_terminal_size((100, 24)).columns, 120), trainer_options is None
-    lines = [f"usage: {program_name()} {verb} {usage}", "", description, "Default values are in square brackets."]
-    for section, owners in classes.items():
-        if section not in hidden:
+    columns, command = min(shutil.get_terminal_size((100, 24)).columns, 120), f"{program_name()} {form.verb}"
+    lines = [f"usage: {command} {form.usage}", "", form.description, "Default values are in square brackets."]
+    for section, owners in form.tables.items():
+        if section not in form.hidden:
             owner = owners.get(config[section].class_path.rsplit(".", 1)[-1]) if section in chosen else None
             lines += section_help(section, owners, owner, config, columns, is_full=is_full)
     own = {
         option.name: replace(option, value=config.get(option.name, option.value))
         for option in options_of(parser)
-        if option.name.split(".")[0] not in hidden and option.name not in {*classes, "config"}
+        if option.name.split(".")[0] not in form.hidden and option.name not in {*form.classes, "config"}
     }
-    trainer = [name for name in own if name.startswith("trainer.")] if trainer_options is None else trainer_options
+    trainer = [name for name in own if name.startswith("trainer.")] if is_full else form.trainer_options
     general = [option for name, option in own.items() if "." not in name]
     grouped = [option for name, option in own.items() if "." in name and not name.startswith("trainer.")]
     lines += render("Trainer", (own[name] for name in trainer), columns, is_full=is_full)
     lines += render("Run", [Option("config"), *general, Option("print_config"), *grouped], columns, is_full=is_full)
     if not is_full:
-        lines += ["", f"All options: {program_name()} {verb} --help-all"]
+        lines += ["", f"All options: {command} --help-all"]
     return "\n".join(lines)
 
 
@@ -123,8 +136,11 @@ class Option:
     value: Any = None
 
     def lines(self, columns: int, *, is_full: bool) -> list[str]:
-        text = plain(OWN_TEXTS.get(self.name, self.text))
-        parts = [text if is_full else first_clause(text)]
+        # Without markup: a role such as :attr:`~module.name`, and backquotes.
+        text = re.sub(r":[\w:]+:`~?([^`<]*)(?:<[^>]*>)?`", r"\1", OWN_TEXTS.get(self.name, self.text))
+        text = " ".join(text.replace("`", "").split())
+        # The first clause ends at a semicolon or full stop that no bracket encloses.
+        parts = [text if is_full else re.split(r"(?:;|\.(?= |$))(?![^(\[]*[)\]])", text, maxsplit=1)[0]]
         parts += [self.metavar.replace(",", ", ")] if "{" in self.metavar else []
         if self.value not in (None, ""):
             value = str(self.value).lower() if isinstance(self.value, bool) else self.value
@@ -151,20 +167,3 @@ def parser_of_class(section: str, owner: type) -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(owner, section, skip={"facts", "monitor"})  # which the CLI sets
     return parser
-
-
-def plain(text: str) -> str:
-    """Docstring text without markup."""
-    without_roles = re.sub(r":[\w:]+:`~?([^`<]*)(?:<[^>]*>)?`", r"\1", text)
-    return " ".join(without_roles.replace("`", "").split())
-
-
-def first_clause(text: str) -> str:
-    """Text up to the first semicolon or full stop outside brackets."""
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character in "([") - (character in ")]")
-        ends = character == ";" or (character == "." and text[position + 1 : position + 2] in ("", " "))
-        if ends and depth == 0:
-            return text[:position]
-    return text

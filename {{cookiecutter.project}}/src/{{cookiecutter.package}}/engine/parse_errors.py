@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError, did_you_mean, program_name
@@ -16,12 +16,66 @@ TYPE_NAMES = {"float": "a number", "int": "a whole number", "bool": "true or fal
 
 
 @dataclass(frozen=True)
-class Choices:
-    """Valid options and classes of a verb. Options have full names, such as ``trainer.max_epochs``, and no class."""
+class Explainer:
+    """Translates the error messages of a verb's parser."""
 
     verb: str
-    options: Iterable[str]
+    options: Iterable[str]  # full names, such as ``trainer.max_epochs``, without those of classes
     classes: Classes
+
+    def explain(self, error: Exception) -> UserError:
+        """The error to raise; a message without a rule is only shortened."""
+        message = str(error)
+        for pattern, rule in RULES:
+            if found := re.search(pattern, message, re.DOTALL):
+                return UserError(rule(self, found))
+        return UserError(in_one_line(message.split("Given value type")[0]))
+
+    def argument(self, found: re.Match[str]) -> str:
+        class_name = found["class"].rsplit(".", 1)[-1]
+        if class_name not in self.classes[found["section"]]:  # the base class, if arguments are given without a class
+            return self.class_(found)
+        given = ".".join(filter(None, found.group("section", "group", "given")))
+        arguments = self.arguments(found["section"], class_name)
+        siblings = [name for name in arguments if name.rpartition(".")[0] == given.rpartition(".")[0]] or arguments
+        if same_end := with_end(given, arguments):
+            hint = f"Did you mean {same_end[0]!r}? Valid choices: {', '.join(siblings)}."
+        else:
+            hint = did_you_mean(given, siblings)
+        return f"{class_name} has no argument {given!r}. {hint}"
+
+    def class_(self, found: re.Match[str]) -> str:
+        given = re.search(r"(?:'class_path': '|Given value: (?!{))([^\s']+)", found.string)
+        name, known = given[1] if given else "", self.classes[found["section"]]
+        return f"{found['section']} is {name!r}, which is not a class of this project. {did_you_mean(name, known)}"
+
+    def value(self, found: re.Match[str]) -> str:
+        name = ".".join(filter(None, [found.groupdict().get("section"), found["key"]]))
+        types = re.split(r",\s*(?![^\[]*\])", found["types"])
+        return f"{name} is {found['value']!r}; it must be {' or '.join(map(allowed, types))}."
+
+    def option(self, found: re.Match[str]) -> str:
+        given, options = found["given"].lstrip("-").split("=")[0], self.all_options()
+        if near := nearest_options(given, options):
+            hint = f"Did you mean {' or '.join(map(repr, near))}?"
+        else:
+            hint = did_you_mean(given.split(".")[0], {option.split(".")[0] for option in options})
+        where = f"{program_name()} {self.verb} --help-all"
+        return f"there is no option {found['given']!r}. {hint} All options: {where}."
+
+    def word(self, found: re.Match[str]) -> str:
+        return f"{found['given']!r} is not an option: options begin with --, for example {EXAMPLE}."
+
+    def file(self, found: re.Match[str]) -> str:
+        return f"--config is {found['path']!r}, but there is no such file. {suggest(found['path'])}"
+
+    def syntax(self, found: re.Match[str]) -> str:
+        return f"a config file is not valid YAML: {in_one_line(found['reason'])}. Correct that line."
+
+    def required(self, found: re.Match[str]) -> str:
+        names = re.sub(r"\b\w+\.(?=data|model)", "", found["names"])
+        classes = "; ".join(f"--{section} one of {', '.join(known)}" for section, known in self.classes.items())
+        return f"missing: {names}. Start from a recipe ({EXAMPLE}), or name classes: {classes}."
 
     def arguments(self, section: str, class_name: str) -> list[str]:
         """Full names of the arguments of a class and of its groups of settings."""
@@ -34,66 +88,26 @@ class Choices:
         return list(dict.fromkeys([*sorted(self.options), *(name for names in of_classes for name in names)]))
 
 
-def explain(message: str, choices: Choices) -> UserError:
-    """Translate an error message of the parser; a message without a rule is only shortened."""
-    key = re.search(r'Parser key "([\w.]+)"', message)
-    for pattern, rule in RULES:
-        if match := re.search(pattern, message, re.DOTALL):
-            return UserError(rule(Problem(match, key[1] if key else "", choices)))
-    return UserError(in_one_line(message.split("Given value type")[0]))
-
-
-def in_one_line(text: str) -> str:
-    return re.sub(r"\s*\n\s*", " ", text).strip()
-
-
-def mistake_within(error: BaseException) -> UserError | None:
-    """The UserError that caused another exception: jsonargparse wraps exceptions of constructors."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, UserError):
-        cause = cause.__cause__ or cause.__context__
-    return cause
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Input of a rule; its keys are the groups of the matched pattern."""
-
-    match: re.Match[str]
-    section: str  # ``model`` in 'Parser key "model":'
-    choices: Choices
-
-    def __getitem__(self, group: str) -> str:
-        return self.match[group]
-
-
-def explain_argument(problem: Problem) -> str:
-    class_name = problem["class"].rsplit(".", 1)[-1]
-    groups = [problem.section, problem.match.groupdict().get("group"), problem["given"]]
-    given = ".".join(group for group in groups if group)
-    arguments = problem.choices.arguments(problem.section, class_name)
-    siblings = [name for name in arguments if name.rpartition(".")[0] == given.rpartition(".")[0]] or arguments
-    same_end = with_end(given, arguments)
-    hint = (
-        f"Did you mean {same_end[0]!r}? Valid choices: {', '.join(siblings)}."
-        if same_end
-        else did_you_mean(given, siblings)
-    )
-    return f"{class_name} has no argument {given!r}. {hint}"
-
-
-def explain_class(problem: Problem) -> str:
-    message = problem.match.string
-    given = re.search(r"'class_path': '([^']*)'", message) or re.search(r"Given value: (\S+)", message)
-    name, known = given[1] if given else "", problem.choices.classes[problem.section]
-    return f"{problem.section} is {name!r}, which is not a class of this project. {did_you_mean(name, known)}"
-
-
-def explain_value(problem: Problem) -> str:
-    section, key = problem.section, problem["key"]
-    name = section if key == section else f"{section}.{key}"
-    types = re.split(r",\s*(?![^\[]*\])", problem["types"])
-    return f"{name} is {problem['value']!r}; it must be {' or '.join(map(allowed, types))}."
+# The first match is used, so specific patterns come before general ones.
+CLASS_PROBLEM = r'Parser key "(?P<section>\w+)":.*?Problem with given class_path \'(?P<class>[\w.]+)\':\s*'
+ARGUMENT = r"(?:Option '|unrecognized arguments: --|Group '(?P<group>[\w.]+)' does not accept option ')"
+ARGUMENT += r"(?P<given>[\w.]+)"
+CLASS = r'Parser key "(?P<section>data|model)":.*'
+CLASS += r"(?:Expected a dot import path string|does not correspond to a subclass|Not a valid subclass)"
+VALUE = r'Parser key "(?P<key>[\w.]+)":\s*'
+VALUE += r"(?:Expected an? |Does not validate against any of the Union subtypes\s*Subtypes: \[)(?P<types>[^\n]*)"
+VALUE += r"(?:\. Got value: |\]\n.*?Given value: )(?P<value>[^\n]*)"
+RULES = (
+    (CLASS_PROBLEM + ARGUMENT, Explainer.argument),
+    (CLASS_PROBLEM + VALUE, Explainer.value),
+    (CLASS, Explainer.class_),
+    (VALUE, Explainer.value),
+    (r"(?:unrecognized arguments: (?=--)|does not accept option '|Option ')(?P<given>[^\s']+)", Explainer.option),
+    (r"unrecognized arguments: (?P<given>\S+)", Explainer.word),
+    (r"File does not exist: '(?P<path>[^']*)'", Explainer.file),
+    (r"Problems parsing config: (?P<reason>.*)", Explainer.syntax),
+    (r"the following arguments are required: (?P<names>[\w., ]+)", Explainer.required),
+)
 
 
 def allowed(type_name: str) -> str:
@@ -102,15 +116,6 @@ def allowed(type_name: str) -> str:
         return f"one of {literal[1]}"
     simple = re.search(r"<class '(\w+)'>", type_name)
     return TYPE_NAMES.get(simple[1], simple[1]) if simple else type_name
-
-
-def explain_option(problem: Problem) -> str:
-    given = problem["given"].lstrip("-").split("=")[0]
-    options = problem.choices.all_options()
-    near, sections = nearest_options(given, options), {option.split(".")[0] for option in options}
-    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else did_you_mean(given.split(".")[0], sections)
-    where = f"{program_name()} {problem.choices.verb} --help-all"
-    return f"there is no option {problem['given']!r}. {hint} All options: {where}."
 
 
 def nearest_options(given: str, known: Sequence[str]) -> list[str]:
@@ -131,41 +136,13 @@ def with_end(given: str, known: Sequence[str]) -> list[str]:
     return sorted(found, key=lambda option: -difflib.SequenceMatcher(None, given, option).ratio())
 
 
-def explain_required(problem: Problem) -> str:
-    names = re.sub(r"\b\w+\.(?=data|model)", "", problem["names"])
-    classes = "; ".join(f"--{section} one of {', '.join(known)}" for section, known in problem.choices.classes.items())
-    return f"missing: {names}. Start from a recipe ({EXAMPLE}), or name classes: {classes}."
+def in_one_line(text: str) -> str:
+    return re.sub(r"\s*\n\s*", " ", text).strip()
 
 
-# The first match is used, so specific patterns come before general ones.
-NAMED = r"(?P<given>[\w.]+)"
-VALUE = r'Parser key "(?P<key>[\w.]+)":\s*Expected an? (?P<types>[^\n]*)\. Got value: (?P<value>[^\n]*)'
-UNION = r'Parser key "(?P<key>[\w.]+)":\s*Does not validate against any of the Union subtypes\s*'
-UNION += r"Subtypes: \[(?P<types>[^\n]*)\]\n.*?Given value: (?P<value>[^\n]*)"
-CLASS_PROBLEM = r"Problem with given class_path '(?P<class>[\w.]+)':\s*"
-RULES: list[tuple[str, Callable[[Problem], str]]] = [
-    (CLASS_PROBLEM + rf"Option '{NAMED}' is not accepted", explain_argument),
-    (CLASS_PROBLEM + rf"unrecognized arguments: --{NAMED}", explain_argument),
-    (CLASS_PROBLEM + rf"Group '(?P<group>[\w.]+)' does not accept option '{NAMED}'", explain_argument),
-    (CLASS_PROBLEM + VALUE, explain_value),
-    (CLASS_PROBLEM + UNION, explain_value),
-    (r"Expected a dot import path string|does not correspond to a subclass|Not a valid subclass", explain_class),
-    (VALUE, explain_value),
-    (UNION, explain_value),
-    (r"unrecognized arguments: (?P<given>--\S+)", explain_option),
-    (
-        r"unrecognized arguments: (?P<given>\S+)",
-        lambda found: f"{found['given']!r} is not an option: options begin with --, for example {EXAMPLE}.",
-    ),
-    (rf"does not accept option '{NAMED}'", explain_option),
-    (rf"Option '{NAMED}' is not accepted", explain_option),
-    (
-        r"File does not exist: '(?P<path>[^']*)'",
-        lambda found: f"--config is {found['path']!r}, but there is no such file. {suggest(found['path'])}",
-    ),
-    (
-        r"Problems parsing config: (?P<reason>.*)",
-        lambda found: f"a config file is not valid YAML: {in_one_line(found['reason'])}. Correct that line.",
-    ),
-    (r"the following arguments are required: (?P<names>[\w., ]+)", explain_required),
-]
+def mistake_within(error: BaseException) -> UserError | None:
+    """The UserError that caused another exception: jsonargparse wraps exceptions of constructors."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError):
+        cause = cause.__cause__ or cause.__context__
+    return cause

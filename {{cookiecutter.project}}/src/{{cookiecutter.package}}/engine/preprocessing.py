@@ -1,4 +1,4 @@
-"""The first layer of every model, and mixup and CutMix of training images."""
+"""The first layer of every model, the facts that it and the loss need, and mixup and CutMix of training images."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ class Preprocess(nn.Module):
             size = (self.input_size, self.input_size)
             pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
         return (pixels - self.mean) / self.std
+
+
+def for_channels(values: Sequence[float], num_channels: int) -> list[float]:
+    """Mean or std of each channel, for images with ``num_channels``: that of all channels if their number differs."""
+    return list(values) if len(values) == num_channels else [sum(values) / len(values)] * num_channels
+
+
+def class_weights(counts: Tensor) -> Tensor:
+    """(K,) weights N / (K * images of the class) from the counts (K,); a class of average size has weight 1."""
+    return counts.sum() / (len(counts) * counts)
 
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

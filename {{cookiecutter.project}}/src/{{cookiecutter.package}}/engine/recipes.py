@@ -23,26 +23,22 @@ def find_recipes(options: Sequence[str]) -> list[str]:
 
     Words before the first option are names of configs too: ``digits_cnn trainer/debug`` means
     ``--config configs/digits_cnn.yaml --config configs/trainer/debug.yaml``.
-
-    Raises:
-        UserError: a word before the first option is not the name of a config.
     """
-    found = []
+    found: list[str] = []
     words = list(takewhile(lambda option: not option.startswith("-"), options))
     for word in words:
         file = find_config(word)
         if file is None:
             raise UserError(f"{word!r} is neither an option (these begin with --) nor a recipe. {suggest(word)}")
         found += ["--config", str(file)]
-    previous = ""
     for option in options[len(words) :]:
         name, is_assigned, value = option.partition("=")
-        if previous in {"--config", "-c"}:
-            option = str(find_config(option) or option)
+        if found and found[-1] in {"--config", "-c"}:
+            found.append(str(find_config(option) or option))
         elif is_assigned and name in {"--config", "-c"}:
-            option = f"{name}={find_config(value) or value}"
-        found.append(option)
-        previous = option
+            found.append(f"{name}={find_config(value) or value}")
+        else:
+            found.append(option)
     return found
 
 
@@ -74,11 +70,9 @@ def suggest(given: str) -> str:
 
 
 def run_name(options: Sequence[str], classes: Mapping[str, str]) -> str:
-    """Name of a run: that of its recipe, else one made of the names of its classes, such as ``digits_cnn``.
+    """Name of a run: that of its recipe, else one made of the names of its ``classes``, such as ``digits_cnn``.
 
-    Args:
-        options: the command line. The recipe is the first config that names a data set or a model.
-        classes: names of the classes of data set and model, by section.
+    The recipe is the first config in the options that names a data set or a model, which are the keys of ``classes``.
     """
     for file in map(Path, values_of(options, "--config", "-c")):
         try:

@@ -8,17 +8,19 @@ import logging
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -26,9 +28,11 @@ from .. import __version__
 from ..errors import UserError, program_name, some
 from ..facts import mode_of
 from ..files import replacing
-from .contracts import class_named
-from .results import SplitOutputs, SplitResults, load_outputs
-from .run_directory import CONFIG, ENVIRONMENT, METRICS, STATUS, SUMMARY
+from .contracts import DataModule, class_named, count_parameters
+from .results import SplitOutputs, SplitResults, limit_notes, load_outputs, save_outputs, write_predictions
+from .run_directory import CONFIG, ENVIRONMENT, METRICS, PREDICTIONS, STATUS, SUMMARY
+from .seen_images import SeenImages
+from .splits import SPLITS
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +67,11 @@ def write_environment(directory: Path) -> None:
     write_text(directory / ENVIRONMENT, json.dumps(environment, indent=2, ensure_ascii=False))
 
 
-@cache
 def packages() -> dict[str, str]:
-    """Versions of all packages; cached for searches, as listing them takes half a second."""
-    return dict(sorted((found.metadata["Name"], found.version) for found in distributions()))
+    """Versions of all packages. To parse all of their metadata, as ``importlib.metadata`` does, takes half a second."""
+    texts = [found.read_text("METADATA") or found.read_text("PKG-INFO") or "" for found in distributions()]
+    heads = [dict(re.findall(r"^(Name|Version): *(.+)$", text.partition("\n\n")[0], re.MULTILINE)) for text in texts]
+    return dict(sorted((head["Name"], head["Version"]) for head in heads if len(head) == 2))
 
 
 def versions() -> dict[str, str]:
@@ -130,8 +135,36 @@ class MetricsTable(Logger):
             writer.writerows(self.rows[epoch] for epoch in sorted(self.rows))
 
 
-def write_summary(directory: Path, results: SplitResults, facts: dict[str, Any]) -> None:
-    """Write ``summary.json``: the results and facts of the run."""
+def summary_facts(trainer: Trainer, model: Any, data: DataModule, seen: SeenImages | None) -> dict[str, Any]:
+    """Facts of a finished training for ``summary.json``; ``seen`` are the test images that it has used."""
+    train, best = data.split("train"), getattr(trainer.checkpoint_callback, "best_model_score", None)
+    facts = {
+        "model": type(model).__name__,
+        "num_epochs": trainer.current_epoch,
+        "num_train_images": len(train),
+        "train/class_counts": train.labels.bincount(minlength=data.facts.num_classes).tolist(),
+        "num_parameters": count_parameters(model),
+        "num_trainable_parameters": count_parameters(model, trainable_only=True),
+        "monitor": model.monitor,
+        "best": None if best is None else best.item(),
+        "split_hash": data.split_hash,
+        # Restrictions of the results: contaminated test images, partly used splits.
+        "notes": [*([seen.sentence] if seen else []), *limit_notes(trainer, data, SPLITS)],
+    }
+    if seen:
+        facts |= {
+            "num_test_images_trained_on": seen.num_trained,
+            "num_test_images_validated_on": seen.num_validated,
+        }
+    return facts
+
+
+def write_results(
+    directory: Path, results: SplitResults, facts: dict[str, Any], outputs: dict[str, SplitOutputs]
+) -> None:
+    """Write predictions and outputs of a run, and ``summary.json``: the results and facts of the run."""
+    write_predictions(directory / PREDICTIONS, outputs["test"], [result.name for result in results.classes])
+    save_outputs(directory, outputs)
     write_text(directory / SUMMARY, strict_json(facts | results.as_metrics()))
 
 

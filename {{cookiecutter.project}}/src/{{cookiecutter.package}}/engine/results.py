@@ -24,7 +24,7 @@ from ..predictor import TOP_K, likeliest, path_cell, rank_columns
 from .contracts import DataModule
 from .processes import gather_in_order
 from .run_directory import OUTPUTS
-from .splits import Split
+from .splits import SPLIT_NAMES, Split
 
 CONFIDENCE = 0.95
 
@@ -93,17 +93,9 @@ def predict_split(trainer: Trainer, model: Any, data: DataModule, split: Split) 
 
 
 def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
-    """Write ``outputs.npz``: ``<split>_names``, ``_labels``, ``_logits``, ``_digests`` and ``_temperature``."""
-    arrays: dict[str, Any] = {}
-    for split, of_split in outputs.items():
-        arrays |= {
-            f"{split}_names": np.array(of_split.names, dtype=np.str_),
-            f"{split}_labels": of_split.labels,
-            f"{split}_logits": of_split.logits,
-            f"{split}_temperature": np.array(of_split.temperature),
-        }
-        if of_split.digests is not None:
-            arrays[f"{split}_digests"] = of_split.digests
+    """Write ``outputs.npz``: for each split, the fields of ``SplitOutputs``, such as ``test_logits``."""
+    columns = {f"{split}_{name}": column for split, found in outputs.items() for name, column in vars(found).items()}
+    arrays: dict[str, Any] = {name: np.array(column) for name, column in columns.items() if column is not None}
     with replacing(directory / OUTPUTS, "wb") as stream:
         np.savez_compressed(stream, **arrays)
 
@@ -116,9 +108,10 @@ def load_outputs(directory: Path, split: str) -> SplitOutputs | None:
     with np.load(file, allow_pickle=False) as arrays:
         if f"{split}_logits" not in arrays:
             return None
-        names, digests = arrays[f"{split}_names"].tolist(), arrays.get(f"{split}_digests")
-        temperature = float(arrays.get(f"{split}_temperature", 1.0))  # not in the files of older versions
-        return SplitOutputs(names, arrays[f"{split}_labels"], arrays[f"{split}_logits"], digests, temperature)
+        fields = SplitOutputs.__dataclass_fields__
+        found: dict[str, Any] = {name: arrays[f"{split}_{name}"] for name in fields if f"{split}_{name}" in arrays}
+        temperature = float(found.get("temperature", 1.0))  # not in the files of older versions
+        return SplitOutputs(**found | {"names": found["names"].tolist(), "temperature": temperature})
 
 
 def write_predictions(file: Path, outputs: SplitOutputs, class_names: Sequence[str]) -> None:
@@ -218,15 +211,11 @@ def is_limited(limit: float | int) -> bool:
 
 def limit_notes(trainer: Trainer, data: DataModule, splits: Sequence[Split]) -> list[str]:
     """A sentence for each split that the trainer uses only in part."""
-    texts = {
-        "train": "An epoch trains on at most {limit} the {num:,} training images",
-        "val": "Validation uses at most {limit} the {num:,} validation images",
-        "test": "The test uses at most {limit} the {num:,} test images",
-    }
+    uses = {"train": "An epoch trains on", "val": "Validation uses", "test": "The test uses"}
     notes = []
     for split in splits:
         if is_limited(limit := getattr(trainer, f"limit_{split}_batches")):
-            part = f"{limit:.3g} of" if isinstance(limit, float) else f"{limit} batches of"
-            text = texts[split].format(limit=part, num=len(data.split(split)))
-            notes.append(f"{text} (trainer.limit_{split}_batches).")
+            part = f"{limit:.3g}" if isinstance(limit, float) else f"{limit} batches"
+            images = f"{len(data.split(split)):,} {SPLIT_NAMES[split]} images"
+            notes.append(f"{uses[split]} at most {part} of the {images} (trainer.limit_{split}_batches).")
     return notes

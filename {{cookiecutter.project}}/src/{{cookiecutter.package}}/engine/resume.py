@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
 
 from ..errors import UserError
@@ -19,6 +20,7 @@ from ..facts import ImageFacts
 from .batches import TrainingLoader, mixed_seed, training_seed
 from .checkpoints import Checkpoint, find_checkpoint, read_checkpoint, require_same_facts
 from .command_line import Command
+from .contracts import Classifier
 from .record import find_run, flatten, read_config, read_json
 from .run_directory import CONFIG, INHERITED, LAST_CHECKPOINT, STATUS, RunSettings, is_launched, launched_directory
 from .seen_images import TRAINED_ON, all_digests, require_same_images
@@ -30,19 +32,12 @@ STEP = 1  # makes these seeds differ from those of the augmentation
 
 @dataclass
 class Origin:
-    """What a training continues or starts from; all None for a new training with random or pretrained weights.
+    """What a training continues or starts from; all None for a new training with random or pretrained weights."""
 
-    Attributes:
-        run: directory of the run to resume.
-        file: checkpoint to resume from.
-        resumed: content of that file.
-        initial: checkpoint with the initial weights of a new training.
-    """
-
-    run: Path | None = None
-    file: Path | None = None
-    resumed: Checkpoint | None = None
-    initial: Checkpoint | None = None
+    run: Path | None = None  # directory of the run to resume
+    file: Path | None = None  # checkpoint to resume from
+    resumed: Checkpoint | None = None  # content of that file
+    initial: Checkpoint | None = None  # with the initial weights of a new training
 
     @property
     def bundle(self) -> dict[str, Any]:
@@ -66,9 +61,8 @@ class Origin:
 def find_origin(command: Command, run: Path | None) -> Origin:
     """Read the checkpoint that the training continues or starts from, and refuse settings that do not fit it.
 
-    Args:
-        command: the options; the paths and weights that follow from the checkpoint are written into them.
-        run: directory of the run to resume, if ``--resume`` names it.
+    Writes the paths and weights that follow from the checkpoint into the options of ``command``. ``run`` is the
+    directory of the run to resume, if ``--resume`` names it.
     """
     settings, origin = command.config, Origin(run)
     root, path = Path(settings.run.root), settings.ckpt_path
@@ -95,7 +89,7 @@ def find_origin(command: Command, run: Path | None) -> Origin:
 
 
 class ExactResume(Callback):
-    """Resumes at the batch of the checkpoint, and seeds the random number generators at each step.
+    """Resumes at the batch and the training metrics of the checkpoint, and seeds the generators at each step.
 
     The random numbers of a step, such as those of dropout, are a function of the training's seed, the epoch, the batch
     and the process. The generators are seeded directly, as ``torch.manual_seed`` takes a tenth of a millisecond.
@@ -103,11 +97,25 @@ class ExactResume(Callback):
 
     def __init__(self) -> None:
         self.loader_states: list[dict[str, int]] = []
+        self.metric_states: list[dict[str, Any]] = []
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        assert isinstance(pl_module, Classifier)
+        state = pl_module.train_metrics.state()
+        states = [state] * trainer.world_size
+        if trainer.world_size > 1:
+            torch.distributed.all_gather_object(states, state)
+        checkpoint["train_metrics"] = states
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.loader_states = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+        self.metric_states = checkpoint["train_metrics"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        if len(self.metric_states) == trainer.world_size:  # another number of processes divides images differently
+            pl_module.train_metrics.load_state(self.metric_states[trainer.global_rank])
+        self.metric_states = []
         # Lightning does not if it counted the steps before it read the checkpoint: Lightning-AI/pytorch-lightning#20550
         loader = trainer.train_dataloader
         if self.loader_states and isinstance(loader, TrainingLoader):
@@ -122,15 +130,17 @@ class ExactResume(Callback):
             torch.get_device_module(pl_module.device).manual_seed(seed)
 
 
+def add_resume_options(parser: LightningArgumentParser) -> None:
+    parser.add_argument(
+        "--resume",
+        type=str | None,
+        help="continue a run in its directory: run directory, folder of runs (uses the newest), or last",
+    )
+    parser.add_argument("--ckpt_path", type=str | None, help="run or checkpoint to continue in a new run directory")
+
+
 def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:
-    """Replace ``--resume`` by the run's config and last checkpoint; also returns the run's directory.
-
-    Returns:
-        the new options and the run directory; without ``--resume``, the same options and None.
-
-    Raises:
-        UserError: the run does not exist or is finished.
-    """
+    """Replace ``--resume`` by the run's config and last checkpoint; also returns its directory (None without it)."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--resume")
     known, others = parser.parse_known_args(options)
@@ -168,9 +178,6 @@ def restarted_run(settings: RunSettings, recipe: str) -> Path | None:
 
     All processes must decide alike, at different times and while rank zero writes into that directory. So only the
     last checkpoint decides, because it is written after all processes have started training.
-
-    Raises:
-        UserError: the run of the job is finished.
     """
     if not is_launched():
         return None
@@ -194,12 +201,7 @@ FREE |= {"data.cache_gb", "data.retry_minutes", "data.endpoint_url"}  # when str
 
 
 def require_same_settings(config: dict[str, Any], trained: dict[str, Any]) -> None:
-    """Refuse to resume with other data, splits, model or steps; the content of ``data.root`` is checked elsewhere.
-
-    Args:
-        config: resolved config of this training.
-        trained: resolved config of the run to resume.
-    """
+    """Refuse to resume with other data, splits, model or steps; the content of ``data.root`` is checked elsewhere."""
     given, before = dict(flatten(config)), dict(flatten(trained))
     for name in given.keys() & before.keys() - FREE:
         if given[name] != before[name] and (name.split(".")[0] in FIXED or name in FIXED_TRAINER):

@@ -9,8 +9,9 @@ import platform
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import yaml
 from filelock import FileLock, Timeout
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -82,6 +83,14 @@ def create_run_directory(settings: RunSettings, recipe: str, resumed: Path | Non
     return directory
 
 
+@rank_zero_only
+def save_config(directory: Path, config: dict[str, Any]) -> None:
+    """Write ``config.yaml``, which repeats the run in a new directory."""
+    config = config | {"run": config["run"] | {"directory": None}}
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    (directory / CONFIG).write_text(text, encoding="utf-8")
+
+
 def release_run_directory() -> None:
     """End the use of the run directory: the next training of this process, in a notebook say, has its own."""
     os.environ.pop(INHERITED, None)
@@ -113,8 +122,7 @@ def launched_directory(settings: RunSettings, recipe: str) -> Path:
 
 def claim(directory: Path) -> None:
     """Create the directory, or refuse one with files."""
-    is_folder = directory.is_dir() or not directory.exists()
-    if not is_folder or (directory.exists() and any(path.name != LOCK for path in directory.iterdir())):
+    if directory.exists() and not (directory.is_dir() and all(path.name == LOCK for path in directory.iterdir())):
         raise UserError(f"run.directory is {str(directory)!r}, which is not empty. Give a new or empty folder.")
     directory.mkdir(parents=True, exist_ok=True)
 

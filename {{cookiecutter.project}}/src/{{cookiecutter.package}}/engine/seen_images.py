@@ -13,12 +13,11 @@ from torch import Tensor
 
 from ..errors import UserError, program_name
 from .contracts import DataModule
-from .splits import Split
+from .splits import SPLIT_NAMES, Split
 
 log = logging.getLogger(__name__)
 
 TRAINED_ON = "trained_on"  # key of a checkpoint
-SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)

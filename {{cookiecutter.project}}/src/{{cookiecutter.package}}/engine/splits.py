@@ -18,6 +18,7 @@ from .images import Images
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SPLIT_NAMES: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}  # in texts
 
 
 def digest_of(content: bytes) -> str:
@@ -67,6 +68,18 @@ def carve(
     for label, share in zip(classes, apportion(sizes, num_carved), strict=True):
         is_carved[generator.permutation(np.flatnonzero(of_image == label))[:share]] = True
     return np.flatnonzero(~is_carved).tolist(), np.flatnonzero(is_carved).tolist()
+
+
+def carve_splits(
+    labels: Tensor, fractions: Mapping[Split, float], seed: int, class_names: Sequence[str]
+) -> dict[Split, Tensor]:
+    """Positions of train and of the splits in ``fractions``, which are carved from it one after the other."""
+    positions: dict[Split, Tensor] = {"train": torch.arange(len(labels))}
+    for split, fraction in fractions.items():
+        rest = positions["train"]
+        kept, carved = carve(labels[rest].tolist(), fraction, seed, name=split, class_names=class_names)
+        positions["train"], positions[split] = rest[kept], rest[carved]
+    return positions
 
 
 def apportion(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:

@@ -35,9 +35,6 @@ class StopWhenDiverged(EarlyStopping):
     """Stops the training after an epoch whose loss is infinite or NaN, and does not save that epoch.
 
     The loss is averaged over all processes, so that all processes make the same decision.
-
-    Args:
-        loss: name of the metric to watch.
     """
 
     def __init__(self, loss: str) -> None:
@@ -52,20 +49,13 @@ class StopWhenDiverged(EarlyStopping):
                     callback.save_top_k = 0
 
 
-def reason_of_divergence(trainer: Trainer) -> str | None:
-    """Text that names the infinite or NaN loss and its epoch, counted from 1; None if no loss is infinite or NaN."""
+def require_finite_losses(trainer: Trainer) -> None:
+    """Raise a DivergedError if a loss of a finished training is infinite or NaN."""
     for callback in trainer.early_stopping_callbacks:
         is_diverged = callback.stopping_reason is EarlyStoppingReason.NON_FINITE_METRIC
         if isinstance(callback, StopWhenDiverged) and is_diverged:
             value = trainer.callback_metrics[callback.monitor].item()
-            return f"the {LOSSES[callback.monitor]} is {value} in epoch {callback.stopped_epoch + 1}"
-    return None
-
-
-def require_finite_losses(trainer: Trainer) -> None:
-    """Raise a DivergedError if a loss of a finished training is infinite or NaN."""
-    if (reason := reason_of_divergence(trainer)) is not None:
-        raise DivergedError(reason)
+            raise DivergedError(f"the {LOSSES[callback.monitor]} is {value} in epoch {callback.stopped_epoch + 1}")
 
 
 LOST_PROCESS = "another process of this training has ended, or cannot be reached"
@@ -83,9 +73,7 @@ def is_lost_process(error: BaseException) -> bool:
 def ending(run: Any, give_up: Callable[[DivergedError], None]) -> Iterator[None]:
     """Write into ``status.json`` how a training ended, say what to do next, and exit with the right status.
 
-    Args:
-        run: the training, with its ``directory``, ``trainer``, ``status`` and ``stopper``.
-        give_up: called if a loss is infinite or NaN.
+    ``run`` has a ``directory``, ``trainer``, ``status`` and ``stopper``; ``give_up`` is called after a divergence.
     """
     again = f"{program_name()} fit --resume {shown(run.directory)}"
     try:
@@ -119,18 +107,12 @@ class SaveWhenStopped(Callback):
     OnExceptionCheckpoint saves after any error, in the middle of a step, and replaces a good checkpoint.
 
     A second Ctrl-C stops at once. A second SIGTERM does not, as launchers repeat it and send SIGKILL to end a process.
-
-    Args:
-        file: the checkpoint to write.
-
-    Attributes:
-        signal: the signal that was received.
     """
 
     def __init__(self, file: Path) -> None:
-        self.file = file
-        self.previous: dict[signal.Signals, Any] = {}
-        self.signal = signal.SIGTERM
+        self.file = file  # the checkpoint to write
+        self.previous: dict[signal.Signals, Any] = {}  # handlers, which ``restore`` sets again
+        self.signal = signal.SIGTERM  # that was received
         self.is_stopping = False
         self.question: Question | None = None
 

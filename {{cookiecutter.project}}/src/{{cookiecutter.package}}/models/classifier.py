@@ -146,10 +146,7 @@ class ImageClassifier(LightningModule):
             super().lr_scheduler_step(scheduler, metric)
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: int | float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         norm = self.optimizer_settings.gradient_clip_norm if gradient_clip_val is None else gradient_clip_val
         self.clip_gradients(optimizer, norm, gradient_clip_algorithm or "norm")
@@ -161,12 +158,6 @@ class ImageClassifier(LightningModule):
     def frozen_modules(self, epoch: int) -> list[nn.Module]:
         """Modules that are frozen in an epoch (counted from 0); depends on the epoch only."""
         return []
-
-    def compile_networks(self, backend: str = "inductor") -> None:
-        """Compile in place, which keeps the names in the state dict: checkpoints load with and without compilation."""
-        for module in self.children():
-            if any(True for _ in module.parameters()):  # not metrics
-                module.compile(backend=backend)
 
     def freeze_for_epoch(self, epoch: int) -> None:
         """Freeze exactly ``frozen_modules(epoch)``: no gradients, and eval mode, so that batch norm is frozen too."""
@@ -185,16 +176,6 @@ class ImageClassifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store hyperparameters as plain types, so that every checkpoint loads with ``weights_only=True``."""
         checkpoint["hyper_parameters"] = to_plain(dict(self.hparams))
-        state = self.train_metrics.state()
-        states = [state] * self.trainer.world_size
-        if self.trainer.world_size > 1:
-            torch.distributed.all_gather_object(states, state)
-        checkpoint["train_metrics"] = states
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        states = checkpoint["train_metrics"]
-        if len(states) == self.trainer.world_size:  # another number of processes divides the images differently
-            self.train_metrics.load_state(states[self.trainer.global_rank])
 
     def _evaluate(self, batch: Batch, metrics: StageMetrics) -> Tensor:
         """Logits of a batch; the loss is computed without label smoothing, so that recipes can be compared by it."""

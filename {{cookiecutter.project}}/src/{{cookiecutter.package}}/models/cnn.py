@@ -32,21 +32,15 @@ def build_block(num_inputs: int, width: int, num_convolutions: int) -> nn.Sequen
 
 
 def build_cnn(
-    image_size: int,
-    num_channels: int,
-    widths: Sequence[int],
-    num_convolutions: int,
-    pool: Pool,
-    num_classes: int,
-    dropout: float,
+    facts: ImageFacts, widths: Sequence[int], num_convolutions: int, pool: Pool, dropout: float
 ) -> nn.Sequential:
     """One block per width, global pooling, dropout and a linear layer to the logits; in channels-last format."""
-    inputs = [num_channels, *widths]
+    inputs = [facts.num_channels, *widths]
     blocks = [build_block(before, after, num_convolutions) for before, after in zip(inputs, widths, strict=False)]
-    side = image_size >> len(widths)
+    side = facts.image_size >> len(widths)
     pools = {"average": nn.AdaptiveAvgPool2d(1), "max": nn.AdaptiveMaxPool2d(1), "none": nn.Identity()}
     num_features = widths[-1] * (side**2 if pool == "none" else 1)
-    head = [pools[pool], nn.Flatten(), nn.Dropout(dropout), nn.Linear(num_features, num_classes)]
+    head = [pools[pool], nn.Flatten(), nn.Dropout(dropout), nn.Linear(num_features, facts.num_classes)]
     return nn.Sequential(*blocks, *head).to(memory_format=torch.channels_last)
 
 
@@ -79,5 +73,4 @@ class CNNClassifier(ImageClassifier):
                 f"model.widths has {len(widths)} blocks; images of {side} pixels allow 1 to {side.bit_length() - 1}, "
                 "because each block halves the side. Give fewer widths or larger images."
             )
-        num_channels, num_classes = self.facts.num_channels, self.facts.num_classes
-        self.network = build_cnn(side, num_channels, widths, num_convolutions, pool, num_classes, dropout)
+        self.network = build_cnn(self.facts, widths, num_convolutions, pool, dropout)

@@ -7,10 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..engine.backbones import build_backbone, stages
+from ..engine.backbones import backbone_groups, build_backbone, left_frozen
 from ..engine.optimization import ParameterGroup
 from ..engine.preprocessing import Preprocess
-from ..errors import UserError
 from ..facts import ImageFacts, require_range
 from .classifier import ImageClassifier
 
@@ -73,27 +72,8 @@ class TransferClassifier(ImageClassifier):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The backbone, or each of its stages, and the head."""
-        head = ParameterGroup("head", list(self.head.parameters()))
-        if self.layer_decay == 1:
-            return [ParameterGroup("backbone", list(self.backbone.parameters()), self.backbone_lr_factor), head]
-        parts = [list(stage.parameters()) for stage in stages(self.backbone)]
-        in_stages = {id(parameter) for part in parts for parameter in part}
-        parts[0] += [parameter for parameter in self.backbone.parameters() if id(parameter) not in in_stages]
-        factors = [self.backbone_lr_factor * self.layer_decay**power for power in reversed(range(len(parts)))]
-        names = [f"backbone{number}" for number in range(1, len(parts) + 1)]
-        return [*map(ParameterGroup, names, parts, factors), head]
+        groups = backbone_groups(self.backbone, self.backbone_lr_factor, self.layer_decay)
+        return [*groups, ParameterGroup("head", list(self.head.parameters()))]
 
     def frozen_modules(self, epoch: int) -> list[nn.Module]:
         return [self.backbone] if epoch < self.head_epochs else self.frozen_after_head_stage
-
-
-def left_frozen(backbone: nn.Module, unfreeze: int | Literal["all", "none"]) -> list[nn.Module]:
-    """The parts of the backbone that stay frozen during the whole training."""
-    if unfreeze == "none":
-        return [backbone]
-    if unfreeze == "all":
-        return []
-    parts = stages(backbone)
-    if not 1 <= unfreeze <= len(parts):
-        raise UserError(f"model.unfreeze is {unfreeze}; allowed: all, none, or 1 to {len(parts)} stages.")
-    return parts[: len(parts) - unfreeze]

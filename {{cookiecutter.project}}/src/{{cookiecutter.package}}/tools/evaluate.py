@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -22,8 +21,9 @@ from ..engine.checkpoints import (
     read_checkpoint,
     require_same_facts,
 )
-from ..engine.command_line import HELP, Command, Form, require_compiler
+from ..engine.command_line import HELP, Command, Form, compile_networks
 from ..engine.companions import Companion
+from ..engine.recipes import values_of
 from ..engine.record import strict_json
 from ..engine.results import evaluate_test_split, limit_notes, print_results
 from ..engine.seen_images import RefuseTrainedImages
@@ -65,22 +65,19 @@ def evaluate(verb: str, options: Sequence[str], companions: Sequence[Companion] 
         UserError: no checkpoint is given, it does not match the data, or an option is wrong.
     """
     require_own_options(verb, options)
-    finder = argparse.ArgumentParser(add_help=False)
-    finder.add_argument("--ckpt", "--ckpt_path")
-    path = finder.parse_known_args(options)[0].ckpt
-    if path is None and HELP & set(options):
+    paths = values_of(options, "--ckpt", "--ckpt_path")
+    if not paths and HELP & set(options):
         parse(verb, None, NO_CHECKPOINT, options, companions)  # prints and exits
-    if path is None:
+    if not paths:
         raise UserError(f"{verb} needs a checkpoint. Give --ckpt with a run directory or a .ckpt file.")
-    file = find_checkpoint(Path(path), "best")
+    file = find_checkpoint(Path(paths[-1]), "best")
     checkpoint = read_checkpoint(file)
     command = parse(verb, file, checkpoint, options, companions)
     built = command.build("model")
     data, model = built.data, load_classifier(checkpoint, CLASSIFIERS)
     require_same_facts(model.facts, data.facts)
     if built.compile:
-        require_compiler()
-        model.compile_networks()
+        compile_networks(model)
     images = RefuseTrainedImages(checkpoint, data, is_allowed=built.allow_trained_images)
     trainer = command.build_trainer([images], logger=False, enable_checkpointing=False)
     split: Split = "val" if verb == "validate" else "test"

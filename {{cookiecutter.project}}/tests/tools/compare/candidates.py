@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from {{cookiecutter.package}}.engine.record import RunRecord
-from {{cookiecutter.package}}.tools.compare.candidates import Candidate
+from {{cookiecutter.package}}.engine.results import SplitOutputs
+from {{cookiecutter.package}}.tools.compare.candidates import Candidate, Run
 
 SUMMARY: dict[str, Any] = {
     "model": "CNN",
@@ -23,15 +24,17 @@ SUMMARY: dict[str, Any] = {
 }
 
 
-def candidate(
-    name: str, is_correct: Sequence[bool] = (True, False), config: dict[str, Any] | None = None, **summary: Any
-) -> Candidate:
-    """A run if there is a config, else a baseline."""
-    facts = SUMMARY | summary
-    if config is None:
-        return Candidate(name, facts, np.array(is_correct))
+def candidate(name: str, is_correct: Sequence[bool] = (True, False), **summary: Any) -> Candidate:
+    """A baseline."""
+    return Candidate(name, SUMMARY | summary, np.array(is_correct))
+
+
+def run(name: str, config: dict[str, Any], is_correct: Sequence[bool] = (True, False), **summary: Any) -> Run:
+    """Of two classes; all test images are cats."""
+    facts = SUMMARY | summary | {"seed": config.get("seed_everything")}
     keys: list[tuple[str | int, str]] = [(number, "cat") for number in range(len(is_correct))]
+    logits = np.array([[1, 0] if right else [0, 1] for right in is_correct], dtype=np.float32)
+    outputs = SplitOutputs([str(number) for number, _ in keys], np.zeros(len(keys), dtype=np.int64), logits)
     record = RunRecord(Path(name), config)
-    facts["seed"] = config.get("seed_everything")
     record.__dict__["summary"] = facts
-    return Candidate(name, facts, np.array(is_correct), keys, record)
+    return Run(name, facts, np.array(is_correct), keys, record, outputs)

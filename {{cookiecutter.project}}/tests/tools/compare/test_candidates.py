@@ -8,15 +8,14 @@ import torch
 from {{cookiecutter.package}}.engine.images import LabelledImages
 from {{cookiecutter.package}}.tools.compare.candidates import (
     best_first,
-    differing_settings,
     downscaled,
     run_directories,
-    seed_groups,
     short_names,
     stratified_sample,
 )
+from {{cookiecutter.package}}.tools.compare.comparison import differing_settings, seed_groups
 
-from .candidates import candidate
+from .candidates import candidate, run
 
 
 @pytest.mark.parametrize(
@@ -54,16 +53,16 @@ def config(seed: int, lr: float = 0.1, **changed: Any) -> dict[str, Any]:
 
 def test_runs_of_one_recipe_are_a_group() -> None:
     runs = [
-        candidate("a", [True, True, True, True], config(0)),
-        candidate("b", [True, True, False, False], config(1, tracking={"wandb": "off"})),
-        candidate("c", [True, True, True, False], config(0, lr=0.2)),
+        run("a", config(0), [True, True, True, True]),
+        run("b", config(1, tracking={"wandb": "off"}), [True, True, False, False]),
+        run("c", config(0, lr=0.2), [True, True, True, False]),
     ]
     assert seed_groups(runs) == [runs[:2]]
 
 
 def test_settings_have_the_names_of_options() -> None:
     mlp = {"class_path": "MLP", "init_args": {"sizes": [4, 2], "optimizer": {"lr": 0.1}}}
-    runs = [candidate("a", config=config(0)), candidate("c", config=config(0, model=mlp))]
+    runs = [run("a", config(0)), run("c", config(0, model=mlp))]
     assert differing_settings(runs) == {
         "model": ["CNN", "MLP"],
         "model.widths": ["[8]", ""],

@@ -157,7 +157,7 @@ def test_other_images_of_the_same_names_are_another_test(fit: Fit, photos: Path)
         shutil.copy(photos / "train" / file.parent.name / other, file)
     fit("--run.directory", "runs/other", epochs=1)
     runs, _ = read_candidates([Path("runs")])
-    first, second = (run.outputs.names for run in runs if run.outputs is not None)
+    first, second = (run.outputs.names for run in runs)
     assert set(first) == set(second)
     assert len(by_test_images(runs)) == 2
 

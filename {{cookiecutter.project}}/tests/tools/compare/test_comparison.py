@@ -8,7 +8,7 @@ import pytest
 
 from {{cookiecutter.package}}.engine.record import RunRecord
 from {{cookiecutter.package}}.engine.results import SplitOutputs
-from {{cookiecutter.package}}.tools.compare.candidates import Candidate, candidate_of
+from {{cookiecutter.package}}.tools.compare.candidates import Candidate, Run, candidate_of
 from {{cookiecutter.package}}.tools.compare.comparison import (
     disagreements,
     format_p_value,
@@ -68,7 +68,7 @@ def test_several_comparisons_are_corrected() -> None:
     assert [test.p_value for test in pairs] == [3 * alone, 1, 3 * alone]
 
 
-def run(name: str, names: list[str], labels: list[int], shares_of_dog: list[float]) -> Candidate:
+def run(name: str, names: list[str], labels: list[int], shares_of_dog: list[float]) -> Run:
     shares = np.array([[1 - share, share] for share in shares_of_dog], dtype=np.float32)
     record = RunRecord(Path(name), {})
     record.__dict__["summary"] = SUMMARY

@@ -13,7 +13,7 @@ from {{cookiecutter.package}}.tools.compare.page import (
     short_count,
 )
 
-from .candidates import candidate
+from .candidates import candidate, run
 
 
 def test_numbers() -> None:
@@ -31,10 +31,9 @@ def test_numbers() -> None:
     ],
 )
 def test_best_epoch_counts_from_one(monitor: str, values: list[float], best: str) -> None:
-    run = candidate("run", config={}, monitor=monitor)
-    assert run.record is not None
-    run.record.__dict__["epochs"] = [{"epoch": float(number), monitor: value} for number, value in enumerate(values)]
-    assert cells(run)[-1] == ("-", best)
+    tested = run("run", {}, monitor=monitor)
+    tested.record.__dict__["epochs"] = [{"epoch": float(number), monitor: value} for number, value in enumerate(values)]
+    assert cells(tested)[-1] == ("-", best)
 
 
 def test_there_is_a_column_for_each_metric() -> None:
@@ -46,7 +45,7 @@ def test_there_is_a_column_for_each_metric() -> None:
 
 def test_results_over_seeds() -> None:
     accuracies = {"a": [True, True, True, True], "b": [True, True, False, False]}
-    group = [candidate(name, right, {"seed_everything": n}) for n, (name, right) in enumerate(accuracies.items())]
+    group = [run(name, {"seed_everything": n}, right) for n, (name, right) in enumerate(accuracies.items())]
     assert seed_row(group) == ("recipe", "75.0 %", "50.0 to 100.0", "0, 1", "a, b")
 
 

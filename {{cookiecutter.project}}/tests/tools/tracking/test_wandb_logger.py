@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.tools import tracking as wandb_logger
@@ -76,7 +77,7 @@ def test_a_point_an_epoch_and_the_best_as_summary(fit: Fit) -> None:
 
 
 def test_the_whole_record_is_there(fit: Fit) -> None:
-    run = fit(*OFFLINE, "--report", "true", "--tracking.tags", "[mine]", "--tracking.watch_gradients", "true", epochs=1)
+    run = fit(*OFFLINE, "--report", "true", "--tracking.tags", "[mine]", epochs=1)
     (file,) = closed_files(run)
     (started,) = wandb_file.of_kind(file, "run")
     assert sorted(started.tags) == ["CNNClassifier", "ImageFolderDataModule", "mine"]
@@ -96,7 +97,6 @@ def test_the_whole_record_is_there(fit: Fit) -> None:
     (mistakes,) = [found for found in wandb_file.of_kind(file, "artifact") if "mistakes" in found.name]
     pictures = [entry.path for entry in mistakes.manifest.contents if entry.path.endswith(".png")]
     assert len(pictures) == num_wrong
-    assert any(name.startswith("gradients/network") for name in wandb_file.history(file)[0])
 
 
 def test_artifacts(fit: Fit) -> None:
@@ -131,7 +131,6 @@ def test_a_resumed_run_is_one_run(
     assert len({record.run_id for file in files for record in wandb_file.of_kind(file, "run")}) == 1
     assert_history_is_the_table(files, run)
     command = sync_command(run)
-    assert command is not None
     assert f"upload this run: {command}" in capsys.readouterr().out
     listed = subprocess.run(["sh", "-c", command.replace("wandb sync", "ls -d")], check=True, capture_output=True)
     assert listed.stdout.decode().split("\n")[:-1] == [os.path.relpath(file.parent) for file in files]
@@ -192,7 +191,7 @@ def test_a_full_disk(fit: Fit, interrupt: Callable[..., None], caplog: pytest.Lo
             run = fit(*OFFLINE, epochs=2)
     finally:
         strike_services(signal.SIGKILL)
-        wandb_logger.abandon_service()
+        wandb_logger.failure(lambda: wandb.teardown(exit_code=1), seconds=2)
     assert (run / "summary.json").is_file()
     (message,) = told_of_wandb(caplog)
     assert "W&B wrote nothing" in message

@@ -7,7 +7,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.tools.tune.study import shipped_params
-from {{cookiecutter.package}}.tools.tune.sweep import Sweep, option, parse_parameter
+from {{cookiecutter.package}}.tools.tune.sweep import Sweep, parse_parameter, plain, text_of
 
 LR = "model.optimizer.lr"
 
@@ -63,10 +63,14 @@ def test_constants_are_texts_of_options() -> None:
 
 
 def test_numbers_have_four_digits() -> None:
-    assert option(LR, 0.0123456789) == f"--{LR}=0.01235"
-    assert option(LR, 3 * 0.1) == f"--{LR}=0.3"
-    assert option(LR, 0.00001) == f"--{LR}=1e-05"
-    assert option("data.batch_size", 12345) == "--data.batch_size=12345"
+    assert text_of(0.0123456789) == "0.01235"
+    assert text_of(3 * 0.1) == "0.3"
+    assert text_of(0.00001) == "1e-05"
+    assert text_of(12345) == "12345"
+
+
+def test_names_are_those_of_the_command_line() -> None:
+    assert [plain(name) for name in (LR, "model.init_args.optimizer.lr", "model.class_path")] == [LR, LR, "model"]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ import yaml
 from optuna.distributions import CategoricalDistribution
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from {{cookiecutter.package}}.engine.record import read_run
-from {{cookiecutter.package}}.tools.tune.study import examples, look_up, resolve_recipe, shipped_params
+from {{cookiecutter.package}}.engine.record import flatten, read_run
+from {{cookiecutter.package}}.fit import resolve
+from {{cookiecutter.package}}.tools.tune.study import examples, shipped_params
 from {{cookiecutter.package}}.tools.tune.sweep import Sweep, read_sweep
 from {{cookiecutter.package}}.tools.tune.tune import require_known_options
 
@@ -56,7 +57,7 @@ def test_every_parameter_is_an_option_of_fit(sweep: Sweep) -> None:
 
 
 def test_the_space_holds_the_recipe(sweep: Sweep) -> None:
-    recipe = resolve_recipe(sweep.options)
+    recipe = resolve(sweep.options)
     assert shipped_params(sweep, recipe).keys() == sweep.space.keys()
     assert recipe["monitor"] == sweep.metric
     assert sweep.min_epochs is not None
@@ -74,13 +75,13 @@ def test_the_file_is_as_wandb_wants_it(sweep: Sweep) -> None:
 
 @pytest.mark.parametrize("key", ["min", "max"])
 def test_the_agents_options_are_those_of_tune(sweep: Sweep, key: str) -> None:
-    given = resolve_recipe(agent_command(sweep.file, drawn_by_wandb(sweep.file, key))[2:])
+    given = resolve(agent_command(sweep.file, drawn_by_wandb(sweep.file, key))[2:])
     bounds = {"min": 0, "max": -1}
     drawn = {
         name: examples(known)[-1 if isinstance(known, CategoricalDistribution) else bounds[key]]
         for name, known in sweep.space.items()
     }
-    assert given == resolve_recipe([*sweep.options, *sweep.trial_options(drawn)])
+    assert dict(flatten(given)) == dict(flatten(resolve([*sweep.options, *sweep.trial_options(drawn)])))
 
 
 def test_a_trial_of_the_agent_trains(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,8 +95,8 @@ def test_a_trial_of_the_agent_trains(workspace: Path, monkeypatch: pytest.Monkey
     environment = os.environ | {"WANDB_MODE": "offline", "WANDB_SWEEP_ID": "abc123", "WANDB_RUN_ID": "trial7"}
     subprocess.run(command, env=environment, check=True, capture_output=True)
     run = read_run(workspace / "run")
-    assert look_up(run.config, "model.widths") == [48, 96]
-    assert look_up(run.config, "model.optimizer.lr") == 5e-05
-    assert look_up(run.config, "compile") is False
+    assert run.config["model"]["init_args"]["widths"] == [48, 96]
+    assert run.config["model"]["init_args"]["optimizer"]["lr"] == 5e-05
+    assert run.config["compile"] is False
     assert run.summary["num_epochs"] == 1
     assert list((workspace / "run" / "wandb").glob("offline-run-*-trial7"))

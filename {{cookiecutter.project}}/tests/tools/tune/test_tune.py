@@ -20,11 +20,11 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from {{cookiecutter.package}}.cli import companions, main
-from {{cookiecutter.package}}.engine.record import read_run
+from {{cookiecutter.package}}.engine.record import flatten, read_run
 from {{cookiecutter.package}}.engine.stopping import DivergedError
-from {{cookiecutter.package}}.fit import train
-from {{cookiecutter.package}}.tools.tune.study import EpochReporter, look_up, resolve_recipe
-from {{cookiecutter.package}}.tools.tune.sweep import option
+from {{cookiecutter.package}}.fit import resolve, train
+from {{cookiecutter.package}}.tools.tune.study import EpochReporter
+from {{cookiecutter.package}}.tools.tune.sweep import text_of
 
 from ...test_mistakes import mistake
 
@@ -106,13 +106,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_first_trial_is_the_recipe_as_shipped(finished: Path) -> None:
-    first, second = (read_run(finished / STUDY / f"trial-000{number}").config for number in (0, 1))
+    first, second = (dict(flatten(read_run(finished / STUDY / f"trial-000{number}").config)) for number in (0, 1))
     assert trials(finished)[0].params == {"model.optimizer.lr": SHIPPED_LR, "model.hidden_sizes": "[16]"}
-    assert look_up(first, "model.optimizer.lr") == SHIPPED_LR
-    assert look_up(first, "model.schedule.name") == "onecycle"
-    assert look_up(second, "model.schedule.name") == "constant"
+    assert float(first["model.optimizer.lr"]) == SHIPPED_LR
+    assert first["model.schedule.name"] == "onecycle"
+    assert second["model.schedule.name"] == "constant"
     drawn = trials(finished)[1].params["model.optimizer.lr"]
-    assert look_up(second, "model.optimizer.lr") == pytest.approx(drawn, rel=1e-3)
+    assert float(second["model.optimizer.lr"]) == pytest.approx(drawn, rel=1e-3)
 
 
 def test_a_trial_is_worth_its_best_epoch_and_sees_no_test_image(finished: Path) -> None:
@@ -160,8 +160,10 @@ def test_best_recipe_is_a_card_that_trains(finished: Path, monkeypatch: pytest.M
     assert config["data"] == {"class_path": "DigitsDataModule", "init_args": {"val_fraction": 0.2}}
     assert config["trainer"] == RECIPE["trainer"]
     drawn = min(trials(finished), key=value_of).params
-    options = ["--model.schedule.name=constant", "--data.val_fraction=0.2", *(option(*item) for item in drawn.items())]
-    assert resolve_recipe(["--config", file]) == resolve_recipe(["--config", "recipe.yaml", *options])
+    options = ["--model.schedule.name=constant", "--data.val_fraction=0.2"]
+    options += [f"--{name}={text_of(value)}" for name, value in drawn.items()]
+    configs = [resolve(["--config", *words]) for words in ([file], ["recipe.yaml", *options])]
+    assert dict(flatten(configs[0])) == dict(flatten(configs[1]))
     main(["fit", "--config", file, "--tracking.wandb", "off", "--trainer.enable_progress_bar", "false"])
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 from io import BytesIO, FileIO
 from pathlib import Path
 from struct import Struct
@@ -23,8 +25,10 @@ from torch.utils.data import get_worker_info
 
 from ...errors import UserError
 from ...predictor import Decoding, error_text
-from .format import Chunk, sha256
-from .stores import FolderStore, ObjectStore, Store, StoreError
+from ..images import LabelledImages
+from ..splits import Split
+from .format import DIGEST_TABLE, Chunk, Description, Names, chunks_of, integers_of, read_description, sha256
+from .stores import FolderStore, ObjectStore, Store, StoreError, open_store
 
 log = logging.getLogger(__name__)
 
@@ -39,18 +43,59 @@ def threads(task: str, number: int | None, _process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, task)
 
 
-class PackedImages:
-    """N images of a split, in the order of its chunks; ``read_ahead``: batches are in order, so load the next chunk."""
+class PackedDataset:
+    """A packed data set, whose chunks and tables are cached below ``cache_dir`` if they are in an object store."""
 
     def __init__(
-        self, chunks: Sequence[Chunk], cache: ChunkCache, decoding: Decoding, *, is_decoded: bool, read_ahead: bool
+        self, root: str, cache_dir: str, cache_gb: float, retry_minutes: float, endpoint_url: str | None
     ) -> None:
-        self.chunks = chunks
-        self.cache = cache
-        self.decoding = decoding
-        self.is_decoded = is_decoded
-        self.read_ahead = read_ahead
-        self.ends = np.cumsum([chunk.num_images for chunk in chunks])
+        if not cache_gb > 0 or retry_minutes < 0:
+            raise UserError(
+                f"data.cache_gb is {cache_gb} and data.retry_minutes is {retry_minutes}; cache_gb must be above 0, and "
+                "retry_minutes 0 or more."
+            )
+        self.store = open_store(root, endpoint_url)
+        folder = Path(cache_dir) / hashlib.sha256(f"{endpoint_url} {root}".encode()).hexdigest()[:16]
+        self.cache = ChunkCache(self.store, folder, int(cache_gb * 1e9), 60 * retry_minutes)
+
+    @cached_property
+    def description(self) -> Description:
+        """The content of ``dataset.json``; raises a UserError if it cannot be read."""
+        return read_description(self.store)
+
+    def split(self, split: Split, decoding: Decoding) -> LabelledImages:
+        """Read the tables of a split; its images are read with each batch."""
+        chunks, is_decoded = self.chunks(split), self.description.stored == "decoded"
+        images = PackedImages(chunks, self.cache, decoding, is_decoded=is_decoded, read_ahead=split != "train")
+        labels = torch.from_numpy(integers_of(self._table(split, "labels.npy")()))
+        return LabelledImages(images, labels, Names(self._table(split, "names.txt")))
+
+    def digests(self, split: Split) -> Tensor | None:
+        """Of the files that were packed; None for a packing of an older version."""
+        if DIGEST_TABLE not in self.description.splits[split].sha256:
+            return None
+        return torch.from_numpy(integers_of(self._table(split, DIGEST_TABLE)()))
+
+    def chunks(self, split: Split) -> list[Chunk]:
+        return chunks_of(self._table(split, "index.json")(), split)
+
+    def _table(self, split: Split, name: str) -> partial[bytes]:
+        """Returns a function that reads a file of a split. It holds no data module, so that it can be pickled."""
+        return partial(self.cache.read_table, f"{split}/{name}", self.description.splits[split].sha256[name])
+
+
+@dataclass(eq=False)
+class PackedImages:
+    """N images of a split, in the order of its chunks."""
+
+    chunks: Sequence[Chunk]
+    cache: ChunkCache
+    decoding: Decoding
+    is_decoded: bool  # otherwise the chunks contain image files
+    read_ahead: bool  # batches are in order, so load the next chunk
+
+    def __post_init__(self) -> None:
+        self.ends = np.cumsum([chunk.num_images for chunk in self.chunks])
 
     def __len__(self) -> int:
         return int(self.ends[-1])

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ...errors import UserError
-from ...facts import Fit
+from ...facts import Fit, ImageFacts
 from ...predictor import Decoding
+from ..preprocessing import class_weights, for_channels
 from ..splits import Split
 from .stores import MissingError, Store, StoreError
 
@@ -85,6 +87,13 @@ class Description:
             sizes = image_size, self.image_size
             log.warning("data.image_size is %d, and images packed at %d pixels are enlarged", *sizes)
         return Decoding(image_size or self.image_size or 224, num_channels or self.num_channels, fit or self.fit)
+
+    def facts(self, decoding: Decoding, *, is_weighted: bool) -> ImageFacts:
+        """The facts of images decoded in that way; ``is_weighted`` weights classes inversely to their size."""
+        size, num_channels, fit = decoding.image_size, decoding.num_channels, decoding.fit
+        mean, std = for_channels(self.mean, num_channels), for_channels(self.std, num_channels)
+        weights = class_weights(torch.tensor(self.splits["train"].counts)).tolist() if is_weighted else None
+        return ImageFacts(self.class_names, num_channels, size, mean, std, fit, weights)
 
 
 def read_description(store: Store) -> Description:

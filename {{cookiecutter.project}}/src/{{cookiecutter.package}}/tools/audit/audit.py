@@ -18,7 +18,7 @@ from ...engine.splits import SPLITS
 from ...errors import UserError, program_name
 from ...files import replacing, require_output
 from ..pages.rendering import thumbnail, write_page
-from .findings import SEVERITIES, Finding, audit
+from .findings import SEVERITIES, Finding, audit, grouped
 from .inspection import InspectedFile, inspect_folder
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -100,10 +100,8 @@ def write_csv(file: Path, findings: Sequence[Finding], root: Path) -> None:
 def write_audit_page(file: Path, findings: Sequence[Finding], files: Sequence[InspectedFile], root: Path) -> None:
     """Write the findings, the number of images of each class, and six samples of each, evenly spaced in path order."""
     present = {found.split for found in files}
-    classes: dict[str, list[InspectedFile]] = {name: [] for name in sorted({found.class_name for found in files})}
-    for found in files:
-        if not found.problem:
-            classes[found.class_name].append(found)
+    by_class = sorted(grouped(files, lambda found: found.class_name).items())
+    classes = {name: [found for found in of_class if not found.problem] for name, of_class in by_class}
     write_page(
         file,
         __package__,

@@ -88,8 +88,7 @@ def exact_duplicates(good: Files) -> Iterable[Finding]:
 
 def similar_images(good: Files) -> Iterable[Finding]:
     """Near-identical images of different files; plain images are left out, because their hashes always agree."""
-    distinct = {file.digest: file for file in good if file.num_colours > MAX_PLACEHOLDER_COLOURS}
-    drawn = list(distinct.values())
+    drawn = list({file.digest: file for file in good if file.num_colours > MAX_PLACEHOLDER_COLOURS}.values())
     for group in near_duplicates([file.perceptual_hash for file in drawn]):
         finding = describe_copies([drawn[position] for position in group], "near duplicate", "near-identical")
         yield replace(finding, severity="warning")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...data import DATA_MODULES
 from ...engine.images import LabelledImages
-from ...engine.record import CONFIG, LAST, SUMMARY, WITHOUT_EFFECT, RunRecord, find_run, find_runs, flatten, read_run
+from ...engine.record import CONFIG, LAST, SUMMARY, RunRecord, find_run, find_runs, read_run
 from ...engine.results import SplitOutputs, accuracy_interval
 from ...engine.splits import Split
 from ...errors import UserError, some
@@ -30,20 +28,18 @@ MAJORITY = "majority class"
 MAX_TRAIN_IMAGES = 20_000
 MAX_SIDE = 32
 
+AnyCandidate = TypeVar("AnyCandidate", bound="Candidate")
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A run with a test result, or a baseline, which has neither keys nor a record nor outputs."""
+    """A baseline, or a run."""
 
     name: str  # distinguishes it from the others
     summary: dict[str, Any]  # results and facts by their names in ``summary.json``; a baseline has only some of them
     is_correct: NDArray[np.bool_]  # (N,) whether each test image is classified correctly
-    # N pairs that identify the test images across runs: content and class, or name and class; sorted.
-    keys: list[tuple[str | int, str]] = field(default_factory=list)
-    record: RunRecord | None = None
-    outputs: SplitOutputs | None = None  # for the test images, in the order of ``keys``
 
     @property
     def accuracy(self) -> float:
@@ -55,12 +51,22 @@ class Candidate:
         return accuracy_interval(self.is_correct)
 
 
-def best_first(candidates: Sequence[Candidate]) -> list[Candidate]:
+@dataclass(frozen=True, eq=False)
+class Run(Candidate):
+    """A run with a test result."""
+
+    # N pairs that identify the test images across runs: content and class, or name and class; sorted.
+    keys: list[tuple[str | int, str]]
+    record: RunRecord
+    outputs: SplitOutputs  # for the test images, in the order of ``keys``
+
+
+def best_first(candidates: Iterable[AnyCandidate]) -> list[AnyCandidate]:
     """Sorted by accuracy, then by training time."""
     return sorted(candidates, key=lambda candidate: (-candidate.accuracy, candidate.summary["seconds"]))
 
 
-def read_candidates(paths: Sequence[Path]) -> tuple[list[Candidate], list[Path]]:
+def read_candidates(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
     """Read the runs with a test result, in the order given; also returns the directories of the other runs."""
     tested: dict[Path, tuple[RunRecord, SplitOutputs]] = {}
     unfinished = []
@@ -110,7 +116,7 @@ def short_names(directories: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def candidate_of(record: RunRecord, outputs: SplitOutputs, name: str, *, by_content: bool) -> Candidate:
+def candidate_of(record: RunRecord, outputs: SplitOutputs, name: str, *, by_content: bool) -> Run:
     """A run with its outputs for the test split; images are identified by their digests or by their names."""
     names, labels, digests = outputs.names, outputs.labels, outputs.digests
     images = digests.tolist() if by_content and digests is not None else names
@@ -118,35 +124,15 @@ def candidate_of(record: RunRecord, outputs: SplitOutputs, name: str, *, by_cont
     order = sorted(range(len(keys)), key=keys.__getitem__)
     digests = None if digests is None else digests[order]
     outputs = SplitOutputs([names[i] for i in order], labels[order], outputs.logits[order], digests)
-    return Candidate(name, record.summary, outputs.is_correct, [keys[i] for i in order], record, outputs)
+    return Run(name, record.summary, outputs.is_correct, [keys[i] for i in order], record, outputs)
 
 
-def by_test_images(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+def by_test_images(runs: Sequence[Run]) -> list[list[Run]]:
     """Groups of runs with the same test images, in the order of their first runs."""
-    groups: dict[tuple[tuple[str | int, str], ...], list[Candidate]] = {}
-    for candidate in candidates:
-        groups.setdefault(tuple(candidate.keys), []).append(candidate)
-    return list(groups.values())
-
-
-def seed_groups(runs: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Groups of at least two runs that differ only in their seed, the highest mean accuracy first."""
-    groups: dict[str, list[Candidate]] = {}
+    groups: dict[tuple[tuple[str | int, str], ...], list[Run]] = {}
     for run in runs:
-        assert run.record is not None
-        ignored = WITHOUT_EFFECT | {"seed_everything"}
-        settings = {name: value for name, value in run.record.config.items() if name not in ignored}
-        groups.setdefault(json.dumps(settings, sort_keys=True, default=str), []).append(run)
-    several = [group for group in groups.values() if len(group) > 1]
-    return sorted(several, key=lambda group: -fmean(run.accuracy for run in group))
-
-
-def differing_settings(runs: Sequence[Candidate]) -> dict[str, list[str]]:
-    """Values of each setting that differs between runs: one per run, empty if the run does not have the setting."""
-    configs = [dict(flatten(run.record.config)) for run in runs if run.record is not None]
-    names = dict.fromkeys(name for config in configs for name in config)
-    values = {name: [config.get(name, "") for config in configs] for name in names}
-    return {name: of_runs for name, of_runs in values.items() if len(set(of_runs)) > 1}
+        groups.setdefault(tuple(run.keys), []).append(run)
+    return list(groups.values())
 
 
 def open_split(record: RunRecord, split: Split) -> LabelledImages:
@@ -157,7 +143,7 @@ def open_split(record: RunRecord, split: Split) -> LabelledImages:
         raise UserError(f"the images of {str(record.directory)!r} cannot be read: {error}") from error
 
 
-def measure_baselines(run: Candidate) -> list[Candidate]:
+def measure_baselines(run: Run) -> list[Candidate]:
     """Fit each baseline on a run's training images, and measure it on the run's test images.
 
     Times are those of fitting and of predicting, without the downscaling.
@@ -170,8 +156,6 @@ def measure_baselines(run: Candidate) -> list[Candidate]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    assert run.record is not None
-    assert run.outputs is not None
     train, test = open_split(run.record, "train"), open_split(run.record, "test")
     # Older runs have no digests, and a hash of names instead of contents.
     if run.outputs.digests is not None and run.record.data.split_hash != run.summary["split_hash"]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .candidates import (
-    MAX_SIDE,
-    MAX_TRAIN_IMAGES,
-    Candidate,
-    best_first,
-    differing_settings,
-    measure_baselines,
-    seed_groups,
-)
+from ...engine.record import WITHOUT_EFFECT, flatten
+from .candidates import MAX_SIDE, MAX_TRAIN_IMAGES, Candidate, Run, best_first, measure_baselines
 
 MARK = "*"  # beside an accuracy to which a warning belongs
 USUAL_METRICS = {"test/acc", "test/f1", "test/balanced_acc", "test/loss"}
@@ -27,7 +22,7 @@ USUAL_METRICS = {"test/acc", "test/f1", "test/balanced_acc", "test/loss"}
 class Comparison:
     """Comparison of runs, and of baselines that are fitted on the images of the first run."""
 
-    def __init__(self, runs: Sequence[Candidate], with_baselines: bool) -> None:
+    def __init__(self, runs: Sequence[Run], with_baselines: bool) -> None:
         self.runs = best_first(runs)
         self.best = self.runs[0]
         baselines = measure_baselines(runs[0]) if with_baselines else []
@@ -55,9 +50,11 @@ class Comparison:
                 text = "Same test images, but different training or validation images: split hashes"
                 self.notes.append(f"{text} {parts}.")
         else:
-            problem = "These runs were tested on different images, so their accuracies cannot be compared"
-            result = "the order below is not a ranking, and there are no significance tests"
-            self.warnings.insert(0, f"{problem}: {result}.")
+            self.warnings.insert(
+                0,
+                "These runs were tested on different images, so their accuracies cannot be compared: the order below "
+                "is not a ranking, and there are no significance tests.",
+            )
         if baselines:
             self.notes.append(
                 f"The baselines are fitted on {baselines[0].summary['num_train_images']:,} training images of "
@@ -68,9 +65,28 @@ class Comparison:
     @property
     def test_set(self) -> str:
         """Data set and number of test images of the runs."""
-        sections = [run.record.config["data"] for run in self.runs if run.record is not None]
+        sections = [run.record.config["data"] for run in self.runs]
         places = (f"{data['class_path']} {data.get('init_args', {}).get('root', '')}".strip() for data in sections)
         return f"{', '.join(dict.fromkeys(places))}: {len(self.best.keys):,} test images"
+
+
+def seed_groups(runs: Sequence[Run]) -> list[list[Run]]:
+    """Groups of at least two runs that differ only in their seed, the highest mean accuracy first."""
+    groups: dict[str, list[Run]] = {}
+    ignored = WITHOUT_EFFECT | {"seed_everything"}
+    for run in runs:
+        settings = {name: value for name, value in run.record.config.items() if name not in ignored}
+        groups.setdefault(json.dumps(settings, sort_keys=True, default=str), []).append(run)
+    several = [group for group in groups.values() if len(group) > 1]
+    return sorted(several, key=lambda group: -fmean(run.accuracy for run in group))
+
+
+def differing_settings(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Values of each setting that differs between runs: one per run, empty if the run does not have the setting."""
+    configs = [dict(flatten(run.record.config)) for run in runs]
+    names = dict.fromkeys(name for config in configs for name in config)
+    values = {name: [config.get(name, "") for config in configs] for name in names}
+    return {name: of_runs for name, of_runs in values.items() if len(set(of_runs)) > 1}
 
 
 def further_metrics(summaries: Sequence[dict[str, Any]]) -> list[str]:
@@ -148,23 +164,22 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     return adjusted
 
 
-def disagreements(first: Candidate, second: Candidate) -> list[dict[str, Any]]:
+def disagreements(first: Run, second: Run) -> list[dict[str, Any]]:
     """Images that two runs classify differently, those on which both are most confident first."""
     pairs = [
-        {"name": one["name"], "true_class": one["true_class"], "first": one, "second": other}
-        for one, other in zip(predictions_of(first), predictions_of(second), strict=True)
+        {"name": name, "true_class": true_class, "first": one, "second": other}
+        for name, (_, true_class), one, other in zip(
+            first.outputs.names, first.keys, predictions_of(first), predictions_of(second), strict=True
+        )
         if one["class_name"] != other["class_name"]
     ]
     return sorted(pairs, key=lambda pair: -min(pair["first"]["probability"], pair["second"]["probability"]))
 
 
-def predictions_of(run: Candidate) -> list[dict[str, Any]]:
+def predictions_of(run: Run) -> list[dict[str, Any]]:
     """Prediction for each test image, in the order of ``run.keys``."""
-    assert run.record is not None
-    assert run.outputs is not None
-    names, outputs = np.array(run.record.class_names), run.outputs
-    probabilities = outputs.probabilities.max(axis=1).tolist()
-    classes = names[outputs.labels].tolist(), names[outputs.predicted].tolist()
-    keys = ("name", "true_class", "class_name", "probability", "is_correct")
-    columns = zip(outputs.names, *classes, probabilities, outputs.is_correct.tolist(), strict=True)
-    return [dict(zip(keys, row, strict=True)) for row in columns]
+    probabilities = run.outputs.probabilities.max(axis=1).tolist()
+    return [
+        {"class_name": run.record.class_names[label], "probability": probability, "is_correct": is_correct}
+        for label, probability, is_correct in zip(run.outputs.predicted, probabilities, run.is_correct, strict=True)
+    ]

@@ -13,7 +13,7 @@ import torch
 from ...engine.record import best_epoch
 from ...errors import UserError
 from ..pages.rendering import duration, thumbnail, two_digits, write_page
-from .candidates import MAJORITY, Candidate, open_split
+from .candidates import MAJORITY, Candidate, Run, open_split
 from .comparison import MARK, Comparison, format_p_value
 
 Cell = tuple[str, str]  # one line above the other
@@ -33,10 +33,10 @@ def headings(metrics: Sequence[str] = ()) -> list[Cell]:
 
 def cells(candidate: Candidate, metrics: Sequence[str] = ()) -> list[Cell]:
     """One cell per heading; a dash if a baseline or an older run has no value."""
-    num, summary, record = len(candidate.is_correct), candidate.summary, candidate.record
+    num, summary = len(candidate.is_correct), candidate.summary
     mark = f" {MARK}" if summary.get("notes") else ""
     num_parameters, num_trained = summary.get("num_parameters"), summary.get("num_trainable_parameters")
-    best = record and best_epoch(record.epochs, summary["monitor"])
+    best = best_epoch(candidate.record.epochs, summary["monitor"]) if isinstance(candidate, Run) else None
     epoch = f"{int(best['epoch']) + 1} of {summary['num_epochs']}" if best else ""
     return [
         (candidate.name, summary["model"]),
@@ -100,7 +100,6 @@ def describe(comparison: Comparison) -> dict[str, Any]:
     pictures, problem = {}, None
     try:
         if shown:
-            assert comparison.best.record is not None
             split = open_split(comparison.best.record, "test")
             wanted = {image["name"] for image in shown}  # some may be missing by now
             for position, name in enumerate(split.names):

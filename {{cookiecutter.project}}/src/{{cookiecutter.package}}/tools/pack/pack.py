@@ -143,10 +143,8 @@ class Encoding:
                 image.draft("RGB", (2 * side, 2 * side))
                 ImageOps.exif_transpose(image, in_place=True)
                 upright = to_mode(image, self.num_channels)
-                scale = side / min(upright.size)
-                if scale < 1:
-                    width, height = (max(1, round(length * scale)) for length in upright.size)
-                    upright = upright.resize((width, height), Image.Resampling.BILINEAR)
+                if min(upright.size) > side:
+                    upright = ImageOps.cover(upright, (side, side), Image.Resampling.BILINEAR)
                 upright.save(stream, "JPEG", quality=self.quality)
                 return stream.getvalue()
         except UNDECODABLE as error:
@@ -259,8 +257,10 @@ def write_parts(
                 return known, True
         except (MissingError, ValueError, TypeError, KeyError):
             pass  # there is no record, or that of an older version
-        record = write_part(part, key, store, encoding, skip=skip)
+        record, content = encode_part(part, key, encoding)
         if skip or not record.unreadable:
+            if record.chunk is not None:
+                store.write(record.chunk.name, content)
             store.write(name, json.dumps(asdict(record)).encode())
         return record, False
 
@@ -270,11 +270,11 @@ def write_parts(
     return [record for record, _ in settled], sum(was_there for _, was_there in settled)
 
 
-def write_part(part: Part, key: str, store: Store, encoding: Encoding, *, skip: bool) -> Record:
-    """Read, encode and write the images of one chunk, in litdata's format."""
+def encode_part(part: Part, key: str, encoding: Encoding) -> tuple[Record, bytes]:
+    """Read and encode the images of a part; returns its record, and its chunk in litdata's format."""
     from litdata.streaming.writer import BinaryWriter
 
-    names, labels, digests = list[str](), list[int](), list[str]()
+    packed: list[tuple[str, int, str]] = []
     unreadable: dict[str, str] = {}
     with TemporaryDirectory() as folder:
         writer = BinaryWriter(folder, chunk_bytes=2**32 - 1)  # litdata's offsets are uint32
@@ -285,17 +285,14 @@ def write_part(part: Part, key: str, store: Store, encoding: Encoding, *, skip: 
             except OSError as error:
                 unreadable[name] = str(error)
                 continue
-            writer.add_item(len(names), (stored, label))
-            names.append(name)
-            labels.append(label)
-            digests.append(digest_of(content))
-        if not names:
-            return Record(key, None, [], [], unreadable, {}, [])
+            writer.add_item(len(packed), (stored, label))
+            packed.append((name, label, digest_of(content)))
+        if not packed:
+            return Record(key, None, [], [], unreadable, {}, []), b""
         written = Path(writer.write_chunk(on_done=True)).read_bytes()
-    chunk = Chunk(f"{part.split}/chunk-0-{part.number}.bin", len(names), len(written), sha256(written))
-    if skip or not unreadable:
-        store.write(chunk.name, written)
-    return Record(key, chunk, names, labels, unreadable, writer.get_config(), digests)
+    chunk = Chunk(f"{part.split}/chunk-0-{part.number}.bin", len(packed), len(written), sha256(written))
+    names, labels, digests = map(list, zip(*packed, strict=True))
+    return Record(key, chunk, names, labels, unreadable, writer.get_config(), digests), written
 
 
 def write_tables(

@@ -1,19 +1,14 @@
-"""Diagnosis of a training: facts about the run, measures of its learning curves, and a table of nine rules."""
+"""Diagnosis of a training: nine rules about its learning curves and facts of the run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from statistics import mean
-from typing import Any
 
-import numpy as np
-
-from ...engine.record import EpochMetrics, RunRecord, best_epoch
-from ...errors import UserError
+from ...engine.record import EpochMetrics, best_epoch
 from ..pages.rendering import count
 
 DIVERGED = 1.25  # training loss, in units of ln K: the loss of a guess
@@ -53,70 +48,30 @@ class TrainingFacts:
         return f"--model.optimizer.lr{'' if self.lr is None else f' {factor * self.lr:.3g}'}"
 
 
-def facts_of_training(run: RunRecord, data: Any = None) -> TrainingFacts:
-    """Read the facts from the files of a run, finished or not; ``data`` is its data module if it is in memory."""
-    config, model = run.config, run.config["model"].get("init_args", {})
-    val, num_classes = run.outputs("val"), len(run.class_names) or None
-    if num_classes is None:  # the run is not finished
-        with suppress(UserError, OSError):
-            num_classes = (data or run.data).facts.num_classes
-    is_balanced = config["data"].get("init_args", {}).get("imbalance") == "sampler"  # draws all classes equally often
-    counts = [1] * num_classes if is_balanced and num_classes else run.summary.get("train/class_counts")
-    return TrainingFacts(
-        monitor=config["monitor"],
-        max_epochs=config["trainer"].get("max_epochs") or -1,
-        patience=config.get("early_stopping", {}).get("patience"),
-        is_annealed=model.get("schedule", {}).get("name") in {"onecycle", "cosine"},
-        is_mixed=model.get("mix", {}).get("name", "none") != "none",
-        num_train_images=run.summary.get("num_train_images"),
-        num_val_images=None if val is None else len(val),
-        train_share=None if counts is None else max(counts) / sum(counts),
-        val_share=None if val is None else float(np.bincount(val.labels).max() / len(val)),
-        num_classes=num_classes,
-        lr=model.get("optimizer", {}).get("lr"),
-        is_finished=bool(run.summary),
-    )
-
-
 class Curves:
-    """Measures of the learning curves. Accuracies are those of the kept epoch, NaN if unknown or not meaningful."""
+    """What several rules need. Accuracies are those of the kept epoch, NaN if unknown or not meaningful."""
 
     def __init__(self, recorded: Sequence[EpochMetrics], facts: TrainingFacts) -> None:
-        self.recorded, self.facts = recorded, facts
-        self.guess = math.log(facts.num_classes) if facts.num_classes else None  # ln K, the loss of a guess
+        self.recorded = recorded
         self.epochs = [epoch for epoch in recorded if "val/loss" in epoch]  # only the first rule uses the others
         self.losses = [epoch["train/loss"] for epoch in self.epochs if math.isfinite(epoch.get("train/loss", math.nan))]
+        self.guess = math.log(facts.num_classes) if facts.num_classes else None  # ln K, the loss of a guess
         kept = best_epoch(self.epochs, facts.monitor) or {}
-        self.train_acc = math.nan if facts.is_mixed else kept.get("train/acc", math.nan)
-        self.val_acc = kept.get("val/acc", math.nan)
         self.num_epochs = int(self.epochs[-1]["epoch"]) + 1 if self.epochs else 0
         self.num_idle = self.num_epochs - 1 - int(kept["epoch"]) if kept else 0
-        # Largest rise of the training loss above its lowest value so far, in units of ln K.
-        rises = (loss - lowest for loss, lowest in zip(self.losses, accumulate(self.losses, min), strict=True))
-        self.rise_of_training_loss = max(rises, default=0.0) / (self.guess or math.inf)
-        # Significant drops of validation accuracy in the second half of the epochs.
-        steps = pairwise(epoch.get("val/acc", math.nan) for epoch in self.epochs[len(self.epochs) // 2 :])
-        num_errors, num_images = OF_CHANCE * math.sqrt(2), facts.num_val_images
-        drops = (old - new > max(DROP, num_errors * standard_error(old, num_images)) for old, new in steps)
-        self.num_drops = sum(drops)
+        self.train_acc = math.nan if facts.is_mixed else kept.get("train/acc", math.nan)
+        self.val_acc = kept.get("val/acc", math.nan)
+        self.is_val_guess = is_guess(self.val_acc, facts.val_share, facts.num_val_images)
+        self.is_known = not math.isnan(self.train_acc - self.val_acc)
+        if self.is_known:
+            self.accuracies = f"training {percent(self.train_acc)}, validation {percent(self.val_acc)}"
+        elif facts.is_mixed:
+            self.accuracies = "training accuracy is not meaningful, because training images are mixed"
+        else:
+            self.accuracies = "training or validation accuracy is missing"
+        self.largest = "" if facts.val_share is None else f"; the largest class is {percent(facts.val_share)}"
 
-    def highest_loss(self) -> tuple[bool | None, str]:
-        """Whether a loss is not finite or a training loss is far above that of a guess, with the measured value."""
-        losses = [(name, epoch) for epoch in self.recorded for name in ("train/loss", "val/loss") if name in epoch]
-        for name, epoch in losses:
-            if not math.isfinite(epoch[name]):
-                return True, f"not a finite number: {name} in epoch {epoch['epoch'] + 1:.0f}"
-        trained = [epoch for name, epoch in losses if name == "train/loss"]
-        if not trained:
-            return False if self.recorded else None, "no training loss is recorded"
-        worst = max(trained, key=lambda epoch: epoch["train/loss"])
-        measured = f"highest training loss {worst['train/loss']:.3g}, in epoch {worst['epoch'] + 1:.0f}"
-        if self.guess is None:
-            return False, measured
-        limit = DIVERGED * self.guess
-        return worst["train/loss"] > limit, f"{measured}, and {DIVERGED} ln {self.facts.num_classes} is {limit:.3g}"
-
-    def is_slow_and_steady(self) -> bool:
+    def is_slow(self) -> bool:
         """Whether the training loss fell slowly and steadily, which suggests that the learning rate is too low."""
         if len(self.losses) < 3:
             return False
@@ -124,26 +79,6 @@ class Curves:
         is_falling = mean(self.losses[:middle]) - mean(self.losses[middle:]) >= 0.01 * unit
         is_steady = max(after - before for before, after in pairwise(self.losses)) <= 0.02 * unit
         return is_falling and is_steady and self.losses[-1] >= 0.5 * self.losses[0]
-
-    def rise_of_val_loss(self) -> tuple[float, bool]:
-        """Relative rise of the validation loss from its minimum to the last epoch, and whether it means overfitting."""
-        lowest = best_epoch(self.epochs, "val/loss")
-        if lowest is None or lowest["val/loss"] <= 0:
-            return 0.0, False
-        last = self.epochs[-1]
-        rise = last["val/loss"] / lowest["val/loss"] - 1
-        fell = last.get("train/loss", math.inf) < lowest.get("train/loss", -math.inf)
-        # If accuracy rose since then, the model makes fewer mistakes, but with higher confidence.
-        return rise, rise >= RISE and fell and last.get("val/acc", 0.0) <= lowest.get("val/acc", 0.0)
-
-    def sufficient_patience(self) -> int:
-        """Patience with which early stopping would keep the same epoch."""
-        improved: list[EpochMetrics] = []
-        for epoch in self.epochs:
-            if best_epoch([*improved[-1:], epoch], self.facts.monitor) is epoch:
-                improved.append(epoch)
-        waits = [int(after["epoch"] - before["epoch"]) for before, after in pairwise(improved)]
-        return max(NUM_IDLE, 1 + max(waits, default=0))
 
 
 def is_guess(accuracy: float, largest: float | None, num_images: int | None) -> bool | None:
@@ -172,7 +107,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Results of all rules; the name lists the rules that hold, or is ``fine``."""
+    """Results of all rules, in order; the name lists those that hold, or is ``fine``."""
 
     checks: list[Check]
 
@@ -200,131 +135,189 @@ class Diagnosis:
         return not any(check.name in {"diverged", "no better than guessing", "memorised"} for check in self.findings)
 
 
+def diverged(curves: Curves, facts: TrainingFacts) -> Check:
+    losses = [(name, epoch) for epoch in curves.recorded for name in ("train/loss", "val/loss") if name in epoch]
+    infinite = [f"{name} in epoch {epoch['epoch'] + 1:.0f}" for name, epoch in losses if not math.isfinite(epoch[name])]
+    trained = [epoch for name, epoch in losses if name == "train/loss"]
+    holds, measured = None if not losses else bool(infinite), "no training loss is recorded"
+    if infinite:
+        measured = f"not a finite number: {infinite[0]}"
+    elif trained:
+        worst = max(trained, key=lambda epoch: epoch["train/loss"])
+        measured = f"highest training loss {worst['train/loss']:.3g}, in epoch {worst['epoch'] + 1:.0f}"
+        if curves.guess is not None:
+            holds = worst["train/loss"] > DIVERGED * curves.guess
+            measured += f", and {DIVERGED} ln {facts.num_classes} is {DIVERGED * curves.guess:.3g}"
+    return Check(
+        "diverged",
+        f"A loss is infinite or not a number, or the training loss of an epoch is above {DIVERGED} times ln K, the "
+        "loss of guessing among K classes.",
+        measured,
+        holds,
+        f"Divide the learning rate by 10: {facts.rate(0.1)}. If that is not enough, divide it again, or clip "
+        "gradients (--model.optimizer.gradient_clip_norm 1.0).",
+        excludes=("no better than guessing", "memorised", *FITS, "still improving", "stopped early"),
+    )
+
+
+def guessing(curves: Curves, facts: TrainingFacts) -> Check:
+    is_train_guess = facts.is_mixed or is_guess(curves.train_acc, facts.train_share, facts.num_train_images)
+    return Check(
+        "no better than guessing",
+        f"In the kept epoch, training and validation accuracy are at most {OF_GUESS} standard errors above the "
+        "share of the largest class.",
+        curves.accuracies + curves.largest,
+        None if None in (curves.is_val_guess, is_train_guess) else curves.is_val_guess and is_train_guess,
+        f"Multiply the learning rate by 10: {facts.rate(10)}. The training loss falls steadily, but slowly. If "
+        "accuracy does not rise, check that the labels match the images."
+        if curves.is_slow()
+        else f"Try a tenth of the learning rate ({facts.rate(0.1)}), then ten times as much ({facts.rate(10)}). If "
+        "neither helps, check the labels, and whether the classes can be told apart at this image size.",
+        excludes=FITS,
+    )
+
+
+def memorised(curves: Curves, facts: TrainingFacts) -> Check:
+    holds, measured = None, curves.accuracies
+    if curves.is_known:
+        peak = max(epoch.get("train/acc", 0.0) for epoch in curves.epochs)
+        measured = f"highest training accuracy {percent(peak)}, validation {percent(curves.val_acc)}{curves.largest}"
+        chance = OF_GUESS * standard_error(curves.val_acc, facts.num_val_images)
+        holds = curves.is_val_guess and peak - curves.val_acc > max(MEMORISED, chance)
+    return Check(
+        "memorised",
+        "In the kept epoch, validation accuracy is no better than guessing, and training accuracy is more than "
+        f"{100 * MEMORISED:g} points and {OF_GUESS} standard errors above it in some epoch.",
+        measured,
+        holds,
+        "Check that the labels match the images: the model memorised the training images and does not generalise. "
+        "If the labels are right, more images are needed, or a pretrained backbone (configs/folder_transfer.yaml).",
+        excludes=("no better than guessing", *FITS),
+    )
+
+
+def unstable(curves: Curves, facts: TrainingFacts) -> Check:
+    accuracies = [epoch.get("val/acc", math.nan) for epoch in curves.epochs[len(curves.epochs) // 2 :]]
+    num_errors, num_images = OF_CHANCE * math.sqrt(2), facts.num_val_images
+    falls = (old - new > max(DROP, num_errors * standard_error(old, num_images)) for old, new in pairwise(accuracies))
+    rises = (loss - lowest for loss, lowest in zip(curves.losses, accumulate(curves.losses, min), strict=True))
+    num_late, num_falls, rise = len(accuracies), sum(falls), max(rises, default=0.0) / (curves.guess or math.inf)
+    return Check(
+        "unstable",
+        f"In the second half of the epochs, validation accuracy falls at least {NUM_DROPS} times by more than "
+        f"{100 * DROP:g} points from one epoch to the next, and by more than chance explains ({OF_CHANCE} standard "
+        f"errors of the difference). Or the training loss rises more than {UNSTABLE} ln K above its lowest so far.",
+        f"{num_falls} falls of validation accuracy in the last {count(num_late, 'epoch')}; training loss up to "
+        f"{rise:.2g} ln K above its lowest",
+        num_falls >= NUM_DROPS or rise > UNSTABLE if num_late > NUM_DROPS else None,
+        f"Lower the learning rate, for example to a third: {facts.rate(1 / 3)}. Which epoch is kept is partly "
+        "chance; larger batches or averaged weights (--averaging.ema_decay 0.999) help too.",
+        excludes=("more epochs than needed",),
+    )
+
+
+def underfitted(curves: Curves, facts: TrainingFacts) -> Check:
+    train, val, is_slow = curves.train_acc, curves.val_acc, curves.is_slow()
+    factor = 10 if is_slow and curves.losses[-1] > 0.9 * curves.losses[0] else 3
+    return Check(
+        "underfitted",
+        f"In the kept epoch, training and validation accuracy are both below {percent(LOW_ACCURACY)}, and at most "
+        f"{100 * GAP:g} points apart.",
+        curves.accuracies,
+        max(train, val) < LOW_ACCURACY and train - val <= GAP if curves.is_known else None,
+        f"Raise the learning rate, for example to {factor} times as much ({facts.rate(factor)}), or train longer: "
+        "the training loss fell slowly and steadily. If neither helps, take a larger network or less augmentation."
+        if is_slow
+        else "Take a larger network, a pretrained backbone, or less augmentation and dropout. The training images "
+        "themselves are not learned; contradictory labels have the same effect.",
+    )
+
+
+def overfitted(curves: Curves, facts: TrainingFacts) -> Check:
+    chance = OF_CHANCE * standard_error(curves.val_acc, facts.num_val_images)
+    has_gap = curves.is_known and curves.train_acc - curves.val_acc > max(GAP, chance)
+    rise, is_worse = 0.0, False  # of the validation loss, from its lowest value to the last epoch
+    lowest = best_epoch(curves.epochs, "val/loss")
+    if lowest is not None and lowest["val/loss"] > 0:
+        last = curves.epochs[-1]
+        rise = last["val/loss"] / lowest["val/loss"] - 1
+        fell = last.get("train/loss", math.inf) < lowest.get("train/loss", -math.inf)
+        # If accuracy rose since then, the model makes fewer mistakes, but with higher confidence.
+        is_worse = rise >= RISE and fell and last.get("val/acc", 0.0) <= lowest.get("val/acc", 0.0)
+    return Check(
+        "overfitted",
+        f"In the kept epoch, training accuracy is more than {100 * GAP:g} points and {OF_CHANCE} standard errors "
+        f"above validation accuracy. Or the validation loss ends {percent(RISE)} or more above its lowest, while "
+        "the training loss fell and validation accuracy did not rise.",
+        f"{curves.accuracies}; validation loss ends {percent(rise)} above its lowest",
+        has_gap or is_worse if len(curves.epochs) > 1 else None,
+        "More images, stronger augmentation, --model.optimizer.weight_decay, --model.dropout or fewer epochs help. "
+        "The model fits its training images better than others. The best validation epoch is kept, not the last.",
+    )
+
+
+def still_improving(curves: Curves, facts: TrainingFacts) -> Check:
+    holds, measured = None, "only one epoch is validated"
+    if len(curves.epochs) > 1:
+        losses = [epoch["val/loss"] for epoch in curves.epochs]
+        fall = 1 - losses[-1] / losses[-2] if losses[-2] > 0 else 0.0
+        change = f"{percent(abs(fall))} {'lower' if fall >= 0 else 'higher'} than in the one before"
+        measured = f"validation loss of the last epoch: {change}"
+        if not (facts.is_annealed and curves.num_epochs >= facts.max_epochs):
+            holds = losses[-1] == min(losses) and fall >= FALL
+    return Check(
+        "still improving",
+        f"The validation loss is lowest in the last epoch, and fell by {percent(FALL)} or more in it. Not judged "
+        "if the schedule lowered the learning rate to 0, because the loss always falls then.",
+        measured,
+        holds,
+        "Train longer: a new training with a higher --trainer.max_epochs. The schedule of the learning rate then "
+        "extends over all of its epochs.",
+    )
+
+
+def idle(curves: Curves, facts: TrainingFacts) -> Check:
+    improved: list[EpochMetrics] = []
+    for epoch in curves.epochs:
+        if best_epoch([*improved[-1:], epoch], facts.monitor) is epoch:
+            improved.append(epoch)
+    waits = [int(after["epoch"] - before["epoch"]) for before, after in pairwise(improved)]
+    patience = max(NUM_IDLE, 1 + max(waits, default=0))  # with which early stopping would keep the same epoch
+    num, is_idle = curves.num_idle, curves.num_idle >= max(patience, curves.num_epochs / 2)
+    return Check(
+        "more epochs than needed",
+        f"At least half of the epochs, and at least {NUM_IDLE}, come after the kept one; early stopping is off.",
+        f"{count(num, 'epoch')} of {curves.num_epochs} after the kept one",
+        is_idle and facts.patience is None if len(curves.epochs) > NUM_IDLE else None,
+        f"Stop early: --early_stopping.patience {patience}, which would have kept the same epoch and saved "
+        f"{count(num - patience, 'epoch')}.",
+    )
+
+
+def stopped_early(curves: Curves, facts: TrainingFacts) -> Check:
+    num, limit = curves.num_epochs, facts.max_epochs
+    return Check(
+        "stopped early",
+        "Fewer epochs than --trainer.max_epochs.",
+        f"{num} of {count(limit, 'epoch')}" if limit > 0 else f"{count(num, 'epoch')}, without a limit",
+        num < limit if limit > 0 else None,
+        f"If {facts.monitor} was about to improve, raise --early_stopping.patience, which is {facts.patience}: it "
+        f"did not improve for {count(curves.num_idle, 'epoch')}."
+        if facts.patience is not None and curves.num_idle >= facts.patience
+        else "The training was ended by a limit of steps or time or by a callback, not by early stopping."
+        if facts.is_finished
+        else "The run has no test result: it was stopped, it failed, or it is still training.",
+    )
+
+
+RULES = (diverged, guessing, memorised, unstable, underfitted, overfitted, still_improving, idle, stopped_early)
+
+
 def diagnose(epochs: Sequence[EpochMetrics], facts: TrainingFacts) -> Diagnosis:
-    checks = apply_rules(Curves(epochs, facts), facts)
+    curves = Curves(epochs, facts)
+    checks = [rule(curves, facts) for rule in RULES]
     excluded = {name for check in checks if check.holds for name in check.excludes}
     return Diagnosis([replace(check, holds=None) if check.name in excluded else check for check in checks])
-
-
-def apply_rules(curves: Curves, facts: TrainingFacts) -> list[Check]:
-    """The table of the rules, in order: name, rule, measured values, result, advice, excluded rules."""
-    train, val, num, idle = curves.train_acc, curves.val_acc, curves.num_epochs, curves.num_idle
-    is_known, is_slow, limit = not math.isnan(train - val), curves.is_slow_and_steady(), facts.max_epochs
-    missing = "training or validation accuracy is missing"
-    if facts.is_mixed:
-        missing = "training accuracy is not meaningful, because training images are mixed"
-    accuracies = f"training {percent(train)}, validation {percent(val)}" if is_known else missing
-    largest = "" if facts.val_share is None else f"; the largest class is {percent(facts.val_share)}"
-    is_high, highest = curves.highest_loss()
-    val_error = standard_error(val, facts.num_val_images)
-    is_val_guess = is_guess(val, facts.val_share, facts.num_val_images)
-    is_train_guess = facts.is_mixed or is_guess(train, facts.train_share, facts.num_train_images)
-    peak = max((epoch.get("train/acc", 0.0) for epoch in curves.epochs), default=0.0)
-    num_late, num_drops, rise = (len(curves.epochs) + 1) // 2, curves.num_drops, curves.rise_of_training_loss
-    val_rise, is_worse = curves.rise_of_val_loss()
-    val_losses, several = [epoch["val/loss"] for epoch in curves.epochs], len(curves.epochs) > 1
-    fall = 1 - val_losses[-1] / val_losses[-2] if several and val_losses[-2] > 0 else 0.0
-    change = f"{percent(abs(fall))} {'lower' if fall >= 0 else 'higher'} than in the one before"
-    patience, is_annealed = curves.sufficient_patience(), facts.is_annealed and num >= limit
-    factor = 10 if is_slow and curves.losses[-1] > 0.9 * curves.losses[0] else 3
-    return [
-        Check(
-            "diverged",
-            f"A loss is infinite or not a number, or the training loss of an epoch is above {DIVERGED} times ln K, the "
-            "loss of guessing among K classes.",
-            highest,
-            is_high,
-            f"Divide the learning rate by 10: {facts.rate(0.1)}. If that is not enough, divide it again, or clip "
-            "gradients (--model.optimizer.gradient_clip_norm 1.0).",
-            excludes=("no better than guessing", "memorised", *FITS, "still improving", "stopped early"),
-        ),
-        Check(
-            "no better than guessing",
-            f"In the kept epoch, training and validation accuracy are at most {OF_GUESS} standard errors above the "
-            "share of the largest class.",
-            accuracies + largest,
-            None if None in (is_val_guess, is_train_guess) else is_val_guess and is_train_guess,
-            f"Multiply the learning rate by 10: {facts.rate(10)}. The training loss falls steadily, but slowly. If "
-            "accuracy does not rise, check that the labels match the images."
-            if is_slow
-            else f"Try a tenth of the learning rate ({facts.rate(0.1)}), then ten times as much ({facts.rate(10)}). If "
-            "neither helps, check the labels, and whether the classes can be told apart at this image size.",
-            excludes=FITS,
-        ),
-        Check(
-            "memorised",
-            "In the kept epoch, validation accuracy is no better than guessing, and training accuracy is more than "
-            f"{100 * MEMORISED:g} points and {OF_GUESS} standard errors above it in some epoch.",
-            f"highest training accuracy {percent(peak)}, validation {percent(val)}{largest}" if is_known else missing,
-            is_val_guess and peak - val > max(MEMORISED, OF_GUESS * val_error) if is_known else None,
-            "Check that the labels match the images: the model memorised the training images and does not generalise. "
-            "If the labels are right, more images are needed, or a pretrained backbone (configs/folder_transfer.yaml).",
-            excludes=("no better than guessing", *FITS),
-        ),
-        Check(
-            "unstable",
-            f"In the second half of the epochs, validation accuracy falls at least {NUM_DROPS} times by more than "
-            f"{100 * DROP:g} points from one epoch to the next, and by more than chance explains ({OF_CHANCE} standard "
-            f"errors of the difference). Or the training loss rises more than {UNSTABLE} ln K above its lowest so far.",
-            f"{num_drops} falls of validation accuracy in the last {count(num_late, 'epoch')}; training loss up to "
-            f"{rise:.2g} ln K above its lowest",
-            num_drops >= NUM_DROPS or rise > UNSTABLE if num_late > NUM_DROPS else None,
-            f"Lower the learning rate, for example to a third: {facts.rate(1 / 3)}. Which epoch is kept is partly "
-            "chance; larger batches or averaged weights (--averaging.ema_decay 0.999) help too.",
-            excludes=("more epochs than needed",),
-        ),
-        Check(
-            "underfitted",
-            f"In the kept epoch, training and validation accuracy are both below {percent(LOW_ACCURACY)}, and at most "
-            f"{100 * GAP:g} points apart.",
-            accuracies,
-            max(train, val) < LOW_ACCURACY and train - val <= GAP if is_known else None,
-            f"Raise the learning rate, for example to {factor} times as much ({facts.rate(factor)}), or train longer: "
-            "the training loss fell slowly and steadily. If neither helps, take a larger network or less augmentation."
-            if is_slow
-            else "Take a larger network, a pretrained backbone, or less augmentation and dropout. The training images "
-            "themselves are not learned; contradictory labels have the same effect.",
-        ),
-        Check(
-            "overfitted",
-            f"In the kept epoch, training accuracy is more than {100 * GAP:g} points and {OF_CHANCE} standard errors "
-            f"above validation accuracy. Or the validation loss ends {percent(RISE)} or more above its lowest, while "
-            "the training loss fell and validation accuracy did not rise.",
-            f"{accuracies}; validation loss ends {percent(val_rise)} above its lowest",
-            (is_known and train - val > max(GAP, OF_CHANCE * val_error)) or is_worse if several else None,
-            "More images, stronger augmentation, --model.optimizer.weight_decay, --model.dropout or fewer epochs help. "
-            "The model fits its training images better than others. The best validation epoch is kept, not the last.",
-        ),
-        Check(
-            "still improving",
-            f"The validation loss is lowest in the last epoch, and fell by {percent(FALL)} or more in it. Not judged "
-            "if the schedule lowered the learning rate to 0, because the loss always falls then.",
-            f"validation loss of the last epoch: {change}" if several else "only one epoch is validated",
-            val_losses[-1] == min(val_losses) and fall >= FALL if several and not is_annealed else None,
-            "Train longer: a new training with a higher --trainer.max_epochs. The schedule of the learning rate then "
-            "extends over all of its epochs.",
-        ),
-        Check(
-            "more epochs than needed",
-            f"At least half of the epochs, and at least {NUM_IDLE}, come after the kept one; early stopping is off.",
-            f"{count(idle, 'epoch')} of {num} after the kept one",
-            idle >= max(patience, num / 2) and facts.patience is None if len(val_losses) > NUM_IDLE else None,
-            f"Stop early: --early_stopping.patience {patience}, which would have kept the same epoch and saved "
-            f"{count(idle - patience, 'epoch')}.",
-        ),
-        Check(
-            "stopped early",
-            "Fewer epochs than --trainer.max_epochs.",
-            f"{num} of {count(limit, 'epoch')}" if limit > 0 else f"{count(num, 'epoch')}, without a limit",
-            num < limit if limit > 0 else None,
-            f"If {facts.monitor} was about to improve, raise --early_stopping.patience, which is {facts.patience}: it "
-            f"did not improve for {count(idle, 'epoch')}."
-            if facts.patience is not None and idle >= facts.patience
-            else "The training was ended by a limit of steps or time or by a callback, not by early stopping."
-            if facts.is_finished
-            else "The run has no test result: it was stopped, it failed, or it is still training.",
-        ),
-    ]
 
 
 def percent(share: float) -> str:

@@ -19,7 +19,7 @@ from ...errors import UserError, program_name, some
 from ...predictor import likeliest
 from ..pages.rendering import thumbnail
 from . import calibration, pictures
-from .diagnosis import Diagnosis, diagnose, facts_of_training
+from .diagnosis import Diagnosis, TrainingFacts, diagnose
 
 MIN_TEST_IMAGES = 10  # of a class; with fewer, its metrics are not reliable
 MAX_CARDS = 12  # images per section
@@ -31,12 +31,14 @@ LABELS = {"loss": "Loss", "acc": "Accuracy", "balanced_acc": "Balanced accuracy"
 Section = dict[str, Any]
 
 
-def describe_run(run: RunRecord, data: Any) -> Section:
+def describe_run(run: RunRecord, data: Any, facts: TrainingFacts) -> Section:
     """All values that the HTML template shows; ``data`` is the run's data module, None if it is not in memory."""
     val, test = (run.outputs(split) if run.class_names else None for split in ("val", "test"))
-    training = describe_training(run, data)
+    training = describe_training(run, facts)
     section: Section = {"run": run, "summary": run.summary, "training": training, "origin": describe_origin(run)}
-    section["head"] = describe_head(run, val, test)
+    numbers = {"training": run.summary.get("num_train_images")}
+    numbers |= {name: len(of) for name, of in (("validation", val), ("test", test)) if of is not None}
+    section["num_images"] = {name: num for name, num in numbers.items() if num is not None}
     if val is None or test is None:
         return section
     section["test"] = describe_test(run, test)
@@ -49,27 +51,9 @@ def describe_run(run: RunRecord, data: Any) -> Section:
     return section
 
 
-def describe_head(run: RunRecord, val: SplitOutputs | None, test: SplitOutputs | None) -> dict[str, str]:
-    """Data set, number of images and model of the run, as terms with their descriptions."""
-    data, model = (run.config[section] for section in ("data", "model"))
-    root, backbone = data.get("init_args", {}).get("root"), model.get("init_args", {}).get("backbone")
-    numbers = {
-        "training": run.summary.get("num_train_images"),
-        "validation": None if val is None else len(val),
-        "test": None if test is None else len(test),
-    }
-    terms = {
-        "data": f"{data['class_path']}, {root}" if root else data["class_path"],
-        "images": ", ".join(f"{num:,} {split}" for split, num in numbers.items() if num is not None),
-        "model": f"{model['class_path']}, backbone {backbone}" if backbone else model["class_path"],
-    }
-    return {term: text for term, text in terms.items() if text}
-
-
-def describe_training(run: RunRecord, data: Any) -> Section:
+def describe_training(run: RunRecord, facts: TrainingFacts) -> Section:
     """Diagnosis, curves of all metrics, and the metrics of the kept weights in training, validation and test."""
-    facts, epochs = facts_of_training(run, data), run.epochs
-    kept = best_epoch(epochs, facts.monitor)
+    epochs, kept = run.epochs, best_epoch(run.epochs, facts.monitor)
     recorded = {name for epoch in epochs for stage in ("train", "val") for name in metrics_of(stage, epoch)}
     curves = [(LABELS.get(name, name), pictures.plot_curves(epochs, name, kept)) for name in in_order(recorded)]
     if learning_rates := pictures.plot_learning_rates(epochs):
@@ -213,7 +197,6 @@ def describe_origin(run: RunRecord) -> Section:
     """How to repeat the run: in a new run directory, and with the command that started it, if that is known."""
     words = run.environment.get("command", [])
     return {
-        "environment": run.environment,
         "again": f"{program_name()} fit --config {shlex.quote(str(run.directory / CONFIG))}",
         "given": f"{run.environment.get('program', words[0])} {shlex.join(words[1:])}" if words else None,
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),

@@ -42,12 +42,10 @@ def plot_learning_rates(epochs: Sequence[EpochMetrics]) -> str | None:
     if not groups:
         return None
     with drawing("learning rate over the epochs", "epoch") as plot:
-        rates: list[float] = []
+        rates = [epoch[name] for epoch in epochs for name in groups if name in epoch]
         for group, colour, line in zip(groups, cycle((VAL, TRAIN, MARK)), cycle(("-", "--", ":")), strict=False):
-            numbers, values = series(epochs, group)
             label = group.removeprefix("lr/") if len(groups) <= 3 else None  # more would not fit in one line
-            plot.axes.plot(numbers, values, line, marker="o", color=colour, label=label)
-            rates += values
+            plot.axes.plot(*series(epochs, group), line, marker="o", color=colour, label=label)
         if max(rates) > 20 * min(rates) > 0:
             plot.axes.set_yscale("log")
             plain_numbers(plot.axes.yaxis)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+import numpy as np
 from lightning.pytorch.cli import LightningArgumentParser
 from yaml import YAMLError
 
@@ -19,7 +21,7 @@ from ...engine.recipes import VerbParser
 from ...engine.record import CONFIG, RunRecord, find_run, read_run
 from ...errors import UserError, program_name, shown
 from ...files import require_output
-from .diagnosis import diagnose, facts_of_training
+from .diagnosis import TrainingFacts, diagnose
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +57,37 @@ class Report(Companion):
 COMPANION = Report()
 
 
+def facts_of_training(run: RunRecord, data: Any = None) -> TrainingFacts:
+    """Read the facts from the files of a run, finished or not; ``data`` is its data module if it is in memory."""
+    config, model = run.config, run.config["model"].get("init_args", {})
+    val, num_classes = run.outputs("val"), len(run.class_names) or None
+    if num_classes is None:  # the run is not finished
+        with suppress(UserError, OSError):
+            num_classes = (data or run.data).facts.num_classes
+    is_balanced = config["data"].get("init_args", {}).get("imbalance") == "sampler"  # draws all classes equally often
+    counts = [1] * num_classes if is_balanced and num_classes else run.summary.get("train/class_counts")
+    return TrainingFacts(
+        monitor=config["monitor"],
+        max_epochs=config["trainer"].get("max_epochs") or -1,
+        patience=config.get("early_stopping", {}).get("patience"),
+        is_annealed=model.get("schedule", {}).get("name") in {"onecycle", "cosine"},
+        is_mixed=model.get("mix", {}).get("name", "none") != "none",
+        num_train_images=run.summary.get("num_train_images"),
+        num_val_images=None if val is None else len(val),
+        train_share=None if counts is None else max(counts) / sum(counts),
+        val_share=None if val is None else float(np.bincount(val.labels).max() / len(val)),
+        num_classes=num_classes,
+        lr=model.get("optimizer", {}).get("lr"),
+        is_finished=bool(run.summary),
+    )
+
+
 def write_report(run: RunRecord, file: Path, data: Any = None) -> None:
     """Write or replace the report of a run, finished or not; ``data`` is its data module if it is in memory."""
     from ..pages.rendering import write_page
     from .page import describe_run  # imports matplotlib, which takes 0.3 s
 
-    write_page(file, __package__, **describe_run(run, data))
+    write_page(file, __package__, **describe_run(run, data, facts_of_training(run, data)))
 
 
 def report(options: Sequence[str]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import optuna
 from matplotlib.axes import Axes
@@ -72,26 +71,24 @@ def draw_parameters(study: optuna.Study, sweep: Sweep) -> dict[str, str]:
     Optuna's own plots (5.0) have colours and backgrounds that are not legible on a dark page, write powers of ten as
     TeX, and do not mark the best and the shipped recipe.
     """
-    trials, best, shipped = completed(study), best_trial(study), shipped_trial(study)
+    trials = completed(study)
     if len(trials) < MIN_TRIALS_DRAWN:
         return {}
-    is_same = best is not None and SHIPPED in best.user_attrs
+    best, shipped = study.best_trial, shipped_trial(study)
+    is_same = shipped is not None and shipped.number == best.number
     marked = [(best, VAL, "D", "best and shipped recipe" if is_same else "best")]
-    marked += [] if is_same else [(shipped, TRAIN, "s", "shipped recipe")]
+    if shipped is not None and not is_same:
+        marked.append((shipped, TRAIN, "s", "shipped recipe"))
     values = [trial.value or 0.0 for trial in trials]
     plots = {}
     for name, distribution in sweep.space.items():
-        position: Callable[[Any], float] = float
-        if isinstance(distribution, CategoricalDistribution):
-            position = distribution.choices.index
         with drawing("metric of each trial against a parameter", "", sweep.metric) as plot:
             axes = plot.axes
-            places = [position(trial.params[name]) for trial in trials]
+            places = [distribution.to_internal_repr(trial.params[name]) for trial in trials]
             axes.scatter(places, values, s=16, color=MARK, zorder=3, linewidths=0, alpha=0.8)
             for trial, colour, shape, label in marked:
-                if trial is not None:
-                    place = position(trial.params[name])
-                    axes.scatter(place, trial.value or 0.0, s=40, color=colour, marker=shape, label=label, zorder=4)
+                place = distribution.to_internal_repr(trial.params[name])
+                axes.scatter(place, trial.value or 0.0, s=40, color=colour, marker=shape, label=label, zorder=4)
             if min(values) > 0 and max(values) > 10 * min(values):
                 axes.set_yscale("log")
                 plain_numbers(axes.yaxis)

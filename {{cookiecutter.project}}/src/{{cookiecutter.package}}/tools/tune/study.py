@@ -10,7 +10,7 @@ import math
 import shutil
 import signal
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,44 +25,17 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy.exc import DatabaseError
 
 from ...engine.companions import Companion
+from ...engine.record import flatten
 from ...engine.stopping import DivergedError
 from ...errors import UserError
 from ...facts import mode_of
-from ...fit import resolve, train
+from ...fit import train
 from .sweep import Sweep
-
-Config = dict[str, Any]
 
 SHIPPED, PROBLEM, MADE_WITH = "shipped", "problem", "made_with"  # attributes of trials and of the study
 
 
-def resolve_recipe(options: Sequence[str], companions: Sequence[Companion] = ()) -> Config:
-    """The config of ``fit`` with these options, without the sections that do not affect the training."""
-    config = resolve(options, companions)
-    return {section: value for section, value in config.items() if section not in {"run", "tracking"}}
-
-
-def path_of(name: str) -> tuple[str, ...]:
-    """Path of an option in a config: ``model.optimizer.lr`` is in ``init_args`` of ``model``."""
-    section, *rest = name.split(".")
-    if section in {"data", "model"} and rest[:1] not in (["init_args"], ["class_path"]):
-        rest = ["init_args", *rest] if rest else ["class_path"]
-    return (section, *rest)
-
-
-def look_up(config: Config, name: str) -> Any:
-    """The value of an option; None if it is not set."""
-    return dict(leaves(config)).get(path_of(name))
-
-
-def leaves(config: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The values of a config with their paths."""
-    for key, value in config.items():
-        path = (*parents, key)
-        yield from leaves(value, path) if isinstance(value, Mapping) else [(path, value)]
-
-
-def open_study(file: Path, sweep: Sweep, recipe: Config, num_seeds: int) -> optuna.Study:
+def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int) -> optuna.Study:
     """Create or continue the study. Trials whose process ended during them are marked as failed and queued again."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # failed trials are shown by `tune`
     if not file.exists() and any(file.parent.glob("trial-*")):
@@ -89,22 +62,26 @@ def open_study(file: Path, sweep: Sweep, recipe: Config, num_seeds: int) -> optu
     # The seed depends on the number of trials: a continued study would draw the same trials with a constant seed. The
     # first 8 trials are random; Optuna's default of 10 is half of the usual 20.
     study.sampler = optuna.samplers.TPESampler(n_startup_trials=8, seed=len(study.trials))
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+    requeue(study)
     waiting = study.get_trials(states=(TrialState.WAITING,))
     if not any(SHIPPED in trial.user_attrs for trial in [*concluded(study), *waiting]):
         study.enqueue_trial(shipped_params(sweep, recipe), user_attrs={SHIPPED: True})
     return study
 
 
-def require_same_search(study: optuna.Study, sweep: Sweep, recipe: Config, num_seeds: int, file: Path) -> None:
+def requeue(study: optuna.Study) -> None:
+    """Mark the trials that are running, which were interrupted, as failed, and queue them again."""
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+
+
+def require_same_search(study: optuna.Study, sweep: Sweep, recipe: dict[str, Any], num_seeds: int, file: Path) -> None:
     """Refuse a study whose trials would not be comparable with those of this search."""
     as_json = optuna.distributions.distribution_to_json
     space = {f"parameters.{name}": as_json(drawn) for name, drawn in sweep.space.items()}
     constants = {f"parameters.{name}": text for name, text in sweep.constants.items()}
-    settings = {".".join(path): value for path, value in leaves(recipe)}
-    wanted = {"metric": sweep.metric, "--seeds": num_seeds, **space, **constants, **settings}
+    wanted = {"metric": sweep.metric, "--seeds": num_seeds, **space, **constants, **dict(flatten(recipe))}
     if MADE_WITH not in study.user_attrs and not study.trials:
         study.set_user_attr(MADE_WITH, wanted)
     found = study.user_attrs.get(MADE_WITH, {})
@@ -117,14 +94,13 @@ def require_same_search(study: optuna.Study, sweep: Sweep, recipe: Config, num_s
             )
 
 
-def shipped_params(sweep: Sweep, recipe: Config) -> dict[str, Any]:
+def shipped_params(sweep: Sweep, recipe: dict[str, Any]) -> dict[str, Any]:
     """Parameters of the shipped recipe, as values of the search space, which must contain them."""
-    params = {}
+    params, settings = {}, dict(flatten(recipe))
     for name, distribution in sweep.space.items():
-        value = params[name] = look_up(recipe, name)
+        value = params[name] = from_text(settings.get(name, "null"))
         if isinstance(distribution, CategoricalDistribution):
-            equal = (choice for choice in distribution.choices if value in (choice, from_text(str(choice))))
-            params[name] = next(equal, value)
+            params[name] = next((text for text in distribution.choices if from_text(str(text)) == value), value)
         try:
             create_trial(value=0.0, params={name: params[name]}, distributions={name: distribution})
         except ValueError as error:
@@ -182,30 +158,26 @@ class Search:
     folder: Path  # of the run directories of the trials
     companions: Sequence[Companion] = ()  # tools that take part in every training
 
-    def objective(self, trial: Trial) -> float:
-        """Train a trial: the metric of its best epoch, averaged over the seeds; NaN if it failed."""
+    def run_trial(self) -> FrozenTrial:
+        """Run a trial, whose value is the metric of its best epoch, averaged over the seeds, and record its end.
+
+        A trial that raises KeyboardInterrupt, or a UserError for the shipped recipe, has no end and is repeated later.
+        """
+        trial = self.study.ask(self.sweep.space)
         try:
-            for name, drawn in self.sweep.space.items():
-                if isinstance(drawn, CategoricalDistribution):
-                    trial.suggest_categorical(name, drawn.choices)
-                elif isinstance(drawn, IntDistribution):
-                    trial.suggest_int(name, drawn.low, drawn.high, step=drawn.step)
-                elif isinstance(drawn, FloatDistribution):
-                    trial.suggest_float(name, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
-            return mean(self.train_seed(trial, seed) for seed in self.seeds)
+            value = mean(self.train_seed(trial, seed) for seed in self.seeds)
         except optuna.TrialPruned:
-            raise
-        except KeyboardInterrupt:  # the user stopped the search
-            self.study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
-            raise
-        except (UserError, DivergedError, torch.OutOfMemoryError) as error:
+            return self.study.tell(trial, state=TrialState.PRUNED)
+        except Exception as error:
             if isinstance(error, UserError) and SHIPPED in trial.user_attrs:
                 raise UserError(f"the shipped recipe cannot be trained: {error}") from error
-            trial.set_user_attr(PROBLEM, str(error))
-            return math.nan  # Optuna records the trial as failed and continues
-        except Exception as error:
-            trial.set_user_attr(PROBLEM, f"{type(error).__name__}: {error}")
-            raise
+            is_known = isinstance(error, UserError | DivergedError | torch.OutOfMemoryError)
+            trial.set_user_attr(PROBLEM, str(error) if is_known else f"{type(error).__name__}: {error}")
+            failed = self.study.tell(trial, state=TrialState.FAIL)
+            if not is_known:
+                raise
+            return failed
+        return self.study.tell(trial, value)
 
     def train_seed(self, trial: Trial, seed: int) -> float:
         directory = self.folder / f"trial-{trial.number:04}"
@@ -260,8 +232,7 @@ def quietly() -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     gc.collect()  # free the memory of the previous training, whose objects are in reference cycles
     try:
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
             yield
     except SystemExit as stop:
         if isinstance(stop.__cause__, DivergedError):

@@ -38,11 +38,7 @@ class Sweep:
 
     def trial_options(self, params: Mapping[str, Any]) -> list[str]:
         """Options that a trial adds to the recipe."""
-        return [option(name, value) for name, value in [*self.constants.items(), *params.items()]]
-
-
-def option(name: str, value: Any) -> str:
-    return f"--{name}={text_of(value)}"
+        return [f"--{name}={text_of(value)}" for name, value in [*self.constants.items(), *params.items()]]
 
 
 def text_of(value: Any) -> str:
@@ -73,7 +69,7 @@ def read_sweep(file: Path) -> Sweep:
             )
         if not isinstance(parameters, dict) or not parameters:
             raise UserError("there are no parameters. Give the names of options of fit, such as model.optimizer.lr.")
-        parsed = {name: parse_parameter(name, settings) for name, settings in parameters.items()}
+        parsed = {plain(name): parse_parameter(name, settings) for name, settings in parameters.items()}
         space = {name: drawn for name, drawn in parsed.items() if isinstance(drawn, BaseDistribution)}
         constants = {name: text for name, text in parsed.items() if isinstance(text, str)}
         if not space:
@@ -84,6 +80,11 @@ def read_sweep(file: Path) -> Sweep:
         return Sweep(file, words[words.index("fit") + 1 : -1], metric, space, constants, min_epochs)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
+
+
+def plain(name: str) -> str:
+    """The name of an option without parts that can be left out: ``model.optimizer.lr``."""
+    return ".".join(part for part in name.split(".") if part not in {"class_path", "init_args"})
 
 
 def parse_metric(metric: Any) -> str:

@@ -10,8 +10,8 @@ import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import optuna
 import yaml
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
@@ -22,26 +22,14 @@ from rich.table import Column, Table
 
 from ...engine.companions import Companion
 from ...engine.recipes import VerbParser, find_config
+from ...engine.record import WITHOUT_EFFECT
 from ...errors import UserError, program_name
 from ...facts import require_above_zero
+from ...fit import resolve
 from .comparison import Comparison, compare_recipes
 from .page import note, short, shown_value, write_search
-from .study import (
-    PROBLEM,
-    SHIPPED,
-    Config,
-    Search,
-    best_trial,
-    concluded,
-    examples,
-    leaves,
-    look_up,
-    open_study,
-    path_of,
-    resolve_recipe,
-    shipped_trial,
-)
-from .sweep import Sweep, read_sweep, text_of
+from .study import PROBLEM, SHIPPED, Search, best_trial, concluded, examples, open_study, requeue, shipped_trial
+from .sweep import Sweep, plain, read_sweep, text_of
 
 NUM_TRIALS = 20
 STUDY = "study.db"
@@ -74,7 +62,7 @@ def tune(arguments: Sequence[str], companions: Sequence[Companion] = ()) -> int:
     own = [option for companion in companions for option in companion.trial_options(sweep.name, given)]
     own.append("--trainer.devices=1")
     options = [*sweep.options, *own, *given]
-    recipe = resolve_recipe(options, companions)
+    recipe = resolve(options, companions)
     require_suitable(recipe, sweep)
     require_known_options(sweep, options, companions)
     file: Path = settings.study or Path("runs", "tune", sweep.name, STUDY)
@@ -98,14 +86,14 @@ def tune(arguments: Sequence[str], companions: Sequence[Companion] = ()) -> int:
     return 130 if is_stopped else 0
 
 
-def require_suitable(recipe: Config, sweep: Sweep) -> None:
+def require_suitable(recipe: dict[str, Any], sweep: Sweep) -> None:
     """Refuse a recipe with another monitored metric or with several processes."""
     if recipe["monitor"] != sweep.metric:
         raise UserError(
             f"{sweep.file}: metric.name is {sweep.metric}, but the recipe selects its best epoch by "
             f"{recipe['monitor']}. Use the same metric: --monitor {sweep.metric}, or metric.name {recipe['monitor']}."
         )
-    devices, num_nodes = look_up(recipe, "trainer.devices"), look_up(recipe, "trainer.num_nodes")
+    devices, num_nodes = recipe["trainer"]["devices"], recipe["trainer"]["num_nodes"]
     if num_nodes != 1 or not (str(devices) == "1" or (isinstance(devices, list) and len(devices) == 1)):
         raise UserError(
             f"trainer.devices is {devices}, trainer.num_nodes is {num_nodes}; tune trains one trial at a time on one "
@@ -118,7 +106,7 @@ def require_known_options(sweep: Sweep, options: Sequence[str], companions: Sequ
     columns = [[(name, value) for value in examples(drawn)] for name, drawn in sweep.space.items()]
     for row in itertools.zip_longest(*columns):
         try:
-            resolve_recipe([*options, *sweep.trial_options(dict(cell for cell in row if cell))], companions)
+            resolve([*options, *sweep.trial_options(dict(cell for cell in row if cell))], companions)
         except UserError as error:
             raise UserError(f"{sweep.file}: {error}") from error
 
@@ -129,32 +117,31 @@ def run(search: Search, num_trials: int | None, minutes: float | None) -> tuple[
     The time is checked after each trial, so that the shipped recipe is always trained. Returns the comparison, if any,
     and whether the user stopped the search with Ctrl-C.
     """
-    metric = search.sweep.metric
+    study, limit = search.study, math.inf if num_trials is None else num_trials
     end = math.inf if minutes is None else time.monotonic() + 60 * minutes
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(file=sys.stdout), redirect_stdout=False) as progress:
         bar = progress.add_task("trials", total=num_trials)
 
         def show_count() -> None:
-            best = best_trial(search.study)
-            text = f"best {metric} {shown_value(best)} (trial {best.number})" if best else "trials"
-            progress.update(bar, completed=len(concluded(search.study)), description=text)
+            best = best_trial(study)
+            text = f"best {search.sweep.metric} {shown_value(best)} (trial {best.number})" if best else "trials"
+            progress.update(bar, completed=len(concluded(study)), description=text)
 
-        def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
-            params = "  ".join(f"{short(name, trial.params)}={text_of(value)}" for name, value in trial.params.items())
-            problem = f": {trial.user_attrs[PROBLEM]}" if PROBLEM in trial.user_attrs else ""
-            line = f"trial {trial.number:<3} {shown_value(trial):7} {params}  {note(trial)}{problem}"
-            progress.console.print(escape(line.rstrip()), highlight=False, soft_wrap=True)
-            show_count()
-            if time.monotonic() >= end:
-                study.stop()
-
-        show_count()
-        left = None if num_trials is None else max(num_trials - len(concluded(search.study)), 0)
         try:
-            search.study.optimize(search.objective, left, callbacks=[after_trial])
+            show_count()
+            while len(concluded(study)) < limit:
+                trial = search.run_trial()
+                drawn = "  ".join(f"{short(name, trial.params)}={text_of(v)}" for name, v in trial.params.items())
+                problem = f": {trial.user_attrs[PROBLEM]}" if PROBLEM in trial.user_attrs else ""
+                line = f"trial {trial.number:<3} {shown_value(trial):7} {drawn}  {note(trial)}{problem}"
+                progress.console.print(escape(line.rstrip()), highlight=False, soft_wrap=True)
+                show_count()
+                if time.monotonic() >= end:
+                    break
             return compare_recipes(search, progress), False
         except KeyboardInterrupt:
+            requeue(study)
             return None, True
 
 
@@ -199,20 +186,26 @@ def statement_of(search: Search, comparison: Comparison | None) -> str:
 
 def recipe_card(command: str, story: str, search: Search, best: FrozenTrial) -> str:
     """A config for ``fit``: class names, values that differ from the defaults, and the searched values."""
-    config = resolve_recipe(search.recipe_of(best), search.companions)
+    config = resolve(search.recipe_of(best), search.companions)
     classes = [f"--{section}={config[section]['class_path']}" for section in ("data", "model")]
-    defaults = dict(leaves(resolve_recipe(classes, search.companions)))
-    paths = [path_of(name) for name in search.sweep.space]
+    defaults = resolve(classes, search.companions)
     order = {"data": 0, "model": 1, "trainer": 3}  # all other sections in between
-    recipe: Config = {}
-    for path, value in sorted(leaves(config), key=lambda leaf: order.get(leaf[0][0], 2)):
-        if path[-1] == "class_path" or path in paths or path not in defaults or value != defaults[path]:
-            *parents, last = path
-            section = recipe
-            for key in parents:
-                section = section.setdefault(key, {})
-            section[last] = value
+    sections = sorted((section for section in config if section not in WITHOUT_EFFECT), key=lambda s: order.get(s, 2))
+    recipe = essential({section: config[section] for section in sections}, defaults, search.sweep)
     lines = ["The best recipe of a search.", "", f"    {command}", ""]
     lines += textwrap.wrap(story, width=118, break_on_hyphens=False)
     comment = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     return comment + yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+
+def essential(config: dict[str, Any], defaults: dict[str, Any], sweep: Sweep, parent: str = "") -> dict[str, Any]:
+    """The settings of a config that name a class, differ from the defaults or are searched."""
+    kept = {}
+    for key, value in config.items():
+        name, default = plain(f"{parent}.{key}".strip(".")), defaults.get(key)
+        if isinstance(value, dict):
+            if inner := essential(value, default if isinstance(default, dict) else {}, sweep, name):
+                kept[key] = inner
+        elif key == "class_path" or name in sweep.space or key not in defaults or value != default:
+            kept[key] = value
+    return kept
