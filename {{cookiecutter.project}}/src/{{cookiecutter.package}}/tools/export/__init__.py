@@ -1,0 +1,1 @@
+"""The verb export: a trained model as files that run without this project."""
