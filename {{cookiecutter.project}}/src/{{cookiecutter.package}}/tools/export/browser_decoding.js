@@ -19,7 +19,6 @@ async function decode(file, {image_size: size, num_channels: numChannels, fit}) 
 
 /** RGB pixels as they are stored in the file, without colour management, upright, and on white where transparent. */
 async function readPixels(file) {
-  if (!(await isComplete(file))) throw new Error("This file is incomplete: its end is missing.");
   const options = {imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none"};
   const bitmap = await createImageBitmap(file, options).catch(() => { throw new Error(UNREADABLE); });
   const {width, height} = bitmap;
@@ -43,14 +42,6 @@ async function isJpeg(file) {
   return start[0] === 0xff && start[1] === 0xd8 && start[2] === 0xff;
 }
 
-/** Whether a JPEG has its end marker: browsers fill what is missing with grey, Pillow refuses the file. */
-async function isComplete(file) {
-  if (!(await isJpeg(file))) return true;
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  for (let i = bytes.length - 2; i > 0; i--) if (bytes[i] === 0xff && bytes[i + 1] === 0xd9) return true;
-  return false;
-}
-
 /**
  * The power of two by which Pillow's draft mode reduces a JPEG that is large enough. Its decoder (libjpeg-turbo) then
  * computes the averages of blocks of 2 x 2, 4 x 4 or 8 x 8 pixels, which `reduce` computes here after decoding.
@@ -63,26 +54,31 @@ function draftFactor({width, height}, size) {
 /** The average of each block of factor x factor pixels; blocks at the right and lower edge repeat the last pixel. */
 function reduce(image, factor) {
   if (factor === 1) return image;
-  const width = Math.ceil(image.width / factor), height = Math.ceil(image.height / factor);
+  const width = Math.ceil(image.width / factor), height = Math.ceil(image.height / factor), area = factor ** 2;
   const planes = image.planes.map((plane) => {
-    const sums = new Uint16Array(width * height); // at most 64 * 255
-    for (let y = 0; y < height * factor; y++) {
-      const row = Math.min(y, image.height - 1) * image.width, out = Math.floor(y / factor) * width;
-      for (let x = 0, i = 0; x < width; x++) {
-        let sum = 0;
-        for (let n = 0; n < factor; n++, i++) sum += plane[row + Math.min(i, image.width - 1)];
-        sums[out + x] += sum;
+    const reduced = new Uint8Array(width * height);
+    const sums = new Uint16Array(width); // at most 64 * 255
+    for (let y = 0; y < height; y++) {
+      sums.fill(area / 2); // rounds to the nearest
+      for (let n = 0; n < factor; n++) {
+        const row = Math.min(y * factor + n, image.height - 1) * image.width;
+        for (let x = 0; x < image.width; x++) sums[(x / factor) | 0] += plane[row + x];
+        sums[width - 1] += (width * factor - image.width) * plane[row + image.width - 1];
       }
+      for (let x = 0; x < width; x++) reduced[y * width + x] = (sums[x] / area) | 0;
     }
-    return Uint8Array.from(sums, (sum) => Math.floor(sum / factor ** 2 + 0.5));
+    return reduced;
   });
   return {width, height, planes};
 }
 
 /** Luma of ITU-R 601 in fixed point, as in Pillow's conversion from RGB to L. */
 function toGrey({width, height, planes: [red, green, blue]}) {
-  const luma = (_, i) => (red[i] * 19595 + green[i] * 38470 + blue[i] * 7471 + 0x8000) >> 16;
-  return {width, height, planes: [Uint8Array.from(red, luma)]};
+  const luma = new Uint8Array(width * height);
+  for (let i = 0; i < luma.length; i++) {
+    luma[i] = (red[i] * 19595 + green[i] * 38470 + blue[i] * 7471 + 0x8000) >> 16;
+  }
+  return {width, height, planes: [luma]};
 }
 
 /** How an image is made square, as Pillow's ImageOps.fit, ImageOps.pad and resize do it. */

@@ -31,10 +31,11 @@ async function loadModel() {
 
 /** The K calibrated probabilities of an image file, in the order of the class names. */
 async function classify(file) {
+  const model = await session.catch(() => { throw new Error("The model cannot be loaded: see above."); });
   const {image_size: size, num_channels: numChannels} = description.decoding;
   const pixels = await decode(file, description.decoding);
   const images = new ort.Tensor("uint8", pixels, [1, numChannels, size, size]);
-  const {probabilities} = await (await session).run({images}, ["probabilities"]);
+  const {probabilities} = await model.run({images}, ["probabilities"]);
   return probabilities.data;
 }
 
@@ -50,7 +51,6 @@ function addFiles(files) {
 
 async function fillCard(card, file) {
   try {
-    await session;
     showPrediction(card, await classify(file));
   } catch (error) {
     card.classList.add("error");
@@ -69,7 +69,7 @@ function newCard(file) {
   picture.src = URL.createObjectURL(file);
   picture.className = description.decoding.fit;
   picture.addEventListener("error", () => picture.replaceWith(element("div", "none", "no picture")));
-  card.querySelector(".file").textContent = file.name;
+  card.querySelector(".file").textContent = card.querySelector(".file").title = file.name;
   card.querySelector(".verdict").textContent = "Waiting";
   return card;
 }
@@ -153,6 +153,7 @@ function listen() {
 }
 
 function start() {
+  if (abstainBelow > 0) document.body.style.setProperty("--limit", `${100 * abstainBelow}%`);
   const state = document.getElementById("state");
   session = loadModel();
   session.then(

@@ -21,9 +21,9 @@ from ...errors import UserError, shown
 from ...files import replacing
 from ..pages.rendering import count, number, percent
 
-# Of onnxruntime-web, all tested with this page; later ones may name or divide their files differently.
-VERSIONS = ">=1.22.0 <1.31.0"
-FIRST, END = (1, 22), (1, 31)
+# Of onnxruntime-web. Tested with 1.26, 1.27, 1.29 and 1.30; the module of 1.22 needs a second JavaScript file.
+VERSIONS = ">=1.26.0 <1.31.0"
+FIRST, END = (1, 26), (1, 31)
 SCRIPT = "dist/ort.wasm.bundle.min.mjs"  # the smallest one: no WebGPU and no WebNN
 WASM = "dist/ort-wasm-simd-threaded.wasm"
 NUM_NAMED = 8  # classes that the header names
@@ -65,8 +65,8 @@ def read_description(export: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"{shown(export)} has no model.json. Give a folder that export has written.")
     description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if description.get("format") != 1:
-        raise UserError(f"{shown(file)} has the format {description.get('format')!r}; this version reads 1. Export again.")
+    if (found := description.get("format")) != 1:
+        raise UserError(f"{shown(file)} has the format {found!r}; this version reads 1. Export the run again.")
     return description
 
 
@@ -89,7 +89,8 @@ def read_runtime(package: Path) -> Runtime:
             contents = read_members(package, "package.json", SCRIPT, WASM)
         version = json.loads(contents["package.json"])["version"]
     except (OSError, KeyError, ValueError, tarfile.TarError) as error:
-        raise UserError(f"--ort_web is {str(package)!r}, which is not onnxruntime-web: {error}. {HOW_TO_FETCH}") from error
+        given = f"--ort_web is {str(package)!r}, which is not onnxruntime-web: {error}."
+        raise UserError(f"{given} {HOW_TO_FETCH}") from error
     if not FIRST <= tuple(map(int, version.split(".")[:2])) < END:
         raise UserError(f"--ort_web is onnxruntime-web {version}; the page needs {VERSIONS}. {HOW_TO_FETCH}")
     return Runtime(version, contents[SCRIPT], contents[WASM])
@@ -98,7 +99,7 @@ def read_runtime(package: Path) -> Runtime:
 def read_members(archive: Path, *names: str) -> dict[str, bytes]:
     """Files of an npm package, all of which are in its folder ``package``, without unpacking the others."""
     contents = {}
-    with tarfile.open(archive) as tar:
+    with tarfile.open(archive, "r:gz") as tar:
         for name in names:
             if (stream := tar.extractfile(f"package/{name}")) is not None:
                 contents[name] = stream.read()
