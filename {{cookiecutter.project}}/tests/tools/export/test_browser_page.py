@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor, nn
 
 from {{cookiecutter.package}}.engine.decoding import Decoding
@@ -226,11 +227,19 @@ def test_transparency_orientation_and_modes_are_as_in_pillow(decoder: Page) -> N
         assert difference(decoder, content).max() <= 1
     for mode in ("L", "P", "1"):
         assert difference(decoder, encode(image.convert(mode)), num_channels=1).max() <= 1
+    with_gamma = PngInfo()
+    with_gamma.add(b"gAMA", (100_000).to_bytes(4))  # linear, which Pillow does not regard
+    assert difference(decoder, encode(image, pnginfo=with_gamma)).max() <= 1
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
         smooth = image.resize((6, 4)).resize((48, 32), Image.Resampling.BICUBIC)
         assert difference(decoder, encode(smooth, "JPEG", quality=95, exif=exif)).max() <= 2
+
+
+def test_an_image_that_is_too_large_for_the_browser_is_refused(decoder: Page) -> None:
+    with pytest.raises(playwright.Error, match=r"too large|cannot be read"):
+        decode(decoder, encode(Image.new("RGB", (70_000, 4))))
 
 
 @pytest.mark.parametrize(("side", "factor"), [(95, 1), (97, 2), (193, 4), (390, 8)])
@@ -388,7 +397,7 @@ def test_another_package_is_refused(export: Path, tmp_path: Path) -> None:
     for name in (browser_page.SCRIPT, browser_page.WASM):
         (tmp_path / name).touch()
     (tmp_path / "package.json").write_text('{"version": "1.17.3"}')
-    with pytest.raises(UserError, match=r"onnxruntime-web 1\.17\.3; the page needs >=1\.26"):
+    with pytest.raises(UserError, match=r"onnxruntime-web 1\.17\.3; the page needs 1\.26 - 1\.30"):
         write_browser_page(export, tmp_path / "page.html", tmp_path)
 
 

@@ -23,12 +23,12 @@ async function readPixels(file) {
   const bitmap = await createImageBitmap(file, options).catch(() => { throw new Error(UNREADABLE); });
   const {width, height} = bitmap;
   const context = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
-  if (!context) throw new Error(`This image is too large for this browser: ${width} x ${height} pixels.`);
   context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   const {data} = context.getImageData(0, 0, width, height); // red, green, blue, alpha of each pixel
+  if (data[3] !== 255) throw new Error(`This image is too large for this browser: ${width} x ${height} pixels.`);
   const planes = [0, 1, 2].map((channel) => {
     const plane = new Uint8Array(width * height);
     for (let i = 0, j = channel; i < plane.length; i++, j += 4) plane[i] = data[j];

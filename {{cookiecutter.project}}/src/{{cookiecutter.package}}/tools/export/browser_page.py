@@ -22,13 +22,13 @@ from ...files import replacing
 from ..pages.rendering import count, number, percent
 
 # Of onnxruntime-web. Tested with 1.26, 1.27, 1.29 and 1.30; the module of 1.22 needs a second JavaScript file.
-VERSIONS = ">=1.26.0 <1.31.0"
+VERSIONS = "1.26 - 1.30"
 FIRST, END = (1, 26), (1, 31)
 SCRIPT = "dist/ort.wasm.bundle.min.mjs"  # the smallest one: no WebGPU and no WebNN
 WASM = "dist/ort-wasm-simd-threaded.wasm"
 NUM_NAMED = 8  # classes that the header names
 HOW_TO_FETCH = (
-    f"On a machine with npm, run npm pack 'onnxruntime-web@{VERSIONS}', and give the .tgz file with --ort_web FILE."
+    f'On a machine with npm, run npm pack "onnxruntime-web@{VERSIONS}", and give the .tgz file with --ort_web FILE.'
 )
 
 
@@ -139,6 +139,7 @@ def render(description: dict[str, Any], name: str, model: bytes, runtime: Runtim
         num_classes=len(class_names),
         test=description["test"],
         abstain_below=description["abstain_below"],
+        size=decoding["image_size"],
         about={term: text for term, text in about.items() if text},
         description={key: description[key] for key in ("class_names", "decoding", "abstain_below")},
         embedded={"runtime": packed(runtime.script), "wasm": packed(runtime.wasm), "model": packed(model)},
