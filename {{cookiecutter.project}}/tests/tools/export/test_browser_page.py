@@ -128,7 +128,7 @@ def ort_web(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright holds an event loop, which other tests could not start
 def browser() -> Iterator[Any]:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     with playwright.sync_playwright() as driver:
@@ -149,7 +149,7 @@ def html(export: Path, ort_web: Path) -> Path:
     return export / "page.html"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def decoder(browser: Any, html: Path) -> Iterator[Page]:
     """The page, for tests that only decode."""
     yield from opened(browser, html)
