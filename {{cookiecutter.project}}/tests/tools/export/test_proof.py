@@ -59,6 +59,7 @@ def write_export(folder: Path, classifier: ImageClassifier, temperature: float =
 def describe(folder: Path, facts: ImageFacts, **changes: object) -> None:
     decoding = {name: getattr(facts, name) for name in ("image_size", "num_channels", "fit")}
     description: dict[str, object] = {
+        "format": 1,
         "class_names": facts.class_names,
         "decoding": decoding,
         "temperature": TEMPERATURE,

@@ -1,1 +1,1 @@
-"""A folder with which a trained model is used without this project: ONNX, a predictor, proofs, a model card."""
+"""The verb export: a trained model as files that run without this project, proven to answer as the checkpoint does."""

@@ -29,13 +29,20 @@ from ...engine.splits import Split
 from ...errors import UserError, shown
 from ...files import replacing
 from ...models import CLASSIFIERS, ImageClassifier
-from ...predictor import DESCRIPTION, INT8_MODEL, MODEL, digest_of
+from ...predictor import DESCRIPTION, FORMAT, INT8_MODEL, MODEL, digest_of
+from .browser_page import find_runtime, write_browser_page
 from .card import Row, table_rows, write_card
 from .graph import cpu_flags, trace, write_int8, write_onnx, write_pt2
 from .measuring import measure
 from .proof import TIE, TOLERANCE, Classify, PairedLoss, Proof, compare, open_predictor, paired_loss, prove, refer
 
-PT2_MODEL, PARITY, PREDICTOR, REQUIREMENTS = "model.pt2", "parity.json", "predictor.py", "requirements.txt"
+PT2_MODEL, PARITY, PREDICTOR, PAGE, REQUIREMENTS = (
+    "model.pt2",
+    "parity.json",
+    "predictor.py",
+    "classify.html",
+    "requirements.txt",
+)
 FORMATS = ("onnx", "pt2")
 NUM_CALIBRATION_IMAGES = 200
 SPLITS: tuple[Split, ...] = ("val", "test")
@@ -53,6 +60,7 @@ def export(options: Sequence[str]) -> int:
     file = find_checkpoint(arguments.ckpt, "best")
     checkpoint = read_checkpoint(file)
     out = arguments.out or (file.parent.parent if file.parent.name == "checkpoints" else Path()) / "export"
+    runtime = find_runtime(arguments.ort_web) if arguments.page else None
     classifier = load_classifier(checkpoint, CLASSIFIERS)
     data = open_data(checkpoint, arguments.data_root)
     with new_folder(out, overwrite=arguments.overwrite) as folder:
@@ -61,6 +69,8 @@ def export(options: Sequence[str]) -> int:
         exported.write_models(arguments.formats)
         if arguments.int8 and MODEL in exported.rows:
             exported.write_int8(arguments.max_loss)
+        if runtime is not None and MODEL in exported.rows:
+            write_browser_page(folder, folder / PAGE, runtime)
         exported.finish()
     print_table(exported)
     for refusal in exported.refusals:
@@ -81,6 +91,9 @@ def parse(options: Sequence[str]) -> argparse.Namespace:
     add("--max_loss", type=float, default=1.0, metavar="POINTS", help="loss that int8 may have, in points (default: 1)")
     coverage_help = "share of the validation images above the threshold for abstaining (default: 0.95)"
     add("--coverage", type=share, default=0.95, metavar="SHARE", help=coverage_help)
+    add("--page", action="store_true", help=f"also write {PAGE}, which classifies images in a browser, offline")
+    web_help = "npm package onnxruntime-web for --page, as a folder or .tgz (default: npm fetches it)"
+    add("--ort_web", type=Path, metavar="PATH", help=web_help)
     add("--data_root", type=Path, metavar="DIR", help="folder of the images, if it has moved since the training")
     return parser.parse_args(options)
 
@@ -167,7 +180,7 @@ class Export:
         shutil.copyfile(str(standalone.__file__), folder / PREDICTOR)
         self.predictor = open_predictor(folder)
         self.description: dict[str, Any] = {
-            "format": 1,
+            "format": FORMAT,
             "model": bundle["model"],
             "class_names": self.facts.class_names,
             "decoding": {name: getattr(self.facts, name) for name in ("image_size", "num_channels", "fit")},
@@ -279,8 +292,9 @@ class Export:
         requirements = [f"{name}=={version(name)}\n" for name in ("numpy", "onnxruntime", "pillow")]
         (self.folder / REQUIREMENTS).write_text("".join(requirements), encoding="utf-8")
         write_card(self.folder / "README.md", self.description, self.references, self.rows)
-        for name in (PREDICTOR, REQUIREMENTS, "README.md"):
-            self.description["files"][name] = digest_of(self.folder / name)
+        for name in (PREDICTOR, REQUIREMENTS, "README.md", PAGE):
+            if (self.folder / name).is_file():
+                self.description["files"][name] = digest_of(self.folder / name)
         write_json(self.folder / DESCRIPTION, self.description)
 
 
