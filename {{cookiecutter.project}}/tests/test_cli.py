@@ -150,5 +150,5 @@ def test_misspelt_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
         "error: 'fitt' is not a verb. Did you mean 'fit'? "
-        "Valid choices: audit, compare, fit, pack, predict, report, split, test, tune, validate.\n"
+        "Valid choices: audit, compare, demo, fit, pack, predict, report, split, test, tune, validate.\n"
     )
