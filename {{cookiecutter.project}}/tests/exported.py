@@ -27,12 +27,15 @@ class ColourNetwork(nn.Module):
         return logits, (logits / TEMPERATURE).softmax(dim=1)
 
 
-def write_export(folder: Path, **other: Any) -> Path:
-    """Write the files that prediction and serving need; ``other`` replaces values of ``model.json``."""
+def write_export(folder: Path, network: nn.Module | None = None, size: int = SIZE, **other: Any) -> Path:
+    """Write the files that prediction and serving need; ``other`` replaces values of ``model.json``.
+
+    ``network`` is used in place of ``ColourNetwork``, for images of ``size`` pixels.
+    """
     folder.mkdir(parents=True)
     torch.onnx.export(
-        ColourNetwork().eval(),
-        (torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8),),
+        (network or ColourNetwork()).eval(),
+        (torch.zeros(2, 3, size, size, dtype=torch.uint8),),
         folder / MODEL,
         input_names=["images"],
         output_names=["logits", "probabilities"],
@@ -46,7 +49,7 @@ def write_export(folder: Path, **other: Any) -> Path:
         "format": 1,
         "model": "CNNClassifier",
         "class_names": CLASS_NAMES,
-        "decoding": {"image_size": SIZE, "num_channels": 3, "fit": "crop"},
+        "decoding": {"image_size": size, "num_channels": 3, "fit": "crop"},
         "temperature": TEMPERATURE,
         "abstain_below": THRESHOLD,
         "thresholds": [{"coverage": 0.95, "threshold": THRESHOLD, "num_images": 140, "accuracy": 0.98}],
