@@ -1,4 +1,4 @@
-"""Requests a second and latency of ``deploy/serve.py`` on this machine, and 1,000 uploads that it must refuse.
+"""Load of ``deploy/serve.py``: requests a second, latency, 1,000 uploads that it must refuse, and 100 damaged ones.
 
 The network is that of ``folder_cnn`` at 128 pixels, untrained; each request is one photograph, as a file of a form. The
 clients are threads of a process on the same cores.
@@ -84,11 +84,12 @@ def load(server: Any, photographs: list[bytes], num_clients: int, seconds: float
 
 def hostile(server: Any, good: bytes, number: int, seed: int) -> dict[str, float]:
     """The number of uploads by status; the share that is answered as it must be is 0 if the server is damaged."""
-    from deploy.hostile import send, uploads
+    from deploy.hostile import doubtful_uploads, send, uploads
 
     expected = server.predict(good).body
     with ThreadPoolExecutor(4) as clients:
-        answers = list(clients.map(lambda upload: send(server, upload), uploads(number, seed)))
+        sent = [*uploads(number, seed), *doubtful_uploads(number // 10, seed)]
+        answers = list(clients.map(lambda upload: send(server, upload), sent))
     for upload, answer in answers:
         if answer.status not in upload.allowed:
             print(f"{upload.kind}: {answer}", file=sys.stderr)
@@ -97,7 +98,7 @@ def hostile(server: Any, good: bytes, number: int, seed: int) -> dict[str, float
     is_well = server.process.poll() is None and server.predict(good).body == expected
     return {
         **{f"hostile_{status}": statuses[status] for status in ("2xx", "4xx", "5xx")},
-        "hostile_right_share": num_right / number if is_well else 0.0,
+        "hostile_right_share": num_right / len(sent) if is_well else 0.0,
     }
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from {{cookiecutter.package}}.predictor import Predictor
 
-from .hostile import JSON, Upload, send, uploads
+from .hostile import JSON, Upload, doubtful_uploads, send, uploads
 from .serving import Answer, Server, running
 
 PROGRAM = Path(__file__).parents[2] / "deploy" / "serve.py"
@@ -80,7 +80,9 @@ def test_hostile_uploads_among_good_ones(server: Server) -> None:
     """Bad requests are refused with a reason, and spoil no good one that is in their batch."""
     names = ["red", "green", "blue"] * 17
     with ThreadPoolExecutor(8) as clients:
-        refused = [clients.submit(send, server, upload) for upload in uploads(55, seed=0)]
+        refused = [
+            clients.submit(send, server, upload) for upload in [*uploads(50, seed=0), *doubtful_uploads(20, seed=0)]
+        ]
         answered = [clients.submit(server.predict, image_of(name)) for name in names]
         for upload, answer in (future.result() for future in refused):
             assert answer.status in upload.allowed, (upload.kind, answer)
