@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.predictor import Predictor
@@ -48,11 +48,17 @@ def address(exported: Path) -> Iterator[str]:
 def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": request.param, "height": 800})
     page.set_default_timeout(20_000)
-    hosts: set[str] = set()
-    page.on("request", lambda sent: hosts.add(re.sub(r"^(\w+:/*[^/]*).*", r"\1", sent.url, flags=re.DOTALL)))
+    asked: set[str] = set()
+
+    def note(request: Request) -> None:
+        if request.failure != "csp":  # blocked by the content security policy, before it is sent
+            asked.add(re.sub(r"^(\w+:/*[^/]*).*", r"\1", request.url, flags=re.DOTALL))
+
+    page.on("requestfinished", note)
+    page.on("requestfailed", note)
     page.goto(address)
     yield page
-    assert {host for host in hosts if not host.startswith(("data:", "blob:"))} == {address.strip("/")}
+    assert {host for host in asked if not host.startswith(("data:", "blob:"))} == {address.strip("/")}
     page.close()
 
 
