@@ -113,4 +113,9 @@ TARGETS = (
     at_least(
         "0.9", 9, "ResNet-50, images a second, to random tensors", ("ours_resnet50", RATE), ("random_tensors", RATE)
     ),
+    *(
+        at_least("1", 10, f"serving, {n} clients, requests answered", ("serving", f"{n}_clients_answered_share"))
+        for n in (1, 8, 32)
+    ),
+    at_least("1", 10, "serving, 1,000 hostile uploads, answered as must be", ("serving", "hostile_right_share")),
 )

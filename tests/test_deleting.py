@@ -31,6 +31,7 @@ def tool(name: str, *verbs: str) -> Part:
 PARTS = {
     "audit": tool("audit", "audit"),
     "compare": tool("compare", "compare"),
+    "demo": tool("demo", "demo"),
     "evaluate": tool("evaluate", "test", "validate"),
     "pack": tool("pack", "pack"),
     "predict": tool("predict", "predict"),

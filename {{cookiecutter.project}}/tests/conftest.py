@@ -23,6 +23,7 @@ from {{cookiecutter.package}}.engine.splits import digest_of, draw
 from {{cookiecutter.package}}.facts import to_plain
 from {{cookiecutter.package}}.models import CNNClassifier
 
+from .exported import write_export
 from .interruption import Interruption
 
 COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 20)}
@@ -132,6 +133,12 @@ def checkpoint(workspace: Path, facts: ImageFacts) -> Path:
         workspace / "model.ckpt",
     )
     return workspace / "model.ckpt"
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as ``export`` writes it; see ``write_export``."""
+    return write_export(tmp_path_factory.mktemp("exported") / "export")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ def load(run: str | PathLike[str], device: Literal["auto", "cpu", "cuda", "mps"]
     Raises:
         UserError: there is no checkpoint, it was not written by this project, or the device is not available.
     """
-    from .tools.predict.predictor import load_predictor
+    from .engine.checkpoint_predictor import load_predictor
+    from .models import CLASSIFIERS
 
-    return load_predictor(run, device, "run")
+    return load_predictor(run, CLASSIFIERS, device, "run")

@@ -36,6 +36,7 @@ ALL_VERBS = {
     ),
     "predict": Verb("tools.predict.predict", "predict", "classify images with a checkpoint and write a table"),
     "export": Verb("tools.export.export", "export", "write the model in formats that other programs read, with proof"),
+    "demo": Verb("tools.demo.demo", "demo", "open a page on this machine that classifies an image"),
     "compare": Verb("tools.compare.compare", "compare", "compare runs and test which differences are significant"),
     "report": Verb("tools.report.report", "report", "write the report of a run again"),
     "audit": Verb("tools.audit.audit", "run_audit", "check all files of an image folder before training"),

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from ...engine.checkpoint_predictor import load_predictor
 from ...engine.progress import bar_options
 from ...engine.recipes import VerbParser
 from ...engine.run_directory import PREDICTIONS
 from ...errors import UserError
 from ...files import replacing, require_output
+from ...models import CLASSIFIERS
 from ...predictor import BATCH_SIZE, COLUMNS, TOP_K, Prediction, count_images, paths_of, write_csv
-from .predictor import load_predictor
 
 MAX_LISTED = 20  # maximum number of classes, and of failed images, that are printed
 EPILOGUE = """\
@@ -77,7 +78,7 @@ def predict(options: Sequence[str]) -> int:
                 f"--output is {output!r}, which is also an input and would be overwritten. Give another file."
             )
     num_images = count_images(inputs)
-    predictor = load_predictor(arguments.ckpt, arguments.device, "--ckpt")
+    predictor = load_predictor(arguments.ckpt, CLASSIFIERS, arguments.device, "--ckpt")
     paths = chain.from_iterable(map(paths_of, inputs))
     predictions = predictor.stream(paths, arguments.batch_size, arguments.top_k, arguments.abstain_below)
     num_ranks = min(arguments.top_k, len(predictor.class_names))

@@ -14,17 +14,18 @@ import torch
 from PIL import Image
 
 from {{cookiecutter.package}} import load
+from {{cookiecutter.package}}.engine.checkpoint_predictor import CheckpointPredictor
 from {{cookiecutter.package}}.engine.record import read_run
 from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.models import CLASSIFIERS
 from {{cookiecutter.package}}.predictor import Predictions
-from {{cookiecutter.package}}.tools.predict.predictor import CheckpointPredictor
 
-from ...conftest import Fit, write_images
+from ..conftest import Fit, write_images
 
 
 @pytest.fixture
 def predictor(checkpoint: Path) -> CheckpointPredictor:
-    return CheckpointPredictor.from_checkpoint(checkpoint, device="cpu")
+    return CheckpointPredictor.from_checkpoint(checkpoint, CLASSIFIERS, device="cpu")
 
 
 def bricks(folder: Path) -> None:
@@ -49,7 +50,7 @@ def test_says_what_the_training_said_of_its_test_images(
     with (run.directory / "predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     paths = [photos / row["path"] for row in rows]
-    found = CheckpointPredictor.from_checkpoint(run.directory, device="cpu").predict(paths, batch_size=4)
+    found = CheckpointPredictor.from_checkpoint(run.directory, CLASSIFIERS, device="cpu").predict(paths, batch_size=4)
     assert [prediction.path for prediction in found] == list(map(str, paths))
     assert [prediction.class_name for prediction in found] == [row["predicted_class"] for row in rows]
     for prediction, row in zip(found, rows, strict=True):
@@ -196,7 +197,7 @@ def test_a_run_that_is_not_there() -> None:
 def test_the_cell_of_the_readme(checkpoint: Path) -> None:
     """On a run and a folder of the names that it shows."""
     pytest.importorskip("pandas")
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (cell,) = re.findall(r"^ *```python\n(.*?)^ *```", readme, re.MULTILINE | re.DOTALL)
     run = Path("runs/folder_probe/DATE-TIME/checkpoints")
     run.mkdir(parents=True)
@@ -248,16 +249,14 @@ def test_weights_that_are_no_numbers(predictor: CheckpointPredictor, tmp_path: P
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there(checkpoint: Path) -> None:
     with pytest.raises(UserError, match=r"^device is 'cuda', which is not available here\. Available: .*cpu"):
-        CheckpointPredictor.from_checkpoint(checkpoint, device="cuda")
+        CheckpointPredictor.from_checkpoint(checkpoint, CLASSIFIERS, device="cuda")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_agrees_with_the_cpu(checkpoint: Path) -> None:
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
-    predictor, on_cpu = (
-        CheckpointPredictor.from_checkpoint(checkpoint),
-        CheckpointPredictor.from_checkpoint(checkpoint, "cpu"),
-    )
+    predictor = CheckpointPredictor.from_checkpoint(checkpoint, CLASSIFIERS)
+    on_cpu = CheckpointPredictor.from_checkpoint(checkpoint, CLASSIFIERS, "cpu")
     assert predictor.device.type == "cuda"
     torch.testing.assert_close(predictor.predict_images(images), on_cpu.predict_images(images), rtol=0, atol=2e-3)

@@ -1,20 +1,20 @@
-"""Classifies image files and images in memory with a checkpoint."""
+"""Classifies image files and images in memory with a checkpoint; the table of the classifiers is handed in."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...engine.checkpoints import find_checkpoint, load_classifier, read_checkpoint
-from ...errors import UserError, some
-from ...models import CLASSIFIERS, ImageClassifier
-from ...predictor import DESCRIPTION, Decoding, Predictor
+from ..errors import UserError, some
+from ..predictor import DESCRIPTION, Decoding, Predictor
+from .checkpoints import find_checkpoint, load_classifier, read_checkpoint
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -23,7 +23,7 @@ class CheckpointPredictor(Predictor):
     """Classifies image files or decoded images with torch, in float32.
 
     Args:
-        classifier: the classifier; it is moved to the device and set to eval mode.
+        classifier: the classifier, a LightningModule; it is moved to the device and set to eval mode.
         device: device to compute on; ``auto`` uses a GPU if there is one.
         temperature: divides the logits; 1 does not calibrate the probabilities.
 
@@ -31,7 +31,7 @@ class CheckpointPredictor(Predictor):
         UserError: the device is not available.
     """
 
-    def __init__(self, classifier: ImageClassifier, device: Device = "auto", temperature: float = 1.0) -> None:
+    def __init__(self, classifier: Any, device: Device = "auto", temperature: float = 1.0) -> None:
         there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         available = [name for name, is_there in there.items() if is_there]
         if device != "auto" and device not in available:
@@ -50,16 +50,26 @@ class CheckpointPredictor(Predictor):
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | PathLike[str], device: Device = "auto", option: str = "path"
+        cls,
+        path: str | PathLike[str],
+        classifiers: Mapping[str, type],
+        device: Device = "auto",
+        option: str = "path",
     ) -> CheckpointPredictor:
-        """Load a run directory's best checkpoint, or a ``.ckpt`` file; error messages call the argument ``option``.
+        """Load a run directory's best checkpoint, or a ``.ckpt`` file.
+
+        Args:
+            path: the run directory or the file.
+            classifiers: classes by the name that a checkpoint states.
+            device: device to compute on; ``auto`` uses a GPU if there is one.
+            option: name of the argument ``path`` in error messages.
 
         Raises:
             UserError: there is no checkpoint, it was not written by this project, or the device is not available.
         """
         checkpoint = read_checkpoint(find_checkpoint(Path(path), "best", option), option)
         temperature = checkpoint["bundle"].get("temperature", 1.0)  # of a finished training
-        return cls(load_classifier(checkpoint, CLASSIFIERS), device, temperature)
+        return cls(load_classifier(checkpoint, classifiers), device, temperature)
 
     @torch.inference_mode()
     def predict_images(self, images: Tensor) -> Tensor:
@@ -77,14 +87,16 @@ class CheckpointPredictor(Predictor):
         return self.predict_images(torch.from_numpy(images)).numpy()
 
 
-def load_predictor(path: str | PathLike[str], device: Device = "auto", option: str = "path") -> Predictor:
-    """The predictor of an export folder, or of a checkpoint or run directory.
+def load_predictor(
+    path: str | PathLike[str], classifiers: Mapping[str, type], device: Device = "auto", option: str = "path"
+) -> Predictor:
+    """The predictor of an export folder, or of a checkpoint or run directory; see ``from_checkpoint``.
 
     Raises:
         UserError: there is neither, or the device is not available.
     """
     if not (Path(path) / DESCRIPTION).is_file():
-        return CheckpointPredictor.from_checkpoint(path, device, option)
+        return CheckpointPredictor.from_checkpoint(path, classifiers, device, option)
     if device not in {"auto", "cpu"}:
         raise UserError(f"device is {device!r}, but an export is computed on the CPU. Give a checkpoint instead.")
     try:
