@@ -23,7 +23,12 @@ from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.facts import Fit
 from {{cookiecutter.package}}.predictor import Decoding
 from {{cookiecutter.package}}.tools.export import browser_page
-from {{cookiecutter.package}}.tools.export.browser_page import Runtime, enumerate_names, find_runtime, write_browser_page
+from {{cookiecutter.package}}.tools.export.browser_page import (
+    Runtime,
+    enumerate_names,
+    find_runtime,
+    write_browser_page,
+)
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
