@@ -35,7 +35,7 @@ from starlette.datastructures import UploadFile
 
 MAX_BYTES = 20 * 2**20  # of a request
 MAX_IMAGES = 16  # of a request
-MAX_PIXELS = 50_000_000  # of an image; the largest transparent PNG takes about 0.7 GB while it is decoded
+MAX_PIXELS = 50_000_000  # of an image; the largest transparent PNG takes 0.8 GB while it is decoded
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # of all that Pillow reads: no PostScript, which is a program
 MAX_BATCH = 16  # requests that are classified together
 TIMEOUT_SECONDS = 30  # that a request may wait for the model, which then answers 504
@@ -172,7 +172,7 @@ def main() -> None:
             f"{str(arguments.export)!r} is not an export: it has no predictor.py. Give a folder that export wrote."
         )
     server = build_server(folder, arguments.workers)
-    signal.signal(signal.SIGTERM, stop)  # LitServe stops at Ctrl-C only
+    stop_at_sigterm()
     watched = threading.Thread(target=stop_with_children, daemon=True)
     watched.start()
     server.run(arguments.host, arguments.port, num_api_servers=1, generate_client_file=False, log_level="warning")
@@ -196,9 +196,16 @@ def build_server(folder: Path, num_workers: int) -> ls.LitServer:
     return server
 
 
-def stop(*_: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def stop_at_sigterm() -> None:
+    """As at Ctrl-C, the only signal at which LitServe ends its processes."""
+    own = os.getpid()
+
+    def stop(*_: Any) -> None:
+        if os.getpid() == own:  # the HTTP process is a fork of this one, and ends by itself
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def stop_with_children() -> None:

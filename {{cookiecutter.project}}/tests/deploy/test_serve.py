@@ -39,6 +39,7 @@ def server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with running(command(exported), tmp_path_factory.mktemp("server")) as server:
         yield server
     assert server.process.returncode == 0  # of SIGTERM
+    assert "Traceback" not in server.log.read_text()
 
 
 def labels(answer: Answer) -> list[str]:
@@ -118,14 +119,15 @@ def test_clients_lose_nothing(server: Server) -> None:
     assert found == {(name, name): 40 for name in ("red", "green", "blue")}
 
 
-def test_a_dead_worker_ends_the_server(exported: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("child", [-2, -1], ids=["worker", "HTTP process"])
+def test_a_dead_process_ends_the_server(exported: Path, tmp_path: Path, child: int) -> None:
     """So that Docker or systemd starts it again."""
     with running(command(exported), tmp_path) as server:
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
         if not children.is_file():
             pytest.skip("this system does not list the children of a process")
         time.sleep(1)
-        os.kill(int(children.read_text().split()[-1]), signal.SIGKILL)
+        os.kill(int(children.read_text().split()[child]), signal.SIGKILL)
         end = time.monotonic() + 30
         while server.process.poll() is None and time.monotonic() < end:
             time.sleep(0.1)

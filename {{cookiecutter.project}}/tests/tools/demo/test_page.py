@@ -88,7 +88,7 @@ def test_images_of_an_export(page: Page, tmp_path: Path) -> None:
         expect(verdict).to_contain_text(re.compile(rf"{name}\s*Probability 100.0%"))
     give(page, files["grey"])
     expect(verdict).to_contain_text("Not sure")
-    expect(verdict).to_contain_text("33.3%, below 80.0%.")
+    expect(verdict).to_contain_text("33.3%; the threshold is 80.0%.")
     for name, reason in (("broken", "truncated"), ("text", "cannot identify image file")):
         give(page, files[name])
         expect(verdict).to_contain_text(

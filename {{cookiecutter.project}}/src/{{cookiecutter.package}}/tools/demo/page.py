@@ -31,7 +31,7 @@ h1 { font-size: 1.6rem; margin: 0 0 .3rem; }
 #verdict .failed { color: #b91c1c; } .dark #verdict .failed { color: #f87171; }
 .examples .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; }
 .examples .grid-wrap { padding-top: 2rem; }
-.examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(7.5rem, 1fr)) !important; }
+.examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(5.8rem, 1fr)) !important; }
 .examples .caption-label { white-space: normal; max-width: 100%; text-overflow: clip; overflow-wrap: anywhere; }
 .examples .caption-label { opacity: 1 !important; }
 """
@@ -120,7 +120,9 @@ def sentence(prediction: Prediction, threshold: float) -> Markup:
             prediction.error
         )
     if prediction.abstains:
-        text = "<h2 class=unsure>Not sure</h2><p>The most probable class is {}, with {:.1%}, below {:.1%}.</p>"
+        text = (
+            "<h2 class=unsure>Not sure</h2><p>The most probable class is {}, with {:.1%}; the threshold is {:.1%}.</p>"
+        )
         return Markup(text).format(prediction.label, prediction.probability, threshold)
     return Markup("<h2>{}</h2><p>Probability {:.1%}</p>").format(prediction.label, prediction.probability)
 
