@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -153,6 +154,13 @@ def test_a_wrong_model_is_deleted(run: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert "model.pt2 is not exported" in caplog.text
 
 
+def test_pt2_alone_needs_no_predictor(run: Path) -> None:
+    assert status("--ckpt", run, "--formats", "pt2") == 0
+    files = {path.name for path in (run / "export").iterdir()}
+    assert files == FILES - {"model.onnx", "predictor.py", "requirements.txt"}
+    assert "predictor.py" not in (run / "export" / "README.md").read_text(encoding="utf-8")
+
+
 def test_int8_needs_enough_images_to_prove_it(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert status("--ckpt", run, "--formats", "onnx", "--int8") == 1
     assert "of 8 validation images it loses" in caplog.text
@@ -181,6 +189,7 @@ def test_int8_is_kept_where_its_loss_is_allowed(run: Path, photos: Path, capsys:
         (["--out", "photos"], "--out is 'photos', a folder with other files"),
         (["--data_root", "gone"], "data.root is 'gone', which is not a folder"),
         (["--ckpt", "gone"], "--ckpt is 'gone'"),
+        (["--formats", "pt2", "--int8"], "--int8 needs model.onnx, but --formats is pt2"),
     ],
 )
 def test_mistakes(options: list[str], words: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,6 +197,29 @@ def test_mistakes(options: list[str], words: str, run: Path, capsys: pytest.Capt
     assert status("--ckpt", run, *options) == 2
     assert words in " ".join(capsys.readouterr().err.split())
     assert not (run / "export").exists()
+
+
+def test_missing_packages_are_named(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verb, "find_spec", lambda name: None if name == "onnxscript" else "there")
+    assert status("--ckpt", run) == 2
+    assert "export needs onnxscript, not installed here. Install: uv sync --extra export" in capsys.readouterr().err
+
+
+def test_an_image_that_has_gone_is_no_proof(
+    run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare = verb.open_data
+
+    def lose(checkpoint: dict[str, Any], root: Path | None) -> Any:
+        data = prepare(checkpoint, root)
+        next(data.root / name for name in data.split("val").names).unlink()
+        return data
+
+    monkeypatch.setattr(verb, "open_data", lose)
+    assert status("--ckpt", run, "--formats", "onnx") == 1
+    assert "the predictor cannot read" in caplog.text
 
 
 def test_an_earlier_export_is_not_lost(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def export(options: Sequence[str]) -> int:
         UserError: the checkpoint, its images or the folder cannot be used.
     """
     arguments = parse(options)
+    require_packages(arguments)
     file = find_checkpoint(arguments.ckpt, "best")
     checkpoint = read_checkpoint(file)
     out = arguments.out or (file.parent.parent if file.parent.name == "checkpoints" else Path()) / "export"
@@ -121,6 +123,20 @@ def share(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0, at most 1, for example 0.95")
     return value
+
+
+def require_packages(arguments: argparse.Namespace) -> None:
+    """Refuse options that need ``onnx`` among the formats, and formats whose packages are not installed."""
+    if "onnx" in arguments.formats:
+        missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
+        if missing:
+            raise UserError(
+                f"export needs {', '.join(missing)}, not installed here. Install: uv sync --extra export, or pip "
+                f"install {' '.join(missing)}. --formats pt2 needs none of them."
+            )
+    elif arguments.int8 or arguments.page:
+        option = "--int8" if arguments.int8 else "--page"
+        raise UserError(f"{option} needs model.onnx, but --formats is {','.join(arguments.formats)}. Add onnx to it.")
 
 
 def open_data(checkpoint: Checkpoint, root: Path | None) -> Any:
@@ -285,12 +301,14 @@ class Export:
     def finish(self) -> None:
         """Write the files around the models; without a model, only the proof stays."""
         write_json(self.folder / PARITY, {"tolerance": TOLERANCE, "tie": TIE, "models": self.parity})
+        if MODEL in self.rows:
+            requirements = [f"{name}=={version(name)}\n" for name in ("numpy", "onnxruntime", "pillow")]
+            (self.folder / REQUIREMENTS).write_text("".join(requirements), encoding="utf-8")
+        else:
+            (self.folder / PREDICTOR).unlink()  # it needs that model
         if not self.rows:
-            for name in (PREDICTOR, DESCRIPTION):
-                (self.folder / name).unlink(missing_ok=True)
+            (self.folder / DESCRIPTION).unlink(missing_ok=True)
             return
-        requirements = [f"{name}=={version(name)}\n" for name in ("numpy", "onnxruntime", "pillow")]
-        (self.folder / REQUIREMENTS).write_text("".join(requirements), encoding="utf-8")
         write_card(self.folder / "README.md", self.description, self.references, self.rows)
         for name in (PREDICTOR, REQUIREMENTS, "README.md", PAGE):
             if (self.folder / name).is_file():

@@ -148,8 +148,12 @@ def prove(
     if failures:
         proof.failures += failures
         return proof
-    for reference in references.values():
-        compare(proof, predictor, decoding, classify, reference)
+    try:
+        for reference in references.values():
+            compare(proof, predictor, decoding, classify, reference)
+    except OSError as error:  # an image that the predictor cannot read
+        proof.failures.append(str(error))
+        return proof
     proof.judge()
     return proof
 
