@@ -92,7 +92,9 @@ class Command(LightningCLI):
 
     @property
     def explainer(self) -> Explainer:
-        return Explainer(self.form.verb, list(self.parser.get_defaults().keys()), self.form.tables)
+        names = list(self.parser.get_defaults().keys())
+        own = [name for name in names if not name.startswith("__")]  # these are jsonargparse's
+        return Explainer(self.form.verb, own, self.form.tables)
 
     def parse_for_help(self, args: list[str]) -> tuple[Namespace, set[str]]:
         """The configuration for the given arguments, and which of data set and model they choose."""
