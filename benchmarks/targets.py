@@ -45,7 +45,7 @@ class Target:
         return value <= self.bound if self.kind == "at most" else value >= self.bound
 
 
-def at_most(bound: str, number: int, claim: str, ours: Figure, other: Figure) -> Target:
+def at_most(bound: str, number: int, claim: str, ours: Figure, other: Figure | None = None) -> Target:
     return Target(number, claim, ours, "at most", Fraction(bound), other)
 
 
@@ -113,6 +113,10 @@ TARGETS = (
     at_least(
         "0.9", 9, "ResNet-50, images a second, to random tensors", ("ours_resnet50", RATE), ("random_tensors", RATE)
     ),
+    at_most(
+        "1.5", 11, "exported folder_probe, seconds to the first prediction", ("exported", "first_prediction_seconds")
+    ),
+    at_least("1", 11, "exported folder_probe, same class, to all images", ("exported", "onnx_same_class_share")),
     *(
         at_least("1", 10, f"serving, {n} clients, requests answered", ("serving", f"{n}_clients_answered_share"))
         for n in (1, 8, 32)

@@ -259,6 +259,7 @@ class Export:
 
     def measures_of(self, name: str) -> tuple[float, dict[str, Any]]:
         measures = measure(self.folder / name, self.facts.num_channels, self.facts.image_size)
+        self.parity[name]["measures"] = measures
         return (self.folder / name).stat().st_size / 1e6, measures
 
     def write_int8(self, max_loss: float) -> None:
@@ -282,6 +283,7 @@ class Export:
             "upper_bound_points": bound,
             "reduce_range": not has_vnni,
             "num_calibration_images": len(index),
+            "num_images": proof.num_images,
             "num_same_class": proof.num_same_class,
             "largest_difference": proof.largest_difference,
             **{split: asdict(loss) for split, loss in losses.items()},
