@@ -1,4 +1,4 @@
-"""An export of the recipe folder_probe: agreement with its checkpoint, size, latency, memory, and start without torch."""
+"""An export of the recipe folder_probe: agreement with its checkpoint, size, latency, memory, start without torch."""
 
 from __future__ import annotations
 
