@@ -60,7 +60,7 @@ PROGRAMS = (
     Program("streaming_memory", "StreamingImageDataModule, 50,000 images", "scaling/memory.py"),
     Program("processes_fashion", "`fit` on two processes, fashion_cnn", "scaling/processes.py", FASHION),
     Program("processes_folder", "`fit` on two processes, folder_cnn", "scaling/processes.py", FOLDER),
-    Program("exported", "`export`, folder_probe at 288 pixels", "ours/exported.py"),
+    Program("exported", "`export`, folder_probe at 288 pixels", "ours/export_clock.py"),
     Program("serving", "`deploy/serve.py`, folder_cnn at 128 pixels", "serving/load.py"),
     Program("ours_resnet50", "`fit`, ResNet-50 at 224 pixels", "ours/resnet50.py", needs_gpu=True),
     Program("random_tensors", "ResNet-50 on random tensors", "limit/random_tensors.py", needs_gpu=True),

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from {{cookiecutter.package}}.cli import main
+from {{cookiecutter.package}}.cli import companions, main
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.predictor import INT8_MODEL, Predictor
 from {{cookiecutter.package}}.tools.export import export as verb
@@ -134,9 +134,10 @@ def test_the_graph_is_one_file_for_any_batch(run: Path) -> None:
 
 
 @pytest.mark.usefixtures("workspace")
-def test_digits_which_have_no_files(capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_without_files(capsys: pytest.CaptureFixture[str]) -> None:
     digits = ["--data", "DigitsDataModule", "--model", "MLPClassifier", "--trainer.max_epochs", "1"]
-    main(["fit", *digits, "--trainer.accelerator", "cpu", "--report", "false", "--tracking.wandb", "off"])
+    off = [option for companion in companions() for option in companion.off]
+    main(["fit", *digits, "--trainer.accelerator", "cpu", *off])
     run = capsys.readouterr().out.splitlines()[-1]
     assert status("--ckpt", run) == 0
     assert "503 of 503" in capsys.readouterr().out
