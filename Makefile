@@ -34,7 +34,7 @@ project: setup  ## Generate a project with the default answers in build/project
 	rm -rf build/project && $(BAKE) build/project
 
 test: project  ## Test the template, then a project generated from it
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder  # files of few, long tests are not last
 	cd $(PROJECT) && "$(CURDIR)/$(BIN)/python" -m pytest --numprocesses auto --dist loadfile
 
 lowest: project  ## Test a project with the lowest versions that it declares, in build/lowest
