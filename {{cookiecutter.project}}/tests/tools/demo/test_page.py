@@ -148,3 +148,15 @@ def test_a_port_in_use(exported: Path, address: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main(["demo", "--export", str(exported), "--port", port])
     assert f"error: --host 127.0.0.1 --port {port} cannot be used: " in capsys.readouterr().err
+
+
+def test_only_uploaded_files_are_read(tmp_path: Path) -> None:
+    from {{cookiecutter.package}}.tools.demo.page import uploaded_file  # imports Gradio, after its settings
+
+    folder, other = tmp_path / "uploads", tmp_path / "other.png"
+    folder.mkdir()
+    (folder / "link.png").symlink_to(other)
+    assert uploaded_file({"path": str(folder / "a" / "b.png")}, folder) == (folder / "a" / "b.png").resolve()
+    for path in (other, folder / ".." / "other.png", folder / "link.png"):
+        with pytest.raises(Exception, match="This file was not uploaded"):
+            uploaded_file({"path": str(path)}, folder)

@@ -80,8 +80,8 @@ def build_page(subject: Subject, folder: Path) -> gr.Blocks:
         def classify(upload: Mapping[str, Any] | None) -> tuple[Any, ...]:
             if upload is None:  # after a broken file, whose sentence stays
                 return gr.skip(), gr.skip(), gr.skip()
-            predict = subject.predictor.predict
-            prediction = predict([upload["path"]], top_k=NUM_CLASSES, abstain_below=subject.threshold)[0]
+            predict, file = subject.predictor.predict, uploaded_file(upload, folder)
+            prediction = predict([file], top_k=NUM_CLASSES, abstain_below=subject.threshold)[0]
             text = sentence(prediction, subject.threshold)
             if prediction.error is not None:
                 return None, text, gr.Label(visible=False)
@@ -97,6 +97,14 @@ def build_page(subject: Subject, folder: Path) -> gr.Blocks:
             ):
                 gallery([copy for copy in shown if copy.example.is_correct == is_correct], label, image)
     return page
+
+
+def uploaded_file(upload: Mapping[str, Any], folder: Path) -> Path:
+    """The path of an upload or example. A request can name any path, so one outside of ``folder`` is refused."""
+    file = Path(upload["path"]).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise gr.Error("This file was not uploaded.")
+    return file
 
 
 def header(subject: Subject) -> Markup:
