@@ -172,11 +172,10 @@ def main() -> None:
             f"{str(arguments.export)!r} is not an export: it has no predictor.py. Give a folder that export wrote."
         )
     server = build_server(folder, arguments.workers)
-    stop_at_sigterm()
-    watched = threading.Thread(target=stop_with_children, daemon=True)
-    watched.start()
+    stop_at_signals()
+    threading.Thread(target=stop_with_children, daemon=True).start()
     server.run(arguments.host, arguments.port, num_api_servers=1, generate_client_file=False, log_level="warning")
-    sys.exit(0 if watched.is_alive() else 1)
+    sys.exit(1 if a_child_died.is_set() else 0)
 
 
 def build_server(folder: Path, num_workers: int) -> ls.LitServer:
@@ -196,16 +195,20 @@ def build_server(folder: Path, num_workers: int) -> ls.LitServer:
     return server
 
 
-def stop_at_sigterm() -> None:
-    """As at Ctrl-C, the only signal at which LitServe ends its processes."""
+is_stopping, a_child_died = threading.Event(), threading.Event()
+
+
+def stop_at_signals() -> None:
+    """Stop at SIGTERM as at Ctrl-C, which alone makes LitServe end its processes."""
     own = os.getpid()
 
     def stop(*_: Any) -> None:
-        if os.getpid() == own:  # the HTTP process is a fork of this one, and ends by itself
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if os.getpid() == own and not is_stopping.is_set():  # the HTTP process, a fork, ends by itself
+            is_stopping.set()
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def stop_with_children() -> None:
@@ -214,7 +217,9 @@ def stop_with_children() -> None:
     while known <= (alive := set(multiprocessing.active_children())):
         known |= alive
         time.sleep(0.2)
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not is_stopping.is_set():  # stopping ends them too
+        a_child_died.set()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -245,16 +245,14 @@ def test(run: Run) -> tuple[SplitResults, dict[str, Any], dict[str, SplitOutputs
     seconds = run.bundle.seconds  # without the test
     results, test_outputs = evaluate_test_split(run.trainer, run.model, run.data)
     val_outputs, milliseconds = predict_split(run.trainer, run.model, run.data, "val")
-    outputs = calibrate(val_outputs, test_outputs)
     facts = {
         "recipe": run.recipe,
         "seed": run.settings.seed_everything,
         **summary_facts(run.trainer, run.model, run.data, run.copies.seen),
         "seconds": round(seconds, 2),
         "milliseconds_per_image": round(milliseconds, 4),
-        "temperature": outputs["val"].temperature,
     }
-    return results, facts, outputs
+    return results, facts, {"val": val_outputs, "test": test_outputs}
 
 
 @rank_zero_only
@@ -266,8 +264,10 @@ def conclude(
     companions: Sequence[Companion],
 ) -> None:
     """Write the results into the run directory, and print them; the last printed line is the run directory."""
-    write_results(run.directory, results, facts, outputs)
-    store_temperature(run.directory / BEST_CHECKPOINT, facts["temperature"])
+    outputs = calibrate(outputs["val"], outputs["test"])
+    temperature = outputs["val"].temperature
+    write_results(run.directory, results, facts | {"temperature": temperature}, outputs)
+    store_temperature(run.directory / BEST_CHECKPOINT, temperature)
     record = read_run(run.directory, DATA_MODULES)
     if not run.settings.trainer.fast_dev_run:
         for companion in companions:

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def copy_files(exported: Path, app: Path) -> None:
 
 def install(folder: Path, app: Path) -> Path:
     """Run the install line with uv in a new environment; returns its Python."""
-    uv = shutil.which("uv")
+    uv = shutil.which("uv") or shutil.which(Path(sys.executable).with_name("uv"))
     if uv is None:
         pytest.skip("uv is not installed")
     python = folder / "venv" / "bin" / "python"
