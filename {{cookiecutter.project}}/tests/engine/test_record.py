@@ -25,7 +25,8 @@ def test_a_run_is_read_back(fit: Fit, workspace: Path) -> None:
     assert [epoch["epoch"] for epoch in run.epochs] == [0, 1, 2]
     assert {"train/loss", "val/loss", "val/acc", "lr/network"} <= run.epochs[-1].keys()
     assert run.environment["versions"]["torch"] == version("torch")
-    assert run.environment["packages"] == {found.metadata["Name"]: found.version for found in distributions()}
+    names = {found.metadata["Name"] for found in distributions()}
+    assert run.environment["packages"] == {name: version(name) for name in names}
     assert len(run.data.split("test")) == 9
 
 

@@ -71,7 +71,8 @@ def packages() -> dict[str, str]:
     """Versions of all packages. To parse all of their metadata, as ``importlib.metadata`` does, takes half a second."""
     texts = [found.read_text("METADATA") or found.read_text("PKG-INFO") or "" for found in distributions()]
     heads = [dict(re.findall(r"^(Name|Version): *(.+)$", text.partition("\n\n")[0], re.MULTILINE)) for text in texts]
-    return dict(sorted((head["Name"], head["Version"]) for head in heads if len(head) == 2))
+    found = [(head["Name"], head["Version"]) for head in heads if len(head) == 2]
+    return dict(sorted(dict(reversed(found)).items()))  # of a package that is there twice, the first is imported
 
 
 def versions() -> dict[str, str]:
