@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import logging
 from typing import Any
@@ -44,6 +45,12 @@ def switch_off_sync_batchnorm(trainer: Any) -> None:
         )
 
 
+def leave_process_group() -> None:
+    """Stop gloo's threads before the process ends, which they can abort otherwise; Lightning does so for NCCL only."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 class PrepareDDP(Callback):
     """Lets DDP accept frozen parameters, and copies buffers only before each validation and at the end.
 
@@ -58,6 +65,7 @@ class PrepareDDP(Callback):
             # The second was its name until torch 2.14.
             sync = next(name for name in ("forward_sync_buffers", "broadcast_buffers") if name in known)
             options.setdefault(sync, False)
+            atexit.register(leave_process_group)
             if isinstance(pl_module, Classifier) and pl_module.frozen_modules(epoch=0):
                 options["find_unused_parameters"] = True
 
