@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from {{cookiecutter.package}}.engine.checkpoints import read_checkpoint
-from {{cookiecutter.package}}.engine.processes import gather_in_order
+from {{cookiecutter.package}}.engine.processes import gather_in_order, leave_process_group
 
 from ..conftest import write_photos
 from ..interruption import assert_same, last, status
@@ -280,3 +280,12 @@ def test_shares_of_processes_in_the_order_of_the_split(num_rows: int, monkeypatc
     monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
     trainer: Any = SimpleNamespace(world_size=3)
     assert torch.equal(gather_in_order(rows[::3], trainer), rows)
+
+
+def test_a_process_leaves_its_group_before_it_ends(tmp_path: Path) -> None:
+    """With gloo's threads still running, it can be aborted at its exit."""
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    leave_process_group()
+    assert not torch.distributed.is_initialized()
+    leave_process_group()  # nothing to leave

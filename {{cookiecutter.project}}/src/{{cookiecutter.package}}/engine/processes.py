@@ -65,7 +65,8 @@ class PrepareDDP(Callback):
             # The second was its name until torch 2.14.
             sync = next(name for name in ("forward_sync_buffers", "broadcast_buffers") if name in known)
             options.setdefault(sync, False)
-            atexit.register(leave_process_group)
+            if stage == "fit":  # the first of several stages
+                atexit.register(leave_process_group)
             if isinstance(pl_module, Classifier) and pl_module.frozen_modules(epoch=0):
                 options["find_unused_parameters"] = True
 

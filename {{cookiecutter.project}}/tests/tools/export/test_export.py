@@ -241,6 +241,30 @@ def test_an_earlier_export_is_not_lost(run: Path, monkeypatch: pytest.MonkeyPatc
     assert (run / "export" / "model.pt2").is_file()
 
 
+def test_an_earlier_export_returns_if_the_new_one_cannot_take_its_place(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("--ckpt", run, "--formats", "onnx") == 0
+    before = {path.name: path.read_bytes() for path in (run / "export").iterdir()}
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name.endswith(".tmp") and target == run / "export":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    assert status("--ckpt", run, "--formats", "onnx", "--overwrite") == 2
+    assert "which cannot be written: No space left on device" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (run / "export").iterdir()} == before
+
+
+def test_the_folder_holds_no_bytecode(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert status("--ckpt", run) == 0
+    assert {path.name for path in (run / "export").iterdir()} == FILES
+
+
 def test_images_that_moved_or_changed(run: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     moved = photos.rename(photos.with_name("moved"))
     assert status("--ckpt", run, "--formats", "onnx", "--data_root", moved) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import shutil
@@ -24,7 +23,7 @@ from ...data import DATA_MODULES
 from ...engine.calibration import COVERAGES, answers_at
 from ...engine.checkpoints import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
 from ...engine.recipes import VerbParser
-from ...engine.record import versions
+from ...engine.record import strict_json, versions
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
 from ...errors import UserError, shown
@@ -170,16 +169,26 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
             raise UserError(f"--out is {str(out)!r}, an earlier export. Replace it with --overwrite, or give another.")
     temporary, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
     try:
-        temporary.mkdir(parents=True)
+        with writing(out):
+            temporary.mkdir(parents=True)
         yield temporary
-        if out.is_dir():
-            out.rename(old)
-        temporary.rename(out)
-    except OSError as error:
-        raise UserError(f"--out is {str(out)!r}, which cannot be written: {error.strerror or error}.") from error
+        with writing(out):
+            if out.is_dir():
+                out.rename(old)
+            temporary.rename(out)
     finally:
+        if old.is_dir() and not out.is_dir():  # the second renaming failed
+            old.rename(out)
         for folder in (temporary, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--out is {str(out)!r}, which cannot be written: {error.strerror or error}.") from error
 
 
 class Export:
@@ -302,6 +311,7 @@ class Export:
 
     def finish(self) -> None:
         """Write the files around the models; without a model, only the proof stays."""
+        shutil.rmtree(self.folder / "__pycache__", ignore_errors=True)  # of the import of predictor.py
         write_json(self.folder / PARITY, {"tolerance": TOLERANCE, "tie": TIE, "models": self.parity})
         if MODEL in self.rows:
             requirements = [f"{name}=={version(name)}\n" for name in ("numpy", "onnxruntime", "pillow")]
@@ -320,7 +330,7 @@ class Export:
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
     with replacing(file) as stream:
-        json.dump(content, stream, indent=2, ensure_ascii=False)
+        stream.write(strict_json(content))
 
 
 def print_table(exported: Export) -> None:
