@@ -110,8 +110,12 @@ class ImageDataModule(LightningDataModule):
     @cached_property
     def split_hash(self) -> str:
         """Hash of the content of all three splits; decodes those not yet decoded."""
-        columns = {split: (self.digests(split), self.split(split).labels) for split in SPLITS}
-        return content_hash(columns)  # type: ignore[arg-type]  # a data set without digests has a hash of its own
+        columns: dict[str, tuple[Tensor, Tensor]] = {}
+        for split in SPLITS:
+            digests = self.digests(split)
+            assert digests is not None, "a data set without digests has a split_hash of its own"
+            columns[split] = digests, self.split(split).labels
+        return content_hash(columns)
 
     def setup(self, stage: str) -> None:
         """Decode the splits that the stage reads, so that an unreadable image ends a run before its first epoch."""

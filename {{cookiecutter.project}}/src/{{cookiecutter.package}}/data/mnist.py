@@ -38,7 +38,7 @@ class MNISTDataModule(ImageDataModule):
         """Download missing files, on one process; if that fails, say where to put which files."""
         folder = Path(self.root, self.source.__name__, "raw")
         try:
-            self.source(self.root, download=True)  # of both splits
+            self.source(self.root, train=False, download=True)  # of both splits; it reads the smaller one
         except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             files = [name.removesuffix(".gz") for name, _ in self.source.resources]

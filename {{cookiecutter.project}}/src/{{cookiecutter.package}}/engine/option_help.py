@@ -50,9 +50,7 @@ class Form:
     description: str  # one sentence
     classes: Mapping[str, tuple[type, Mapping[str, type]]]  # of data and model: base class, and table of classes
     add_options: Callable[[LightningArgumentParser], None]  # besides those of data, model and trainer
-    trainer_options: tuple[str, ...] = (
-        TRAINER_OPTIONS  # Lightning's options that ``--help`` explains; ``--help-all`` explains all
-    )
+    trainer_options: tuple[str, ...] = TRAINER_OPTIONS  # that ``--help`` explains; ``--help-all`` explains all
     usage: str = "[--config FILE ...] [--OPTION VALUE ...]"
     hidden: frozenset[str] = frozenset()  # groups of options that help does not show, as the verb does not use them
     unchosen: frozenset[str] = frozenset()  # the sections (data, model) for which the arguments choose no class
