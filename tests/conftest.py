@@ -25,6 +25,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for variable in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"):
             patch.setenv(variable, folder)
         patch.setattr(tempfile, "tempdir", folder)
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # the project that tests share stays as it was generated
         yield
 
 
