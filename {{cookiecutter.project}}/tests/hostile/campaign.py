@@ -154,7 +154,7 @@ def watched(seconds: float) -> Iterator[None]:
         raise HangError(f"not over after {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, strike)
-    faulthandler.dump_traceback_later(seconds + 60, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(seconds + 60, exit=True, file=2)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
