@@ -7,11 +7,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from io import StringIO
 from pathlib import Path
 
 from ..errors import UserError, some
 from ..files import replacing
-from ..predictor import image_extensions, images_below
+from ..predictor import image_extensions, images_below, read_file
 from .splits import SPLITS, Split, carve_by_content
 
 log = logging.getLogger(__name__)
@@ -158,8 +159,8 @@ def write_manifest(file: Path, rows: Iterable[ManifestRow]) -> None:
 def read_manifest(file: Path) -> list[ManifestRow]:
     """Read a manifest; refuses wrong columns, unknown splits and images that are listed twice."""
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            heading, *lines = [line for line in csv.reader(stream) if line] or [[]]
+        text = StringIO(read_file(file).decode("utf-8"), newline="")
+        heading, *lines = [line for line in csv.reader(text) if line] or [[]]
     except OSError as error:
         raise UserError(f"data.splits is {str(file)!r}, which cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -16,7 +16,7 @@ from rich.progress import track
 from ...engine.folder import FolderIndex
 from ...engine.progress import bar_options
 from ...engine.splits import Split, digest_of
-from ...predictor import UNDECODABLE, error_text, files_below, image_extensions
+from ...predictor import UNDECODABLE, error_text, files_below, image_extensions, read_file
 
 JUNK = {"thumbs.db", "desktop.ini", "splits.csv"}
 
@@ -56,7 +56,7 @@ def inspect_folder(index: FolderIndex) -> list[InspectedFile]:
 def inspect_file(file: InspectedFile) -> InspectedFile:
     """Open the file and set its other properties."""
     try:
-        content = file.path.read_bytes()
+        content = read_file(file.path)
     except OSError as error:
         return replace(file, problem=f"cannot be read: {error.strerror}")
     file = replace(file, digest=digest_of(content))
