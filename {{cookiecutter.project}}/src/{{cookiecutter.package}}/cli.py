@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import gc
 import os
 import sys
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
 from .errors import UserError, did_you_mean, program_name
+from .files import explain
 
 
 class Verb(NamedTuple):
@@ -48,7 +48,6 @@ ALL_VERBS = {
 }
 # Tools that take part in every training; each module has a COMPANION.
 COMPANIONS = ("tools.report.report", "tools.tracking")
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
 Train on a folder:   {program} fit --config configs/folder_probe.yaml --data.root photos/
@@ -70,13 +69,21 @@ VERBS = {name: verb for name, verb in ALL_VERBS.items() if exists(verb.module)}
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
-    with reader_may_leave():
-        dispatch(sys.argv[1:] if args is None else args)
+    try:
+        with reader_may_leave():
+            dispatch(sys.argv[1:] if args is None else args)
+    except OSError as error:
+        if (problem := explain(error)) is None:
+            raise
+        fail(problem)
 
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Exit without an error if the reader of standard output, such as ``head``, has closed it."""
+    """Exit without an error if the reader of standard output, such as ``head``, has closed it.
+
+    Where the output goes to a file that cannot be written, raise an OSError once, and not again when Python exits.
+    """
     try:
         try:
             yield
@@ -86,9 +93,20 @@ def reader_may_leave() -> Iterator[None]:
         try:
             print(flush=True)
         except BrokenPipeError:  # standard output is closed, not a pipe to another process
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()
         else:
             raise
+    except OSError:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            discard_output()
+        raise
+
+
+def discard_output() -> None:
+    """Keep Python from writing to standard output again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def dispatch(args: Sequence[str]) -> None:
@@ -104,11 +122,6 @@ def dispatch(args: Sequence[str]) -> None:
             status = run(verb, args[1:])
         except UserError as error:
             fail(str(error))
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise
-            where = f": {error.filename!r} cannot be written" if error.filename else ""
-            fail(f"the disk is full{where}. Free disk space. To resume a training: {program_name()} fit --resume last")
         if status:
             sys.exit(status)
 

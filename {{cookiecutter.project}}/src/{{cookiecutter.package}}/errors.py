@@ -18,7 +18,11 @@ class UserError(Exception):
 
     ``cli.main`` prints the message without a stack trace and exits with status 2. All other exceptions are bugs and
     keep their trace. It is not a ValueError, because jsonargparse would report that as a value of the wrong type.
+    Of the error of a loader's worker, whose text has a trace, only the message is kept.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message.rsplit(f"{type(self).__name__}: ", 1)[-1].strip())
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:

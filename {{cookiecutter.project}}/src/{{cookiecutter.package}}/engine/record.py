@@ -27,7 +27,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from .. import __version__
 from ..errors import UserError, program_name, some
 from ..facts import mode_of
-from ..files import replacing
+from ..files import replacing, write_text
 from .contracts import DataModule, class_named, count_parameters
 from .results import SplitOutputs, SplitResults, limit_notes, load_outputs, save_outputs, write_predictions
 from .run_directory import CONFIG, ENVIRONMENT, METRICS, PREDICTIONS, STATUS, SUMMARY
@@ -64,7 +64,7 @@ def write_environment(directory: Path) -> None:
         "versions": versions(),
         "packages": packages(),
     }
-    write_text(directory / ENVIRONMENT, json.dumps(environment, indent=2, ensure_ascii=False))
+    write_text(directory / ENVIRONMENT, json.dumps(environment, indent=2, ensure_ascii=False) + "\n")
 
 
 def packages() -> dict[str, str]:
@@ -166,7 +166,7 @@ def write_results(
     """Write predictions and outputs of a run, and ``summary.json``: the results and facts of the run."""
     write_predictions(directory / PREDICTIONS, outputs["test"], [result.name for result in results.classes])
     save_outputs(directory, outputs)
-    write_text(directory / SUMMARY, strict_json(facts | results.as_metrics()))
+    write_text(directory / SUMMARY, strict_json(facts | results.as_metrics()) + "\n")
 
 
 def strict_json(value: Any) -> str:
@@ -180,11 +180,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_text(file: Path, text: str) -> None:
-    with replacing(file) as stream:
-        stream.write(f"{text}\n")
 
 
 EpochMetrics = dict[str, float]

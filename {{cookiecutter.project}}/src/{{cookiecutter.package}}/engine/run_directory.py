@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..errors import UserError, program_name, shown
-from ..files import replacing
+from ..files import write_text, writing
 from .stopping import LOST_PROCESS, is_lost_process
 
 log = logging.getLogger(__name__)
@@ -74,9 +75,11 @@ def create_run_directory(settings: RunSettings, recipe: str, resumed: Path | Non
             claim(directory)
     elif settings.directory is not None:
         directory = Path(settings.directory)
-        claim(directory)
+        with writing("run.directory", directory):
+            claim(directory)
     else:
-        directory = create_dated(Path(settings.root, settings.name or recipe))
+        with writing("run.root", settings.root):
+            directory = create_dated(Path(settings.root, settings.name or recipe))
     if is_rank_zero():
         hold(directory)
     os.environ[INHERITED] = str(directory.absolute())
@@ -88,7 +91,7 @@ def save_config(directory: Path, config: dict[str, Any]) -> None:
     """Write ``config.yaml``, which repeats the run in a new directory."""
     config = config | {"run": config["run"] | {"directory": None}}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    (directory / CONFIG).write_text(text, encoding="utf-8")
+    write_text(directory / CONFIG, text)
 
 
 def release_run_directory() -> None:
@@ -129,11 +132,12 @@ def claim(directory: Path) -> None:
 
 def create_dated(parent: Path) -> Path:
     """Create ``parent/date-time``; a number is appended where another run started in the same second."""
+    parent.mkdir(parents=True, exist_ok=True)
     stamp, number = datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), 1
     directory = parent / stamp
     while True:
         try:
-            directory.mkdir(parents=True)
+            directory.mkdir()
             return directory
         except FileExistsError:
             number += 1
@@ -205,7 +209,8 @@ class StatusFile(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if is_lost_process(exception):
             self.report_lost_process(exception, trainer)
-        self.on_train_start(trainer, pl_module)
+        with suppress(OSError):  # of a full disk, which would hide the exception
+            self.on_train_start(trainer, pl_module)
         if not isinstance(exception, SIGTERMException):  # written now, as a launcher may end this process at any moment
             self.fail(exception)
 
@@ -228,13 +233,14 @@ class StatusFile(Callback):
         """Write that the run has failed. A finished run stays finished: only printing its results can fail."""
         if self.status.state == "finished":
             return
-        if not is_lost_process(error):
-            self.end("failed", f"{type(error).__name__}: {error}")
-        elif is_rank_zero():
-            self.end("failed", LOST_PROCESS)
-        elif (written := read_status(self.file)).state == "running":
-            # Any process that is left writes it.
-            self.put(replace(written, state="failed", reason=LOST_PROCESS, updated=now()))
+        with suppress(OSError):  # of a full disk, which would hide the error
+            if not is_lost_process(error):
+                self.end("failed", f"{type(error).__name__}: {error}")
+            elif is_rank_zero():
+                self.end("failed", LOST_PROCESS)
+            elif (written := read_status(self.file)).state == "running":
+                # Any process that is left writes it.
+                self.put(replace(written, state="failed", reason=LOST_PROCESS, updated=now()))
 
     @rank_zero_only
     def write(self, status: Status) -> None:
@@ -242,8 +248,7 @@ class StatusFile(Callback):
         self.put(self.status)
 
     def put(self, status: Status) -> None:
-        with replacing(self.file) as stream:
-            stream.write(json.dumps(asdict(status), indent=2, allow_nan=False) + "\n")
+        write_text(self.file, json.dumps(asdict(status), indent=2, allow_nan=False) + "\n")
 
 
 def read_status(file: Path) -> Status:

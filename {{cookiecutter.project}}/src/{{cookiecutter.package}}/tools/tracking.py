@@ -34,6 +34,7 @@ from ..engine.record import Row, RunRecord, best_epoch
 from ..engine.results import SplitOutputs
 from ..engine.splits import SPLITS
 from ..errors import runner
+from ..files import write_text
 from ..predictor import TOP_K, likeliest, rank_columns
 
 SETTINGS_FILE = Path("configs", "tracking", "wandb.yaml")  # the project's W&B settings, read before any --config
@@ -227,10 +228,10 @@ class WandbLogger(Logger):
             if best := best_epoch(rows, self.monitor):
                 of_best = {name: value for name, value in best.items() if name.startswith(("train/", "val/"))}
                 self.experiment.summary.update(of_best | {"best_epoch": int(best["epoch"])})
+            write_text(self.marker, f"{int(new[-1]['epoch'])}\n")
 
         if new and self.attempt(send):
             self.sent = int(new[-1]["epoch"])
-            self.marker.write_text(f"{self.sent}\n", encoding="utf-8")
 
     def _define_axes(self) -> None:
         self.experiment.define_metric("epoch")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 from ...errors import UserError
-from ...files import replacing
+from ...files import reason_of, replacing
 
 if TYPE_CHECKING:
     from .format import Chunk
@@ -23,10 +23,7 @@ LONGEST_PAUSE = 30.0  # seconds between two requests
 
 
 class StoreError(UserError):
-    """A store cannot read or write a file; of a worker's error, text with a traceback, only the message is kept."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message.rsplit(f"{type(self).__name__}: ", 1)[-1].strip())
+    """A store cannot read or write a file."""
 
 
 class MissingError(StoreError):
@@ -55,7 +52,7 @@ class FolderStore:
             with replacing(target, "wb") as stream:
                 stream.write(content)
         except OSError as error:
-            raise StoreError(f"{str(target)!r} cannot be written: {error.strerror}.") from error
+            raise StoreError(f"{str(target)!r} cannot be written: {reason_of(error)}") from error
 
     def has(self, chunk: Chunk) -> bool:
         """Whether the chunk is there, with its content."""

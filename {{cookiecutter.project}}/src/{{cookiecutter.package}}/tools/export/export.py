@@ -27,7 +27,7 @@ from ...engine.record import strict_json, versions
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
 from ...errors import UserError, shown
-from ...files import replacing
+from ...files import write_text, writing
 from ...models import CLASSIFIERS, ImageClassifier
 from ...predictor import DESCRIPTION, FORMAT, INT8_MODEL, MODEL, digest_of
 from .browser_page import find_runtime, write_browser_page
@@ -169,10 +169,10 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
             raise UserError(f"--out is {str(out)!r}, an earlier export. Replace it with --overwrite, or give another.")
     temporary, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
     try:
-        with writing(out):
+        with writing("--out", out):
             temporary.mkdir(parents=True)
         yield temporary
-        with writing(out):
+        with writing("--out", out):
             if out.is_dir():
                 out.rename(old)
             temporary.rename(out)
@@ -181,14 +181,6 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
             old.rename(out)
         for folder in (temporary, old):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"--out is {str(out)!r}, which cannot be written: {error.strerror or error}.") from error
 
 
 class Export:
@@ -315,7 +307,7 @@ class Export:
         write_json(self.folder / PARITY, {"tolerance": TOLERANCE, "tie": TIE, "models": self.parity})
         if MODEL in self.rows:
             requirements = [f"{name}=={version(name)}\n" for name in ("numpy", "onnxruntime", "pillow")]
-            (self.folder / REQUIREMENTS).write_text("".join(requirements), encoding="utf-8")
+            write_text(self.folder / REQUIREMENTS, "".join(requirements))
         else:
             (self.folder / PREDICTOR).unlink()  # it needs that model
         if not self.rows:
@@ -329,8 +321,7 @@ class Export:
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
-    with replacing(file) as stream:
-        stream.write(strict_json(content))
+    write_text(file, strict_json(content))
 
 
 def print_table(exported: Export) -> None:
