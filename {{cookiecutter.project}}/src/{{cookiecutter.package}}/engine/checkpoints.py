@@ -6,12 +6,14 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from ..errors import UserError, some
@@ -28,14 +30,41 @@ Checkpoint = dict[str, Any]
 M = TypeVar("M", bound=LightningModule)
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint that replaces an older one only when it is complete and on the disk.
+
+    Lightning (2.6) writes it into the folder for temporary files and moves it. If that is on another disk, moving
+    copies, and a full disk or the end of the process in the middle of it loses the older checkpoint too. It also takes
+    no notice of a file that it may not replace.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(Path(path), checkpoint)
+
+
+def write_checkpoint(file: Path, checkpoint: dict[str, Any]) -> None:
+    """Write or replace a checkpoint."""
+    content = BytesIO()  # torch's own writer hides the reason of an error, such as a full disk
+    torch.save(checkpoint, content)
+    with replacing(file, "wb") as stream:
+        stream.write(content.getbuffer())
+
+
 class RunCheckpoint(ModelCheckpoint):
-    """Lightning's callback, with three differences for which it has no options.
+    """Lightning's callback, with four differences for which it has no options.
 
     - It keeps its best score when the run's directory was moved or copied.
     - It writes nothing after the last batch of an epoch, because a training that resumes there (Lightning 2.6) skips
       the validation of that epoch. The checkpoint of the epoch follows.
     - Only the callback of the best checkpoint has a state, and its key is that of the first version of this project.
+    - It writes as ``WholeCheckpoints`` does.
     """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one of the user's config
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
+        super().setup(trainer, pl_module, stage)
 
     @property
     def state_key(self) -> str:
@@ -156,8 +185,7 @@ def store_temperature(file: Path, temperature: float) -> None:
     if file.is_file():  # not after fast_dev_run, which writes no checkpoint
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         checkpoint["bundle"]["temperature"] = temperature
-        with replacing(file, "wb") as stream:
-            torch.save(checkpoint, stream)
+        write_checkpoint(file, checkpoint)
 
 
 def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--ckpt", root: Path = Path(ROOT)) -> Path:
