@@ -9,6 +9,7 @@ import logging
 import math
 import shutil
 import signal
+import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -21,6 +22,7 @@ import optuna
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy.exc import DatabaseError
 
@@ -33,6 +35,16 @@ from ...fit import train
 from .sweep import Sweep
 
 SHIPPED, PROBLEM, MADE_WITH = "shipped", "problem", "made_with"  # attributes of trials and of the study
+
+
+OF_DISK = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
 
 
 def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int) -> optuna.Study:
@@ -55,6 +67,8 @@ def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int)
             load_if_exists=True,
         )
     except DatabaseError as error:
+        if is_of_disk(error.orig):
+            raise
         raise UserError(
             f"--study is {str(file)!r}, which is not a study. Give a study that tune has created, or a new file."
         ) from error
@@ -67,6 +81,26 @@ def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int)
     if not any(SHIPPED in trial.user_attrs for trial in [*concluded(study), *waiting]):
         study.enqueue_trial(shipped_params(sweep, recipe), user_attrs={SHIPPED: True})
     return study
+
+
+def is_of_disk(error: BaseException | None) -> bool:
+    """Whether SQLite cannot read or write its file, which may be that of a study."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in OF_DISK  # the other bits are details
+
+
+@contextmanager
+def keeping(file: Path) -> Iterator[None]:
+    """Raise errors of the study's database as a UserError."""
+    try:
+        yield
+    except (DatabaseError, StorageInternalError) as error:
+        database = error if isinstance(error, DatabaseError) else error.__cause__
+        if not isinstance(database, DatabaseError) or not is_of_disk(database.orig):
+            raise
+        raise UserError(
+            f"--study is {str(file)!r}, which cannot be read or written: {database.orig}. Check its permissions and "
+            "the disk. The same command continues the search."
+        ) from error
 
 
 def requeue(study: optuna.Study) -> None:
@@ -161,7 +195,8 @@ class Search:
     def run_trial(self) -> FrozenTrial:
         """Run a trial, whose value is the metric of its best epoch, averaged over the seeds, and record its end.
 
-        A trial that raises KeyboardInterrupt, or a UserError for the shipped recipe, has no end and is repeated later.
+        A trial that raises KeyboardInterrupt or an OSError, or a UserError for the shipped recipe, has no end and is
+        repeated later.
         """
         trial = self.study.ask(self.sweep.space)
         try:
@@ -169,6 +204,8 @@ class Search:
         except optuna.TrialPruned:
             return self.study.tell(trial, state=TrialState.PRUNED)
         except Exception as error:
+            if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+                raise  # a full disk, for example, is not the fault of the trial, which is repeated later
             if isinstance(error, UserError) and SHIPPED in trial.user_attrs:
                 raise UserError(f"the shipped recipe cannot be trained: {error}") from error
             is_known = isinstance(error, UserError | DivergedError | torch.OutOfMemoryError)
