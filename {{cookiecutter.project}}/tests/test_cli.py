@@ -49,7 +49,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_interrupted_verb_ends_without_a_trace(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(name: str, package: str | None) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt  # Ctrl-C while the verb's modules are imported
 
     monkeypatch.setattr("{{cookiecutter.package}}.cli.import_module", interrupted)
