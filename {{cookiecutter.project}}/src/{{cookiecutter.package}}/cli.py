@@ -48,6 +48,7 @@ ALL_VERBS = {
 }
 # Tools that take part in every training; each module has a COMPANION.
 COMPANIONS = ("tools.report.report", "tools.tracking")
+INTERRUPTED = 130  # as shells report a process ended by Ctrl+C
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
 Train on a folder:   {program} fit --config configs/folder_probe.yaml --data.root photos/
@@ -122,6 +123,9 @@ def dispatch(args: Sequence[str]) -> None:
             status = run(verb, args[1:])
         except UserError as error:
             fail(str(error))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(INTERRUPTED)
         if status:
             sys.exit(status)
 

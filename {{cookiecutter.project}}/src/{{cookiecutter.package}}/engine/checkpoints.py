@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
-from ..errors import UserError, some
+from ..errors import UserError, some, without_secrets
 from ..facts import ImageFacts, mode_of, to_plain
 from ..files import replacing
 from .contracts import class_named
@@ -153,7 +153,7 @@ class CheckpointBundle(Callback):
         checkpoint["bundle"] = {
             "format": 1,
             "model": type(pl_module).__name__,
-            "config": to_plain(self.config),
+            "config": to_plain(self.config | {"trainer": without_secrets(self.config["trainer"])}),
             "split_hash": data.split_hash,
             "metrics": metrics,
             "history": self.history(trainer, metrics),

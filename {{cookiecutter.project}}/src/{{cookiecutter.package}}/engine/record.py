@@ -25,7 +25,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from .. import __version__
-from ..errors import UserError, program_name, some
+from ..errors import UserError, program_name, some, without_secrets
 from ..facts import mode_of
 from ..files import replacing, write_text
 from .contracts import DataModule, class_named, count_parameters
@@ -42,7 +42,7 @@ ROOT = "runs"
 
 @rank_zero_only
 def write_environment(directory: Path) -> None:
-    """Write what is needed to rebuild the environment, and the command of the run."""
+    """Write what is needed to rebuild the environment, and the command of the run; no variables, and no secrets."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -50,7 +50,7 @@ def write_environment(directory: Path) -> None:
     cpus = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     environment = {
         "program": program_name(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": without_secrets([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "working_directory": str(Path.cwd()),
         "git_commit": git("rev-parse", "HEAD"),
         "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),

@@ -12,6 +12,7 @@ import netrc
 import os
 import re
 import shlex
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,8 +33,9 @@ from ..engine.folder import MANIFEST
 from ..engine.recipes import values_of
 from ..engine.record import Row, RunRecord, best_epoch
 from ..engine.results import SplitOutputs
+from ..engine.run_directory import CONFIG
 from ..engine.splits import SPLITS
-from ..errors import runner
+from ..errors import runner, without_secrets
 from ..files import write_text
 from ..predictor import TOP_K, likeliest, rank_columns
 
@@ -120,8 +122,9 @@ class Tracking(Companion):
                 entity=settings.entity,
                 tags=[*(settings.tags or []), *(start.config[name]["class_path"] for name in ("model", "data"))],
                 group=settings.group,
-                config=start.config,
-                settings=wandb.Settings(silent=True),
+                config=without_secrets(start.config),
+                # W&B's record of the machine holds the command line.
+                settings=wandb.Settings(silent=True, x_disable_machine_info=without_secrets(sys.argv) != sys.argv),
             )
             self.logger = WandbLogger(run, start.config["monitor"], start.directory, is_continued=run_id is not None)
         except Exception as error:  # an error of any type in W&B must not end the training
@@ -281,7 +284,9 @@ def mirror_run(record: RunRecord, run: Any, data: DataModule) -> None:
     run.log(media(record, data))
     # Offline, W&B refuses to say that a run uses an artifact; then the run is what the artifact comes from.
     (run.log_artifact if run.offline else run.use_artifact)(split_artifact(data))
-    run.log_artifact(artifact_of(record, "record", run.id, [record.directory / name for name in RECORD]))
+    has_secrets = without_secrets(record.config) != record.config
+    files = [record.directory / name for name in RECORD if not (has_secrets and name == CONFIG)]
+    run.log_artifact(artifact_of(record, "record", run.id, files))
     if record.config["tracking"].get("log_model", True):
         checkpoints = [record.directory / "checkpoints" / name for name in CHECKPOINTS]
         run.log_artifact(artifact_of(record, "model", run.id, checkpoints), aliases=["best", "latest"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -152,7 +153,18 @@ Store = FolderStore | ObjectStore
 
 
 def open_store(url: str, endpoint_url: str | None = None) -> Store:
-    """The store at a path or URL; raises a UserError if its scheme is not supported or it has no bucket."""
+    """The store at a path or URL.
+
+    Raises:
+        UserError: the scheme is not supported, there is no bucket, or an address holds a password.
+    """
+    for address in (url, endpoint_url or ""):
+        if "://" in address and "@" in urlparse(address).netloc:
+            raise UserError(
+                f"{re.sub('//[^/]*@', '//***@', address)!r} holds a user name or a password, which would be "
+                "written into config.yaml and sent to W&B. Leave it out, and put credentials into the environment "
+                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or ~/.aws."
+            )
     if "://" not in url:
         return FolderStore(Path(url))
     parsed = urlparse(url)
