@@ -198,9 +198,9 @@ def start(
     config.pop("resume", None)  # not part of the run's config
     config["run"]["name"] = command.recipe
     directory = create_run_directory(settings.run, command.recipe, origin.run)
+    status = StatusFile(directory)  # first, as a run without it cannot be resumed
     if origin.run is None:
         save_config(directory, config)
-    status = StatusFile(directory)
     write_environment(directory)
     table = MetricsTable(directory, origin.bundle.get("history", []))
     beginning = Start(settings, directory, command.recipe, config, origin.bundle)

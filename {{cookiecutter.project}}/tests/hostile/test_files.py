@@ -161,6 +161,10 @@ def test_full_at_the_start(name: str, tmp_path: Path) -> None:
         ends([*FIT, "1", "--run.directory", "run"], tmp_path, [f"run/{name}' cannot be written: the disk is full"])
     assert f"run/{name}" not in files_in(tmp_path)
     assert leftovers(tmp_path) == []
+    if name == "environment.json":
+        ends(["fit", "--resume", "run", *CPU], tmp_path, status=0)
+    else:
+        ends([*FIT, "1", "--run.directory", "run"], tmp_path, status=0)
 
 
 @pytest.mark.parametrize(

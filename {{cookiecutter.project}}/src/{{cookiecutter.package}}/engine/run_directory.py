@@ -25,7 +25,7 @@ from .stopping import LOST_PROCESS, is_lost_process
 log = logging.getLogger(__name__)
 
 # The files of a run directory; the report has its name in tools/report.
-CONFIG = "config.yaml"  # the first that is written, and the one that makes a folder a run directory
+CONFIG = "config.yaml"  # makes a folder a run directory
 ENVIRONMENT = "environment.json"
 LOCK = ".lock"
 METRICS = "metrics.csv"
@@ -125,9 +125,14 @@ def launched_directory(settings: RunSettings, recipe: str) -> Path:
 
 def claim(directory: Path) -> None:
     """Create the directory, or refuse one with files."""
-    if directory.exists() and not (directory.is_dir() and all(path.name == LOCK for path in directory.iterdir())):
+    if directory.exists() and not (directory.is_dir() and all(map(is_of_start, directory.iterdir()))):
         raise UserError(f"run.directory is {str(directory)!r}, which is not empty. Give a new or empty folder.")
     directory.mkdir(parents=True, exist_ok=True)
+
+
+def is_of_start(file: Path) -> bool:
+    """Whether a file is written before the config, by rank zero now, or by a training that ended before it began."""
+    return file.name in {LOCK, STATUS} or (file.name.startswith(".") and file.suffix == ".tmp")
 
 
 def create_dated(parent: Path) -> Path:
