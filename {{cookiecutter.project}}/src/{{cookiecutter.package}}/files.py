@@ -147,6 +147,10 @@ def writing(option: str, value: Path | str) -> Iterator[None]:
         raise UserError(f"{option} is {str(value)!r}, {where} cannot be written: {reason_of(error)}") from error
 
 
+def is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def require_output(file: Path, option: str = "--output", suffixes: Sequence[str] = ()) -> None:
     """Refuse a path to write, the value of ``option``, that cannot be written or has none of ``suffixes`` (if any)."""
     if file.is_dir():
@@ -157,5 +161,5 @@ def require_output(file: Path, option: str = "--output", suffixes: Sequence[str]
         raise UserError(f"{option} is {str(file)!r}; it must be a file that ends in {', '.join(suffixes)}.")
     if not file.parent.is_dir():
         raise UserError(f"{option} is {str(file)!r}, but there is no folder {str(file.parent)!r}. Create it.")
-    if not os.access(file.parent, os.W_OK):
+    if not is_writable(file.parent):
         raise UserError(f"{option} is {str(file)!r}, but the folder {str(file.parent)!r} is not writable.")

@@ -454,6 +454,15 @@ def test_not_the_kind_of_file(case: Case, folder: Path, paths: Mapping[str, Path
     assert leftovers(folder) == []
 
 
+def test_a_cache_that_cannot_be_written_is_not_needed_to_read_a_folder(folder: Path) -> None:
+    with permissions_bind():
+        ends(FIT_PHOTOS.split(), folder, status=0)
+        for path in (folder / "data" / "cache", *(folder / "data" / "cache").iterdir()):
+            path.chmod(READ_ONLY if path.is_dir() else 0o444)
+        ends(["audit", "photos"], folder, status=1)  # few images
+        ends([*FIT_PHOTOS.split(), "--data.cache", "memory"], folder, status=0)
+
+
 # Two at once.
 
 
