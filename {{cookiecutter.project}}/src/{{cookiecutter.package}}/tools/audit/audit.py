@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from ...engine.folder import index_folder
 from ...engine.image_cache import FileDigests
+from ...engine.reading import read_csv
 from ...engine.recipes import VerbParser
 from ...engine.splits import SPLITS
 from ...errors import UserError, program_name
@@ -162,8 +163,10 @@ def restore(folder: Path, root: Path) -> int:
     log = folder / LOG
     if not log.is_file():
         raise UserError(f"--restore is {str(folder)!r}, which has no {LOG}. Give the folder of an audit --quarantine.")
-    with log.open(newline="", encoding="utf-8") as stream:
-        paths = [Path(row["path"]) for row in csv.DictReader(stream)]
+    remedy = f"Correct the file, or move the files in {str(folder)!r} back by hand."
+    paths = [Path(row["path"]) for row in read_csv(log, ("path",), remedy)]
+    if outside := [path for path in paths if path.is_absolute() or ".." in path.parts]:
+        raise UserError(f"{str(log)!r} names {str(outside[0])!r}, which is not inside the folder. {remedy}")
     waiting = [path for path in paths if (folder / path).exists()]
     taken = [path for path in waiting if (root / path).exists()]
     if taken:

@@ -22,9 +22,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
-from sqlalchemy.exc import DatabaseError
 
 from ...engine.companions import Companion
+from ...engine.parse_errors import in_one_line
 from ...engine.record import flatten
 from ...engine.stopping import DivergedError
 from ...errors import UserError
@@ -54,9 +54,11 @@ def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int)
             pruner=pruner,
             load_if_exists=True,
         )
-    except DatabaseError as error:
+        study.get_trials(deepcopy=False)  # reads every value
+    except Exception as error:  # of a damaged database, SQLite, SQLAlchemy, Optuna and its JSON raise many kinds
         raise UserError(
-            f"--study is {str(file)!r}, which is not a study. Give a study that tune has created, or a new file."
+            f"--study is {str(file)!r}, which is not a study, or is damaged ({type(error).__name__}: "
+            f"{in_one_line(str(error))[:200]}). Give a study that tune has created, or a new file."
         ) from error
     require_same_search(study, sweep, recipe, num_seeds, file)
     # The seed depends on the number of trials: a continued study would draw the same trials with a constant seed. The
@@ -85,6 +87,8 @@ def require_same_search(study: optuna.Study, sweep: Sweep, recipe: dict[str, Any
     if MADE_WITH not in study.user_attrs and not study.trials:
         study.set_user_attr(MADE_WITH, wanted)
     found = study.user_attrs.get(MADE_WITH, {})
+    if not isinstance(found, dict):
+        raise UserError(f"--study is {str(file)!r}, which is damaged: {MADE_WITH} is {found!r}. Give a new file.")
     for name in [*wanted, *found]:
         if found.get(name) != wanted.get(name):
             raise UserError(
