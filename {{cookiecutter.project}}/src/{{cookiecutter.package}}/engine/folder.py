@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from io import StringIO
 from pathlib import Path
 
 from ..errors import UserError, some
