@@ -30,7 +30,8 @@ main(sys.argv[2:])
 @pytest.mark.parametrize("megabytes", [60, 400])
 def test_too_little_memory_is_a_sentence(photos: Path, megabytes: int) -> None:
     options = ["--data", "ImageFolderDataModule", "--data.root", str(photos), "--data.image_size", "256"]
-    options += ["--model", "CNNClassifier", "--model.widths", "[512]", "--data.batch_size", "32", "--tracking.wandb", "off"]
+    options += ["--model", "CNNClassifier", "--model.widths", "[512]", "--data.batch_size", "32"]
+    options += ["--tracking.wandb", "off"]
     words = [sys.executable, "-c", LIMITED, str(megabytes), "fit", *options, "--trainer.accelerator", "cpu"]
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert result.returncode in {1, 2}, result.stderr
@@ -52,7 +53,7 @@ def test_sentences_for_lack_of_memory(error: BaseException, said: str | None) ->
     assert sentence is None if said is None else sentence is not None and said in sentence
 
 
-def test_a_clock_that_jumps_back_changes_no_result(fit: Fit, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_jumps_back_changes_no_result(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit("--run.directory", "whole")
     real, calls = time.time, [0]
 
