@@ -73,7 +73,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         with reader_may_leave():
             dispatch(sys.argv[1:] if args is None else args)
-    except OSError as error:
+    except (OSError, MemoryError, RuntimeError) as error:
         if (problem := explain(error)) is None:
             raise
         fail(problem)

@@ -1,4 +1,4 @@
-"""The one place through which files are written, and the sentence that says why a file cannot be read or written."""
+"""The one place through which files are written, and the sentence for a lack of permission, space or memory."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ NO_SPACE = {
     errno.EDQUOT: ("your quota of disk space is used up", "Remove files, or ask for more."),
     errno.EFBIG: ("a file would be larger than this shell allows", "Raise the limit: ulimit -f unlimited."),
 }
+LESS_MEMORY = "Use smaller batches or images, a smaller network or fewer workers, or close other programs."
 # What to do about other errors, which are named by the operating system.
 REMEDIES = {
     errno.EACCES: "Change its permissions, or give another path.",
@@ -34,7 +35,10 @@ REMEDIES = {
     errno.ENAMETOOLONG: "Give a shorter name.",
     errno.EIO: "Check the disk.",
     errno.EMFILE: "Raise the limit: ulimit -n 4096.",
+    errno.ENOMEM: LESS_MEMORY,
 }
+# Of errors of torch, which has no type for those of the CPU.
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "shared memory", "can't start new thread")
 
 
 @contextmanager
@@ -121,12 +125,18 @@ def move(source: Path, target: Path) -> None:
         source.unlink()
 
 
-def explain(error: OSError) -> str | None:
-    """The sentence for an error of the file system: file, reason and what to do; None for another error."""
+def explain(error: BaseException) -> str | None:
+    """The sentence for an error of the file system or of memory: what, why and what to do; None for another error."""
+    if isinstance(error, MemoryError | RuntimeError):
+        first = str(error).strip().partition("\n")[0] or type(error).__name__
+        is_memory = isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY)
+        return f"out of memory: {first.rstrip('.')}. {LESS_MEMORY}" if is_memory else None
+    if not isinstance(error, OSError):
+        return None
     reason, is_named = reason_of(error), isinstance(error.filename, str | bytes)
     if is_named and error.errno is not None:
         return f"{error.filename!r} cannot be {'' if error.errno in NO_SPACE else 'read or '}written: {reason}"
-    return reason if error.errno in {*NO_SPACE, errno.EIO, errno.EMFILE} else None
+    return reason if error.errno in {*NO_SPACE, errno.EIO, errno.EMFILE, errno.ENOMEM} else None
 
 
 def reason_of(error: OSError) -> str:

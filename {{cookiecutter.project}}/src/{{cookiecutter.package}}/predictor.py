@@ -47,6 +47,7 @@ except ImportError:  # this file is a copy outside of the package
 
 MODEL, INT8_MODEL, DESCRIPTION = "model.onnx", "model_int8.onnx", "model.json"
 FORMAT = 1  # of model.json
+MAX_IMAGE_SIZE = 8192
 BATCH_SIZE = 64
 TOP_K = 5
 COLUMNS = ("path", "class", "probability", "temperature", "abstained", "error")
@@ -384,7 +385,13 @@ class Predictor:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        try:
+            self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has its own kinds
+            raise UserError(f"{str(file)!r} cannot be loaded: {error}. Export again.") from error
+        outputs = {output.name: output.shape for output in self.session.get_outputs()}
+        if outputs.get("probabilities", [0])[-1] not in (len(self.description["class_names"]), None):
+            raise UserError(f"{str(folder)!r} has a model of {outputs} and other class_names. Export again.")
         self.class_names: list[str] = self.description["class_names"]
         self.decoding = Decoding(**self.description["decoding"])
         self.temperature: float = self.description["temperature"]
@@ -451,16 +458,35 @@ def read_description(folder: Path) -> dict[str, Any]:
     file = folder / DESCRIPTION
     try:
         description: dict[str, Any] = json.loads(read_file(file).decode("utf-8"))
-        needed = {"format", "class_names", "decoding", "temperature", "abstain_below", "files"}
-        if missing := needed - description.keys():
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        if description["format"] != FORMAT:
-            raise ValueError(f"its format is {description['format']!r}, and this version reads {FORMAT}")
+        require_valid(description)
     except FileNotFoundError:
         raise UserError(f"{str(folder)!r} is not an export: it has no {DESCRIPTION}. Give a folder that export wrote.")  # noqa: B904
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{str(file)!r} cannot be read: {error}. Export again.") from error
     return description
+
+
+def require_valid(description: Any) -> None:
+    """Raise a ValueError unless the content of ``model.json`` is complete, of the right types and in range."""
+    needed = {"format", "class_names", "decoding", "temperature", "abstain_below", "files"}
+    if not isinstance(description, dict) or (missing := needed - description.keys()):
+        raise ValueError(f"it lacks {', '.join(sorted(missing if isinstance(description, dict) else needed))}")
+    if description["format"] != FORMAT:
+        raise ValueError(f"its format is {description['format']!r}, and this version reads {FORMAT}")
+    names, decoding, files = (description[name] for name in ("class_names", "decoding", "files"))
+    for name, kind in (("class_names", list), ("decoding", dict), ("files", dict)):
+        if not isinstance(description[name], kind) or not description[name]:
+            raise ValueError(f"its {name} is {description[name]!r}")
+    if not all(isinstance(text, str) for text in [*names, *files.values()]) or len(set(names)) < len(names):
+        raise ValueError("its class_names and files must be texts, and each class different")
+    side, is_plain = decoding.get("image_size"), decoding.keys() == {"image_size", "num_channels", "fit"}
+    if type(side) is not int or not 1 <= side <= MAX_IMAGE_SIZE or not is_plain:
+        raise ValueError(f"its decoding is {decoding!r}")
+    if decoding["num_channels"] not in (1, 3) or decoding["fit"] not in ("crop", "pad", "squash"):
+        raise ValueError(f"its decoding is {decoding!r}")
+    for name, high in (("temperature", 1000.0), ("abstain_below", 1.0)):
+        if type(description[name]) not in (int, float) or not 0 <= description[name] <= high:
+            raise ValueError(f"its {name} is {description[name]!r}, expected 0 to {high:g}")
 
 
 def checked_model(folder: Path, description: Mapping[str, Any], name: str) -> Path:

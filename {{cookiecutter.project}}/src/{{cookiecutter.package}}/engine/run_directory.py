@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..errors import UserError, program_name, shown
 from ..files import write_text, writing
+from .reading import Count, read_json
 from .stopping import LOST_PROCESS, is_lost_process
 
 log = logging.getLogger(__name__)
@@ -166,9 +167,9 @@ def hold(directory: Path) -> None:
 def held_by(directory: Path) -> str:
     """Error message that names the process that trains in a run directory, and what to do."""
     refused = f"another process trains in {str(directory)!r}"
-    if not (directory / STATUS).is_file():
+    holder = read_status(directory)
+    if not holder.started:
         return f"{refused}. Wait until it ends, or give this training another --run.directory."
-    holder = read_status(directory / STATUS)
     since = f"{holder.started[:16].replace('T', ' ')} UTC"
     if holder.host == platform.node():
         remedy = f"stop it, which saves first: kill {holder.process}"
@@ -187,10 +188,10 @@ class Status:
     # Stopped runs received a signal and saved a checkpoint. A process that was killed leaves "running".
     state: Literal["running", "finished", "stopped", "failed"]
     reason: str = ""  # why it stopped or failed
-    num_epochs: int = 0  # completed epochs
-    num_steps: int = 0  # optimizer steps taken
+    num_epochs: Count = 0  # completed epochs
+    num_steps: Count = 0  # optimizer steps taken
     host: str = ""
-    process: int = 0
+    process: Count = 0
     started: str = ""
     updated: str = ""
 
@@ -201,7 +202,7 @@ class StatusFile(Callback):
     def __init__(self, directory: Path) -> None:
         self.file = directory / STATUS
         self.has_reported = False
-        before = read_status(self.file) if self.file.is_file() else Status("running")
+        before = read_status(directory)
         progress = (before.num_epochs, before.num_steps)
         self.status = Status("running", "", *progress, platform.node(), os.getpid(), started=now())
         self.write(self.status)
@@ -243,7 +244,7 @@ class StatusFile(Callback):
                 self.end("failed", f"{type(error).__name__}: {error}")
             elif is_rank_zero():
                 self.end("failed", LOST_PROCESS)
-            elif (written := read_status(self.file)).state == "running":
+            elif (written := read_status(self.file.parent)).state == "running":
                 # Any process that is left writes it.
                 self.put(replace(written, state="failed", reason=LOST_PROCESS, updated=now()))
 
@@ -256,8 +257,16 @@ class StatusFile(Callback):
         write_text(self.file, json.dumps(asdict(status), indent=2, allow_nan=False) + "\n")
 
 
-def read_status(file: Path) -> Status:
-    return Status(**json.loads(file.read_text(encoding="utf-8")))
+def read_status(directory: Path) -> Status:
+    """The state of a run; one that cannot be read, as after a power cut, is rebuilt from the other files."""
+    file, has_results = directory / STATUS, (directory / SUMMARY).is_file()
+    if not file.is_file():
+        return Status("running")
+    try:
+        return read_json(file, Status, "It is written again.")
+    except UserError as error:
+        log.warning("%s", error)
+        return Status("finished" if has_results else "stopped")
 
 
 def is_rank_zero() -> bool:

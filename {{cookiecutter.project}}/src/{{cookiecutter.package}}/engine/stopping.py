@@ -93,7 +93,7 @@ def ending(run: Any, give_up: Callable[[DivergedError], None]) -> Iterator[None]
         raise SystemExit(1) from diverged
     except BaseException as error:
         run.status.fail(error)
-        if isinstance(error, OSError) and (problem := explain(error)):
+        if problem := explain(error):
             raise UserError(f"{problem} To continue the training: {again}") from error
         if not is_lost_process(error):
             raise

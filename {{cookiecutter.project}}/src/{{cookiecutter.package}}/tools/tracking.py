@@ -205,7 +205,8 @@ class WandbLogger(Logger):
         last = max((int(row["epoch"]) for row in self.rows), default=-1)
         known = last if is_continued else -1
         if self.marker.is_file():
-            known = int(self.marker.read_text(encoding="utf-8"))
+            text = self.marker.read_text(encoding="utf-8", errors="replace")
+            known = int(text) if text.strip().isdecimal() else known  # W&B ignores rows that it has
         self.sent = min(known, last)  # a training that was killed repeats its last epochs
         self.attempt(self._define_axes)
         self.log_metrics({})

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from ...engine.folder import index_folder
 from ...engine.image_cache import FileDigests
+from ...engine.reading import read_csv
 from ...engine.recipes import VerbParser
 from ...engine.splits import SPLITS
 from ...errors import UserError, program_name
@@ -153,13 +154,10 @@ def quarantine(folder: Path, root: Path, reasons: dict[Path, str]) -> None:
 
 def read_log(file: Path) -> list[tuple[str, str]]:
     """Path and reason of each file that was moved, or was going to be."""
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            rows = [(row["path"], row["reason"]) for row in csv.DictReader(stream)]
-        if outside := [path for path, _ in rows if Path(path).is_absolute() or ".." in Path(path).parts]:
-            raise ValueError(f"{outside[0]!r} is outside of the folder")
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise UserError(f"{str(file)!r} is not a log of audit --quarantine: {error}. Correct that line.") from error
+    remedy = f"Correct the file, or move the files in {str(file.parent)!r} back by hand."
+    rows = [(row["path"], row["reason"]) for row in read_csv(file, ("path", "reason"), remedy)]
+    if outside := [path for path, _ in rows if Path(path).is_absolute() or ".." in Path(path).parts]:
+        raise UserError(f"{str(file)!r} names {outside[0]!r}, which is not inside the folder. {remedy}")
     return rows
 
 

@@ -20,10 +20,11 @@ from rich.table import Table
 
 from ... import predictor as standalone
 from ...data import DATA_MODULES
+from ...engine.bundles import Checkpoint, data_config, load_classifier, read_checkpoint
 from ...engine.calibration import COVERAGES, answers_at
-from ...engine.checkpoints import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
+from ...engine.checkpoints import find_checkpoint
 from ...engine.recipes import VerbParser
-from ...engine.record import strict_json, versions
+from ...engine.record import build_data, strict_json, versions
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
 from ...errors import UserError, shown
@@ -146,9 +147,9 @@ def open_data(checkpoint: Checkpoint, root: Path | None) -> Any:
         if "root" not in arguments:
             raise UserError(f"--data_root is {str(root)!r}, but {config['class_path']} reads no folder. Leave it out.")
         arguments["root"] = str(root)
-    data = DATA_MODULES[config["class_path"]](**arguments)
+    data = build_data(config | {"init_args": arguments}, DATA_MODULES, "the checkpoint")
     data.prepare_data()
-    if data.split_hash != checkpoint["bundle"]["split_hash"]:
+    if data.split_hash != checkpoint["bundle"].get("split_hash"):
         raise UserError(
             "the images of the run have changed since its training, so an export cannot be compared with it. Restore "
             "them, give their folder with --data_root, or train again."
@@ -205,8 +206,8 @@ class Export:
             "abstain_below": 0.0,
             "split_hash": bundle["split_hash"],
             "versions": versions(),
-            "trained_with": bundle["versions"],
-            "git_commit": bundle["git_commit"],
+            "trained_with": bundle.get("versions", {}),
+            "git_commit": bundle.get("git_commit"),
             "files": {},
         }
 

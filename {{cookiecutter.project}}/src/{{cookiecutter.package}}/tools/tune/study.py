@@ -27,6 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy.exc import DatabaseError
 
 from ...engine.companions import Companion
+from ...engine.parse_errors import in_one_line
 from ...engine.record import flatten
 from ...engine.stopping import DivergedError
 from ...errors import UserError
@@ -66,11 +67,13 @@ def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int)
             pruner=pruner,
             load_if_exists=True,
         )
-    except DatabaseError as error:
-        if is_of_disk(error.orig):
+        study.get_trials(deepcopy=False)  # reads every value
+    except Exception as error:  # of a damaged database, SQLite, SQLAlchemy, Optuna and its JSON raise many kinds
+        if error_of_disk(error):
             raise
         raise UserError(
-            f"--study is {str(file)!r}, which is not a study. Give a study that tune has created, or a new file."
+            f"--study is {str(file)!r}, which is not a study, or is damaged ({type(error).__name__}: "
+            f"{in_one_line(str(error))[:200]}). Give a study that tune has created, or a new file."
         ) from error
     require_same_search(study, sweep, recipe, num_seeds, file)
     # The seed depends on the number of trials: a continued study would draw the same trials with a constant seed. The
@@ -83,9 +86,11 @@ def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int)
     return study
 
 
-def is_of_disk(error: BaseException | None) -> bool:
-    """Whether SQLite cannot read or write its file, which may be that of a study."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in OF_DISK  # the other bits are details
+def error_of_disk(error: BaseException) -> BaseException | None:
+    """SQLite's error, if it cannot read or write the file of the study."""
+    database = error if isinstance(error, DatabaseError) else error.__cause__
+    origin = database.orig if isinstance(database, DatabaseError) else None
+    return origin if getattr(origin, "sqlite_errorcode", 0) & 0xFF in OF_DISK else None  # the other bits are details
 
 
 @contextmanager
@@ -94,11 +99,10 @@ def keeping(file: Path) -> Iterator[None]:
     try:
         yield
     except (DatabaseError, StorageInternalError) as error:
-        database = error if isinstance(error, DatabaseError) else error.__cause__
-        if not isinstance(database, DatabaseError) or not is_of_disk(database.orig):
+        if not (problem := error_of_disk(error)):
             raise
         raise UserError(
-            f"--study is {str(file)!r}, which cannot be read or written: {database.orig}. Check its permissions and "
+            f"--study is {str(file)!r}, which cannot be read or written: {problem}. Check its permissions and "
             "the disk. The same command continues the search."
         ) from error
 
@@ -119,6 +123,8 @@ def require_same_search(study: optuna.Study, sweep: Sweep, recipe: dict[str, Any
     if MADE_WITH not in study.user_attrs and not study.trials:
         study.set_user_attr(MADE_WITH, wanted)
     found = study.user_attrs.get(MADE_WITH, {})
+    if not isinstance(found, dict):
+        raise UserError(f"--study is {str(file)!r}, which is damaged: {MADE_WITH} is {found!r}. Give a new file.")
     for name in [*wanted, *found]:
         if found.get(name) != wanted.get(name):
             raise UserError(
