@@ -1,7 +1,7 @@
 """What the lessons share: train through the command line, and show a figure.
 
 Nothing in the project imports this folder. To remove the lessons, delete ``lessons/`` and ``tests/lessons/``, and take
-``lessons`` out of the three lists in pyproject.toml.
+``lessons`` out of two lists in pyproject.toml.
 """
 
 from __future__ import annotations
