@@ -22,6 +22,7 @@ from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 from nbformat import NotebookNode
 from PIL import Image
+from traitlets.config import Config
 
 DATA = "CLASSIFIER_DATA"
 TEMPLATE_ROOT = Path(__file__).resolve().parents[1]
@@ -43,9 +44,10 @@ TEMPLATE = """
 ![{{ resources.description }}]({{ output.metadata.filenames['image/png'] | path2url }})
 {% endblock data_png %}
 """
+KINDS = Config({"NbConvertBase": {"display_data_priority": ["image/png", "text/plain"]}})
 NOTE = """
-*This page is `lessons/{name}` of a generated project, with what it prints and draws. [Run it](index.md#run-a-lesson)
-from the project's folder: `uv run python lessons/{name}`.*
+*This page is `lessons/{name}` of a generated project, with what it prints and draws.
+[Run it yourself](index.md#run-a-lesson) from the project's folder: `uv run python lessons/{name}`.*
 """
 
 
@@ -71,9 +73,10 @@ def write_page(notebook: NotebookNode, lesson: Path, folder: Path) -> None:
     """Write the page of a lesson into ``folder``, and its figures into ``folder/images``."""
     title, *rest = notebook.cells[0].source.split("\n")
     notebook.cells[0].source = "\n".join([title, NOTE.format(name=lesson.name), *rest])
-    exporter = MarkdownExporter(extra_loaders=[DictLoader({"page": TEMPLATE})], template_file="page")
+    exporter = MarkdownExporter(config=KINDS, extra_loaders=[DictLoader({"page": TEMPLATE})], template_file="page")
     described = {"unique_key": lesson.stem, "output_files_dir": "images", "description": title.removeprefix("# ")}
     text, resources = exporter.from_notebook_node(notebook, described)
+    text = text.replace(f"{lesson.parents[1]}{os.sep}", "")
     require_no_path(text, lesson)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"images/{lesson.stem}_*"):
