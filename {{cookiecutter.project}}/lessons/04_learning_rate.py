@@ -131,7 +131,7 @@ assert "--model.optimizer.lr 0.0001" in results["Adam"][1e-5].diagnosis[0]
 
 # %%
 best = [min(runs.values(), key=lambda run: run.summary.get("best", np.inf)) for runs in results.values()]
-comparison = Comparison(read_candidates([str(run.directory) for run in best])[0], with_baselines=False)
+comparison = Comparison(read_candidates([run.directory for run in best])[0], with_baselines=False)
 for test in sorted(comparison.tests, key=lambda test: test.second.name):
     print(f"{test.first.name}, {100 * test.first.accuracy:.1f} %, against {test.second.name}: {test.verdict}")
 accuracies = [run.test_accuracy for run in best]
