@@ -112,8 +112,8 @@ data = DigitsDataModule()
 torch.manual_seed(0)
 model = MLPClassifier(data.facts, hidden_sizes=[64]).eval()
 images, labels = data.split("train").images[torch.arange(64)], data.split("train").labels[:64]
-model.loss(model(images), labels).backward()
-autograd = model.network[1].weight.grad.numpy()
+weight = dict(model.network.named_parameters())["1.weight"]  # of the first layer: 64 neurons, 64 pixels
+autograd = torch.autograd.grad(model.loss(model(images), labels), weight)[0].numpy()
 
 numbers = {name: value.detach().double().numpy() for name, value in model.network.named_parameters()}
 pixels = model.preprocess(images).double().numpy().reshape(64, 64)
@@ -124,9 +124,9 @@ slope_of_sums = slope_of_scores @ numbers["4.weight"] * (sums > 0)
 by_hand = slope_of_sums.T @ pixels
 
 model.double()
-weight, losses = model.network[1].weight.data, []
+losses = []
 for change in (1e-4, -2e-4):
-    weight[0, 10] += change
+    weight.data[0, 10] += change
     losses.append(model.loss(model(images), labels).item())
 measured = (losses[0] - losses[1]) / 2e-4
 print(f"largest difference {np.abs(by_hand - autograd).max():.0e}; one weight: {by_hand[0, 10]:.8f}, {measured:.8f}")

@@ -114,7 +114,7 @@ show(figure, "04_learning_rate")
 #
 # ## Break it
 # 1. *Plain SGD with 5*: the report says `diverged`, and to divide the rate by 10.
-# 2. *Adam with 0.00001*: the report says `no better than guessing`, and to multiply it by 10.
+# 2. *Adam with 0.00001*: the report says `no better than guessing`, and to try a tenth, then ten times as much.
 # 3. *Adam or momentum with 1, the best rate of plain SGD*: 23.7 and 29.2 %. A rate belongs to its optimizer.
 
 # %%
