@@ -27,8 +27,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 RUNS = PROJECT / "runs" / "lessons"
 
 torch.set_num_threads(1)  # networks as small as those of the lessons are slower with several threads
-plt.style.use("tableau-colorblind10")
-plt.rcParams.update({"axes.grid": True, "figure.constrained_layout.use": True, "figure.dpi": 120, "grid.alpha": 0.4})
+plt.style.use("seaborn-v0_8-colorblind")
+plt.rcParams.update({"axes.grid": True, "figure.dpi": 120, "grid.alpha": 0.4})
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def findings(record: RunRecord) -> list[str]:
 
 def show(figure: Figure, name: str) -> None:
     """Show a figure in a notebook; in a script, save it as ``runs/lessons/<name>.png`` and print that."""
+    figure.set_layout_engine("constrained")
     interactive = sys.modules.get("IPython")
     if interactive is not None and interactive.get_ipython() is not None:
         interactive.display.display(figure)

@@ -47,7 +47,7 @@ def trained(photos: Path) -> Trained:
     optimizer = torch.optim.Adam(classifier.parameters(), lr=0.02)
     for _ in range(20):  # until the answers differ, and before all are certain
         optimizer.zero_grad()
-        nn.functional.cross_entropy(classifier(images), labels).backward()  # type: ignore[no-untyped-call]
+        nn.functional.cross_entropy(classifier(images), labels).backward()
         optimizer.step()
     return Trained(classifier.eval(), data)
 
