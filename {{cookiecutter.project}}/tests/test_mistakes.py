@@ -53,6 +53,8 @@ MISTAKES = [
     (MLP + "please", ["'please' is not an option"]),
     (CNN + "--model.widths [8,8,8,8]", ["4 blocks", "8 pixels allow 1 to 3"]),
     (CNN + "--model.pool min", ["model.pool is 'min'", "'average', 'max', 'none'"]),
+    (CNN + "--model.activation swish", ["model.activation is 'swish'", "'relu', 'tanh', 'sigmoid', 'gelu'"]),
+    (MLP + "--model.activation ReLU", ["model.activation is 'ReLU'", "'relu', 'tanh', 'sigmoid', 'gelu'"]),
     (TRANSFER + "--model.backbone resnet19", ["'resnet19'", "'resnet18'?"]),
     (TRANSFER + "--model.backbone resnet18 --model.weights nowhere.pth", ["'nowhere.pth'", "DEFAULT, package, none"]),
     (TRANSFER + "--model.backbone resnet18 --model.weights none --model.unfreeze some", ["model.unfreeze is 'some'"]),
