@@ -157,6 +157,21 @@ def writing(option: str, value: Path | str) -> Iterator[None]:
         raise UserError(f"{option} is {str(value)!r}, {where} cannot be written: {reason_of(error)}") from error
 
 
+def nearest_folder(path: Path) -> Path:
+    """The path, or the nearest of its parents that exists."""
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+
+
+def require_folder(folder: Path, option: str) -> None:
+    """Refuse a folder, the value of ``option``, that is a file or cannot be created or written; creates nothing."""
+    near = nearest_folder(folder)
+    problem = 0 if os.access(near, os.W_OK | os.X_OK) else errno.EACCES
+    problem = problem if near.is_dir() else errno.ENOTDIR
+    with writing(option, folder):
+        if problem:
+            raise OSError(problem, os.strerror(problem), str(near))
+
+
 def require_output(file: Path, option: str = "--output", suffixes: Sequence[str] = ()) -> None:
     """Refuse a path to write, the value of ``option``, that cannot be written or has none of ``suffixes`` (if any)."""
     if file.is_dir():
