@@ -173,15 +173,19 @@ def compile_networks(model: nn.Module, backend: str = "inductor") -> None:
 
     Refuses to do so without a C++ compiler, as torch would fail only in the first step.
     """
+    require_compiler(backend)
+    for module in model.children():
+        if any(True for _ in module.parameters()):  # not metrics
+            module.compile(backend=backend)
+
+
+def require_compiler(backend: str = "inductor") -> None:
     compiler = os.environ.get("CXX")
     if backend == "inductor" and not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
         raise UserError(
             f"compile is true, but no C++ compiler was found ({compiler or ', '.join(COMPILERS)}). Install one, "
             "set the environment variable CXX, or leave out --compile."
         )
-    for module in model.children():
-        if any(True for _ in module.parameters()):  # not metrics
-            module.compile(backend=backend)
 
 
 def bare_name(class_path: str) -> str:
