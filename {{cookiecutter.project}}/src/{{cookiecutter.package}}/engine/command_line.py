@@ -145,7 +145,13 @@ class Command(LightningCLI):
         try:
             trainer = Trainer(**settings | options | {"callbacks": [*shown, *callbacks, *own]})
         except (MisconfigurationException, ValueError, TypeError) as error:
-            raise UserError(f"the trainer cannot be set up: {error}") from error
+            causes = "--trainer.accelerator, --trainer.devices, --trainer.strategy and --trainer.precision"
+            raise UserError(f"the trainer cannot be set up: {str(error).rstrip('.')}. Check {causes}.") from error
+        if trainer.max_epochs == trainer.max_steps == -1:
+            raise UserError(
+                "trainer.max_epochs is -1, which sets no limit, and schedules need a number of steps. Give "
+                "--trainer.max_epochs 20, for example, or --trainer.max_steps."
+            )
         for split in ("train", "val", "test", "predict"):
             if getattr(trainer, f"limit_{split}_batches") == 0:
                 raise UserError(

@@ -152,29 +152,27 @@ def examine_files(data: ImageFolderDataModule) -> Iterator[Finding]:
             yield Finding("ok", "audit", message)
             continue
         examples = ", ".join(file.path.relative_to(data.root).as_posix() for file in found.files[:3])
-        remedy = f"{command} --quarantine DIR moves such files away"
-        yield Finding(severity, "audit", f"{message}{f' ({examples})' if examples else ''}", WHY[found.kind], remedy)
+        what = f"{message}{f' ({examples})' if examples else ''}"
+        yield Finding(severity, "audit", what, *judged(found, command))
     good = [file for file in files if not file.problem]
     yield from examine_sizes(data, [min(file.width, file.height) for file in good])
 
 
-class Reasons(dict[str, str]):
-    def __missing__(self, kind: str) -> str:
-        return "two labels or splits for one image make results unreliable" if "," in kind or "across" in kind else ""
-
-
-WHY = Reasons(
-    {
-        "unreadable": "fit stops at files that it cannot decode, or trains without them",
-        "identical images": "a model cannot learn from them",
-        "duplicate": "copies count several times",
-        "near duplicate": "copies count several times, and copies in two splits make results too good",
-        "placeholder": "a model learns to recognise a message instead of a class",
-        "wrong extension": "other programs may refuse the file",
-        "small image": "enlarged images show no detail",
-        "tiny class": "a model learns little about a class of few images",
-    }
-)
+def judged(found: Any, command: str) -> tuple[str, str]:
+    """Why a finding of the audit matters, and what to do."""
+    move = f"{command} --quarantine DIR moves them away"
+    if "two labels" in found.kind:
+        return "one image cannot be of two classes", f"keep the one with the correct label; all: {command}"
+    return {
+        "unreadable": ("fit stops at files that it cannot decode, or trains without them", move),
+        "identical images": ("a model cannot learn from them", command),
+        "duplicate": ("copies count several times", move),
+        "duplicate across splits": ("results on copies of training images are too good", move),
+        "placeholder": ("a model learns to recognise a message instead of a class", move),
+        "wrong extension": ("other programs may refuse the file", f"rename the files; all: {command}"),
+        "small image": ("enlarged images show no detail", f"remove them, or find larger ones; all: {command}"),
+        "tiny class": ("a model learns little about a class of few images", "add images, or remove the class"),
+    }.get(found.kind, ("nearly the same images count several times, and in two splits make results too good", command))
 
 
 def examine_sizes(data: DecodedDataModule, sides: Sequence[int]) -> Iterator[Finding]:

@@ -11,26 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch import Tensor, nn
 
-from ...data import ImageDataModule
-from ...data.base import EVALUATION_BATCHES, DecodedDataModule
+from ...data.base import EVALUATION_BATCHES
 from ...engine.companions import closing
-from ...engine.contracts import FeatureExtractor, count_parameters
+from ...engine.contracts import FeatureExtractor
 from ...engine.findings import Finding
-from ...engine.image_cache import decode_into_memory, refuse_or_skip
-from ...engine.images import LabelledImages, SelectedImages, UndecodedImages
-from ...engine.optimization import build_optimizer
+from ...engine.resume import Origin
 from ...engine.run_directory import LAST_CHECKPOINT
-from ...engine.splits import Split
 from ...engine.stopping import DivergedError, require_finite_losses
 from ...errors import UserError
-from ...facts import ImageFacts
 from ...fit import start
-from .machine import available_memory, free_disk
+from .machine import free_disk
+from .steps import SampledData, examine_memory, examine_rate, sample, seconds_of_step
 
 if TYPE_CHECKING:
     from .data import DataFound
@@ -40,7 +34,6 @@ if TYPE_CHECKING:
 SECONDS = 2.0  # of training steps in one epoch of a trial
 MAX_STEPS, MIN_STEPS = 64, 2
 SLOW = 0.5  # seconds of a step, from which on one epoch is enough: in a fast one, the first steps take longer
-RESERVE = 0.8  # share of the available memory that a training may use
 END_SECONDS = 1.5  # to write results and report, without the test itself
 
 
@@ -76,27 +69,10 @@ def shown(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-class SampledData(ImageDataModule):
-    """A few images of each split of a data set, served in the same way."""
-
-    def __init__(self, data: ImageDataModule, splits: dict[Split, LabelledImages]) -> None:
-        super().__init__(data.batch_size, data.num_workers, data.augmentation)
-        self.mirror, self.whole = data.mirror, data
-        self._loaded |= splits
-
-    @property
-    def facts(self) -> ImageFacts:
-        return self.whole.facts
-
-    def load_split(self, split: Split) -> LabelledImages:
-        return self.whole.split(split)
-
-    def require_variety(self) -> None:
-        """Checked for all images when the splits were opened."""
-
-
 def forecast(report: Report, trial: Trial, found: DataFound, start_up: float) -> Forecast | None:
-    """Try a few steps of each stage of the training; None if that fails, or if the training has no limit."""
+    """Try a few steps of each stage of the training; None if that fails, or if nothing is trained."""
+    if trial.trainer.max_epochs == 0:
+        return None
     probe, _ = sample(trial, found, 16, 8)
     report.add(examine_memory(trial, found, probe))
     if report.has_error:
@@ -113,48 +89,9 @@ def forecast(report: Report, trial: Trial, found: DataFound, start_up: float) ->
         if watch is None:
             return None
         measured.append((stage, watch))
-    report.add(examine_peak(trial, data, step))
+    report.add(examine_rate(trial, data, step))
     report.add(examine_checkpoints(trial, measured[-1][1].checkpoint_bytes))
-    if (trial.trainer.max_epochs or -1) < 0:
-        return None
     return add_up(trial, found, data, measured, rate, start_up)
-
-
-# A sample of the data.
-
-
-def sample(trial: Trial, found: DataFound, num_train: int, num_others: int) -> tuple[SampledData, float]:
-    """Data of up to so many images a split, and the seconds to decode one image, 0 if that happens in each epoch."""
-    splits: dict[Split, LabelledImages] = {}
-    seconds, num_decoded = 0.0, 0
-    for split, images in found.splits.items():
-        number = min(len(images), num_train if split == "train" else num_others)
-        is_remote = not isinstance(images.images, Tensor | UndecodedImages)  # perhaps: neighbours are in one chunk
-        chosen = torch.arange(number) if is_remote else torch.arange(number) * len(images) // number
-        begin = time.monotonic()
-        splits[split] = decoded(trial, images, chosen)
-        seconds, num_decoded = seconds + time.monotonic() - begin, num_decoded + number
-    return SampledData(trial.data, splits), seconds / max(num_decoded, 1)
-
-
-def decoded(trial: Trial, images: LabelledImages, chosen: Tensor) -> LabelledImages:
-    """The chosen images; in memory, if the training will have them there or in a cache."""
-    labels, names = images.labels[chosen], [images.names[position] for position in chosen.tolist()]
-    is_kept = trial.cache in {"auto", "memory", "disk"} or (
-        trial.cache is None and isinstance(trial.data, DecodedDataModule) and trial.data.fits_in_memory(len(images))
-    )
-    if isinstance(images.images, Tensor) or not is_kept:
-        return images.subset(chosen)
-    if not isinstance(images.images, UndecodedImages):
-        return LabelledImages(SelectedImages(images.images, chosen).load(), labels, names)
-    files = [images.images.file(position) for position in chosen.tolist()]
-    tensor, failures = decode_into_memory(files, images.images.decoding, "decoding a sample")
-    if failures:
-        refuse_or_skip(failures, f"{len(files)} images of a sample", skip=trial.arguments.get("unreadable") == "skip")
-    kept = torch.tensor([position for position, file in enumerate(files) if file not in failures], dtype=torch.long)
-    return LabelledImages(
-        tensor.contiguous(memory_format=torch.channels_last), labels[kept], [names[i] for i in kept.tolist()]
-    )
 
 
 def steps_of_epoch(trial: Trial, found: DataFound) -> int:
@@ -162,98 +99,6 @@ def steps_of_epoch(trial: Trial, found: DataFound) -> int:
     share, size = len(found.splits["train"]) // trial.trainer.world_size, trial.data.batch_size
     number, limit = max(1, share // size), trial.trainer.limit_train_batches
     return number if limit is None else min(number, limit) if isinstance(limit, int) else max(1, int(number * limit))
-
-
-# Memory.
-
-
-def device_of(trial: Trial) -> torch.device:
-    return trial.trainer.strategy.root_device
-
-
-def examine_memory(trial: Trial, found: DataFound, data: SampledData) -> Iterator[Finding]:
-    """The largest batch that fits, from the memory of two small steps."""
-    device, size = device_of(trial), trial.data.batch_size
-    small, large = (peak_of_step(trial, data, num_images) for num_images in (4, 16))
-    if large is None or small is None:
-        return
-    facts = trial.data.facts
-    least = 5 * facts.num_channels * facts.image_size**2  # the image, and the same as float
-    per_image = max((large - small) / 12, least)
-    states = 16 * count_parameters(trial.model)  # weights, gradients and two values of Adam, 4 bytes each
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else (available_memory() or 0) - found.num_bytes
-    room = RESERVE * free - states
-    if free <= 0:
-        return
-    fits = int(room / per_image)
-    needed = per_image * size + states
-    what = f"a step of {size:,} images needs about {needed / 1e6:,.0f} MB, and {free / 1e9:,.1f} GB are free"
-    if fits < size:
-        best = 2 ** int(math.log2(fits)) if fits >= 1 else 1
-        accumulate = f", with --trainer.accumulate_grad_batches {math.ceil(size / best)} for the same step"
-        remedy = f"--data.batch_size {best}{accumulate}"
-        yield Finding("error", "batch size", what, "the training runs out of memory", remedy)
-    else:
-        limit = min(fits, len(found.splits["train"]))
-        yield Finding("ok", "batch size", f"{what}: {2 ** int(math.log2(limit)):,} images and more would fit")
-
-
-def peak_of_step(trial: Trial, data: SampledData, num_images: int) -> float | None:
-    """Bytes that a forward and a backward pass need at most, besides the model; None if it cannot be measured."""
-    device = device_of(trial)
-    images, labels = batch_of(data, num_images)
-    model = trial.model.to(device)
-    is_gpu = device.type == "cuda"
-    if is_gpu:
-        torch.cuda.reset_peak_memory_stats(device)
-        before = float(torch.cuda.memory_allocated(device))
-    elif (now := resident(reset=True)) is None:
-        return None
-    else:
-        before = now
-    pass_of(model, images.to(device), labels.to(device))
-    model.zero_grad()
-    after = float(torch.cuda.max_memory_allocated(device)) if is_gpu else resident()
-    return None if after is None else after - before
-
-
-def resident(*, reset: bool = False) -> float | None:
-    """Bytes of this process's memory, at its highest since the last reset; None where that cannot be read."""
-    try:
-        if reset:
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return None
-
-
-def batch_of(data: SampledData, num_images: int, first: int = 0) -> tuple[Tensor, Tensor]:
-    """Training images and labels; images are repeated if there are too few."""
-    train = data.split("train")
-    positions = (torch.arange(num_images) + first) % len(train)
-    return train.images[positions], train.labels[positions]
-
-
-def pass_of(model: Any, images: Tensor, labels: Tensor) -> Tensor:
-    """The loss of a batch, with gradients."""
-    model.train()
-    model.freeze_for_epoch(10**6)  # the last stage, which trains most
-    loss: Tensor = model.training_step((images, labels), 0)
-    loss.backward()  # type: ignore[no-untyped-call]
-    return loss.detach()
-
-
-def seconds_of_step(trial: Trial, data: SampledData) -> float:
-    """Seconds of a step, from the second of two passes of a few images."""
-    images, labels = (part.to(device_of(trial)) for part in batch_of(data, min(16, trial.data.batch_size)))
-    seconds = 0.0
-    for _ in range(2):
-        begin = time.monotonic()
-        pass_of(trial.model, images, labels).item()
-        seconds = time.monotonic() - begin
-    trial.model.zero_grad()
-    return max(seconds * trial.data.batch_size / len(images), 1e-3)
 
 
 # A trial of each stage.
@@ -346,7 +191,7 @@ def try_stage(report: Report, trial: Trial, data: SampledData, stage: Stage, num
     vars(command.built.trainer).update(one | whole | {"num_sanity_val_steps": 0})
     try:
         with closing([]):
-            run = start(command, type(trial.origin)(), data, model, [], [watch])
+            run = start(command, Origin(), data, model, [], [watch])
             run.trainer.fit(model, datamodule=data)
             require_finite_losses(run.trainer)
             file = run.directory / LAST_CHECKPOINT
@@ -380,32 +225,6 @@ def examine_steps(trial: Trial, found: DataFound) -> Iterator[Finding]:
         yield Finding(
             "warning", "batch size", what, why, f"--data.batch_size {max(2, 2 ** int(math.log2(share // 8 or 2)))}"
         )
-
-
-def examine_peak(trial: Trial, data: SampledData, step: float) -> Iterator[Finding]:
-    """Train some steps at the highest learning rate of the schedule, which the trial of its first epochs is below."""
-    model: Any = trial.model
-    num_steps, size = min(20, int(SECONDS / step)), trial.data.batch_size
-    if num_steps < 5:
-        return
-    model.to(device_of(trial)).freeze_for_epoch(10**6)
-    world = trial.trainer.world_size * trial.trainer.accumulate_grad_batches
-    settings = model.optimizer_settings.for_batch(size * world)
-    optimizer = build_optimizer(settings, model.parameter_groups(), fused=False)
-    losses = []
-    for number in range(num_steps):
-        images, labels = (part.to(model.device) for part in batch_of(data, size, number * size))
-        losses.append(pass_of(model, images, labels).item())
-        if settings.gradient_clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-    end, guess = statistics.fmean(losses[-3:]), math.log(trial.data.facts.num_classes)
-    if not math.isfinite(end) or end > 10 * max(losses[0], guess):
-        losses_text = f"the loss goes from {losses[0]:.2g} to {end:.2g} in {num_steps} steps"
-        what = f"with {settings.lr:g}, the highest rate of the schedule, {losses_text}"
-        remedy = f"--model.optimizer.lr {settings.lr / 10:g}, and doctor --lr, which tries learning rates"
-        yield Finding("warning", "learning rate", what, "the training diverges", remedy)
 
 
 def examine_checkpoints(trial: Trial, num_bytes: int) -> Iterator[Finding]:

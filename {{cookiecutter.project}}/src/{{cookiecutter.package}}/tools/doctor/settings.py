@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,20 @@ class Setting:
     name: str
     value: str
     source: str  # a config file, the command line, or the defaults
+    default: str | None  # None if there is none
     replaced: tuple[str, ...] = ()
 
     @property
+    def is_changed(self) -> bool:
+        return self.value != self.default or bool(self.replaced)
+
+    @property
     def line(self) -> str:
-        before = f" (instead of {', '.join(self.replaced)})" if self.replaced else ""
-        return f"{self.name}: {self.value} from {self.source}{before}"
+        before = list(self.replaced)
+        if self.default not in {None, self.value}:
+            before.append(f"default {self.default}")
+        instead = f" (instead of {', '.join(before)})" if before else ""
+        return f"{self.name}: {self.value} from {self.source}{instead}"
 
 
 def named(config: Mapping[str, Any]) -> dict[str, str]:
@@ -67,12 +75,15 @@ def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def explain(command: Command) -> list[Setting]:
     """All settings of the training, in the order of the resolved config."""
-    layers = sources(command)
+    layers, config = sources(command), command.resolved
+    classes = [f"--{section}={config[section]['class_path']}" for section in command.form.tables]
+    defaults = named(Command(replace(command.form, default_files=()), classes).resolved)
     found = []
     for name, value in named(command.resolved).items():
         given = [(source, layer[name]) for source, layer in layers if name in layer]
         before = tuple(f"{old} in {source}" for source, old in given[:-1] if old != value)
-        found.append(Setting(name, value, given[-1][0] if given else "default", before))
+        source, is_class = given[-1][0] if given else "default", name in command.form.tables
+        found.append(Setting(name, value, source, None if is_class else defaults.get(name), before))
     return found
 
 
@@ -122,11 +133,9 @@ def contradictions(known: Mapping[str, str]) -> Iterator[Finding]:
             "the training never stops early",
             f"--early_stopping.patience {max(1, int(epochs) // 4)}",
         )
-    if epochs in {"null", "-1"} and patience == "null":
-        why = "the training runs until it is stopped, and a schedule has no length"
-        yield Finding("warning", "settings", f"trainer.max_epochs is {epochs}", why, "--trainer.max_epochs 20")
     if epochs == "0":
-        yield Finding("error", "settings", "trainer.max_epochs is 0", "nothing is trained", "--trainer.max_epochs 20")
+        why = "nothing is trained, and the initial weights are tested"
+        yield Finding("warning", "settings", "trainer.max_epochs is 0", why, "--trainer.max_epochs 20")
     schedule, steps = known.get("model.schedule.name"), known.get("model.schedule.step_epochs", "1")
     if schedule == "step" and epochs.isdigit() and int(steps) >= int(epochs):
         what = f"model.schedule.step_epochs is {steps}, and trainer.max_epochs is {epochs}"

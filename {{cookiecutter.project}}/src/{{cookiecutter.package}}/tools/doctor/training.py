@@ -75,8 +75,8 @@ def examine_training(
         start_up = time.monotonic() - begin
         settings = explain(command)
         report.details["settings"] = [asdict(setting) for setting in settings]
-        given = [setting.line for setting in settings if setting.source != "default"]
-        report.say(f"settings: {len(given)} are given, {len(settings) - len(given)} are defaults", given)
+        changed = [setting.line for setting in settings if setting.is_changed]
+        report.say(f"settings: {len(changed)} are given, {len(settings) - len(changed)} are defaults", changed)
         report.add(examine_settings(command))
         report.add(examine_place(command, run))
         for companion in companions:
