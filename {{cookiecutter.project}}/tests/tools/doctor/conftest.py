@@ -17,7 +17,7 @@ def machine_in_order(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in ("OMP_NUM_THREADS", "GIT_DIR"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(machine, "gpus", lambda: [])
+    monkeypatch.setattr(machine, "gpus", list)
     monkeypatch.setattr(machine, "cpu_quota", lambda: None)
     monkeypatch.setattr(machine, "LITTLE_DISK", 0.0)
     monkeypatch.setattr(machine, "LITTLE_MEMORY", 0.0)

@@ -16,10 +16,11 @@ from PIL import Image
 
 from {{cookiecutter.package}}.cli import main
 
-MLP = "--data DigitsDataModule --model MLPClassifier --model.hidden_sizes [16] --trainer.max_epochs 2 --trainer.accelerator cpu"
-CNN = "--data DigitsDataModule --model CNNClassifier --model.widths [8] --trainer.max_epochs 2 --trainer.accelerator cpu"
+SHORT = " --trainer.max_epochs 2 --trainer.accelerator cpu"
+MLP = "--data DigitsDataModule --model MLPClassifier --model.hidden_sizes [16]" + SHORT
+CNN = "--data DigitsDataModule --model CNNClassifier --model.widths [8]" + SHORT
 PHOTOS = "--data ImageFolderDataModule --data.root photos --data.image_size 32 --data.batch_size 8"
-PHOTOS += " --model MLPClassifier --model.hidden_sizes [16] --trainer.max_epochs 2 --trainer.accelerator cpu"
+PHOTOS += " --model MLPClassifier --model.hidden_sizes [16]" + SHORT
 IDENTITY = ["-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from {{cookiecutter.package}}.cli import main
-from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.engine.findings import refusal
-from {{cookiecutter.package}}.tools.doctor.forecast import Forecast, shown
+from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.tools.doctor.forecast import shown
 from {{cookiecutter.package}}.tools.doctor.learning_rates import judge, smoothed
 from {{cookiecutter.package}}.tools.doctor.machine import available_memory, declared, examine_build
 

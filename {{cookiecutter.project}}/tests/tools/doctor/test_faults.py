@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from pytest import MonkeyPatch
 
+from {{cookiecutter.package}}.data import mnist
 from {{cookiecutter.package}}.engine import backbones
 from {{cookiecutter.package}}.models import MLPClassifier
 from {{cookiecutter.package}}.tools import tracking
@@ -22,7 +22,7 @@ from {{cookiecutter.package}}.tools.doctor import data, forecast, machine, steps
 
 from .set_ups import CNN, MLP, PHOTOS, doctor, fake_command, fake_gpu, git, named, write_folder, write_photo
 
-Plant = Callable[[Path, MonkeyPatch], None]
+Plant = Callable[[Path, pytest.MonkeyPatch], None]
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -38,6 +38,14 @@ class Fault(NamedTuple):
 
 def put(target: object, name: str, value: object) -> Plant:
     return lambda _, patch: patch.setattr(target, name, value)
+
+
+def both(*plants: Plant) -> Plant:
+    def plant(folder: Path, patch: pytest.MonkeyPatch) -> None:
+        for one in plants:
+            one(folder, patch)
+
+    return plant
 
 
 def env(name: str, value: str) -> Plant:
@@ -61,7 +69,7 @@ def installed(name: str, number: str | None) -> Plant:
 def gpu(row: str, cuda: str, torch: str) -> Plant:
     """A driver with a GPU, and a build of torch."""
 
-    def plant(folder: Path, patch: MonkeyPatch) -> None:
+    def plant(folder: Path, patch: pytest.MonkeyPatch) -> None:
         fake_gpu(folder / "bin", row, cuda)
         patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
         patch.setattr(machine, "gpus", REAL_GPUS)
@@ -73,44 +81,44 @@ def gpu(row: str, cuda: str, torch: str) -> Plant:
 REAL_GPUS = machine.gpus
 
 
-def no_gpu(folder: Path, patch: MonkeyPatch) -> None:
+def no_gpu(folder: Path, patch: pytest.MonkeyPatch) -> None:
     fake_command(folder / "bin", "nvidia-smi", "exit 9")
     patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
 
 
-def no_temporary(_: Path, patch: MonkeyPatch) -> None:
+def no_temporary(_: Path, patch: pytest.MonkeyPatch) -> None:
     def refuse() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     patch.setattr(tempfile, "gettempdir", refuse)
 
 
-def no_git(folder: Path, patch: MonkeyPatch) -> None:
+def no_git(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("PATH", str(folder / "nothing"))
 
 
-def no_repository(folder: Path, _: MonkeyPatch) -> None:
+def no_repository(folder: Path, _: pytest.MonkeyPatch) -> None:
     shutil.rmtree(folder / ".git")
 
 
-def no_commit(folder: Path, _: MonkeyPatch) -> None:
+def no_commit(folder: Path, _: pytest.MonkeyPatch) -> None:
     shutil.rmtree(folder / ".git")
     git("init", "--quiet")
 
 
-def change(folder: Path, _: MonkeyPatch) -> None:
+def change(folder: Path, _: pytest.MonkeyPatch) -> None:
     (folder / "code.py").write_text("changed")
 
 
 def file(name: str, text: str) -> Plant:
-    def plant(folder: Path, _: MonkeyPatch) -> None:
+    def plant(folder: Path, _: pytest.MonkeyPatch) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
 
     return plant
 
 
-def read_only(_: Path, patch: MonkeyPatch) -> None:
+def read_only(_: Path, patch: pytest.MonkeyPatch) -> None:
     real = os.access
     patch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK) and real(path, mode))
 
@@ -125,24 +133,21 @@ def shared(number: float) -> Plant:
 
 
 def memory(number: float) -> Plant:
-    def plant(_: Path, patch: MonkeyPatch) -> None:
+    def plant(_: Path, patch: pytest.MonkeyPatch) -> None:
         for module in (data, steps):
             patch.setattr(module, "available_memory", lambda: number)
 
     return plant
 
 
-def no_network(_: Path, patch: MonkeyPatch) -> None:
-    for module in (backbones, tracking):
+def no_network(_: Path, patch: pytest.MonkeyPatch) -> None:
+    for module in (backbones, mnist, tracking):
         patch.setattr(module, "server_problem", lambda _: "the server cannot be reached")
-    from {{cookiecutter.package}}.data import mnist
-
-    patch.setattr(mnist, "server_problem", lambda _: "the server cannot be reached")
     patch.setattr(data, "has_packaged_weights", lambda _: False)
     patch.setattr(data, "is_downloaded", lambda _: False)
 
 
-def online(folder: Path, patch: MonkeyPatch) -> None:
+def online(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("WANDB_API_KEY", "0" * 40)
     no_network(folder, patch)
 
@@ -154,7 +159,7 @@ def photos(**options: object) -> Plant:
 def photos_then(change_them: Callable[[Path], object], **options: object) -> Plant:
     """A folder in order, and then a fault in it."""
 
-    def plant(folder: Path, patch: MonkeyPatch) -> None:
+    def plant(folder: Path, patch: pytest.MonkeyPatch) -> None:
         photos(**options)(folder, patch)
         change_them(folder / "photos")
 
@@ -168,7 +173,7 @@ def copy(source: str, target: str) -> Callable[[Path], object]:
 def carved(*numbers: int) -> Plant:
     """Class folders without splits, of so many images each."""
 
-    def plant(folder: Path, _: MonkeyPatch) -> None:
+    def plant(folder: Path, _: pytest.MonkeyPatch) -> None:
         for label, number in enumerate(numbers):
             for index in range(number):
                 write_photo(folder / "photos" / f"class{label}" / f"{index}.jpg", (label, index))
@@ -176,34 +181,27 @@ def carved(*numbers: int) -> Plant:
     return plant
 
 
-def one_file(folder: Path, _: MonkeyPatch) -> None:
+def one_file(folder: Path, _: pytest.MonkeyPatch) -> None:
     for name in ("ant", "bee"):
         for number in range(8):
             write_photo(folder / "photos" / name / f"{number}.jpg", (0, 0))
 
 
-def damaged_cache(folder: Path, patch: MonkeyPatch) -> None:
-    photos()(folder, patch)
-    file("data/cache/crop-32px-3ch/index.json", "damaged")(folder, patch)
-
-
-def broken_model(_: Path, patch: MonkeyPatch) -> None:
+def broken_model(_: Path, patch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise IndexError("index 7 is out of range")
 
     patch.setattr(MLPClassifier, "forward", fail)
 
 
-def a_run(folder: Path, _: MonkeyPatch) -> None:
-    file("old/config.yaml", "seed_everything: 0\n")(folder, _)
-
-
 FAULTS = [
     # The machine, without torch.
-    Fault("old Python", "", "error", ["3.9.1", ">=3.11", "uv venv"], put(platform, "python_version", lambda: "3.9.1")),
+    Fault("old Python", "", "error",
+          ["3.9.1", ">=3.11", "uv venv"], put(platform, "python_version", lambda: "3.9.1")),
     Fault("missing package", "", "error", ["optuna is not installed", "uv sync"], installed("optuna", None)),
     Fault("old package", "", "warning", ["numpy is 1.26.4", ">=2.0", "pip install"], installed("numpy", "1.26.4")),
-    Fault("bad release", "", "error", ["lightning is 2.6.2", "excludes", "pip install"], installed("lightning", "2.6.2")),
+    Fault("bad release", "", "error",
+          ["lightning is 2.6.2", "excludes", "pip install"], installed("lightning", "2.6.2")),
     Fault("new package", "", "warning", ["jsonargparse is 5.1", "<5", "uv sync"], installed("jsonargparse", "5.1")),
     Fault("torch without CUDA", "", "warning", ["without CUDA", "--torch-backend auto"],
           gpu("A100, 550.1, 81920, 81000", "12.4", "2.15.0+cpu")),
@@ -214,15 +212,14 @@ FAULTS = [
     Fault("GPU not found", "", "warning", ["finds no GPU", "nvidia-smi"], no_gpu),
     Fault("too many threads", "", "warning", ["OMP_NUM_THREADS is 999", "export OMP_NUM_THREADS="],
           env("OMP_NUM_THREADS", "999")),
-    Fault("threads without a number", "", "warning", ["'many'", "unset OMP_NUM_THREADS"], env("OMP_NUM_THREADS", "many")),
+    Fault("threads without a number", "", "warning",
+          ["'many'", "unset OMP_NUM_THREADS"], env("OMP_NUM_THREADS", "many")),
     Fault("small container", "", "warning", ["may use 0.2 of", "export OMP_NUM_THREADS=1"],
           put(machine, "cpu_quota", lambda: 0.2)),
     Fault("little memory", "", "warning", ["0.5 GB available", "end other programs"],
-          lambda _, patch: (patch.setattr(machine, "LITTLE_MEMORY", 2e9),
-                            patch.setattr(machine, "available_memory", lambda: 5e8), None)[-1]),
+          both(put(machine, "LITTLE_MEMORY", 2e9), put(machine, "available_memory", lambda: 5e8))),
     Fault("little disk", "", "warning", ["0.1 GB free", "--run.root"],
-          lambda _, patch: (patch.setattr(machine, "LITTLE_DISK", 2e9),
-                            patch.setattr(machine, "free_disk", lambda _: 1e8), None)[-1]),
+          both(put(machine, "LITTLE_DISK", 2e9), put(machine, "free_disk", lambda _: 1e8))),
     Fault("no temporary folder", "", "error", ["temporary files", "export TMPDIR="], no_temporary),
     Fault("no git", "", "note", ["git is not installed", "install git"], no_git),
     Fault("no repository", "", "note", ["in no repository", "git init"], no_repository),
@@ -233,7 +230,8 @@ FAULTS = [
     Fault("unknown recipe", "digits_cn", "error", ["'digits_cn'", "Did you mean 'digits_cnn'"]),
     Fault("broken YAML", "--config broken.yaml", "error", ["not valid YAML", "Correct that line"],
           file("broken.yaml", "data: [")),
-    Fault("misspelt option", MLP + " --epochs 3", "error", ["no option '--epochs'", "Did you mean 'trainer.max_epochs'"]),
+    Fault("misspelt option", MLP + " --epochs 3", "error",
+          ["no option '--epochs'", "Did you mean 'trainer.max_epochs'"]),
     Fault("unknown class", "--data Digits --model MLPClassifier", "error", ["data is 'Digits'", "DigitsDataModule"]),
     Fault("wrong type", MLP + " --data.batch_size big", "error", ["data.batch_size is 'big'", "a whole number"]),
     Fault("out of range", MLP + " --model.dropout 1.5", "error", ["model.dropout is 1.5", "below 1"]),
@@ -246,24 +244,31 @@ FAULTS = [
           ["patience is 5", "never stops early", "--early_stopping.patience 1"]),
     Fault("no limit of epochs", MLP.replace("max_epochs 2", "max_epochs=-1"), "error",
           ["trainer.max_epochs is -1", "--trainer.max_epochs 20"]),
-    Fault("no epochs", MLP.replace("max_epochs 2", "max_epochs=0"), "warning", ["max_epochs is 0", "--trainer.max_epochs"]),
+    Fault("no epochs", MLP.replace("max_epochs 2", "max_epochs=0"), "warning",
+          ["max_epochs is 0", "--trainer.max_epochs"]),
     Fault("step schedule too long", MLP + " --model.schedule.name step", "warning",
           ["step_epochs is 10", "never reduced", "--model.schedule.step_epochs"]),
     Fault("warm-up too long", MLP + " --model.schedule.name cosine --model.schedule.warmup_epochs 9", "error",
           ["warmup_epochs is 9", "less than the 2 epochs", "raise trainer.max_epochs"]),
     Fault("too many workers", PHOTOS + " --data.num_workers 999", "warning",
-          ["num_workers is 999", "--data.num_workers 0"], file("x", "")),
-    Fault("trial option left in", MLP + " --trainer.fast_dev_run true", "warning", ["fast_dev_run", "leave the option out"]),
-    Fault("run root is a file", MLP + " --run.root code.py/runs", "error", ["code.py", "not a folder", "another folder"]),
-    Fault("run root is not writable", MLP, "error", ["run.root is 'runs'", "not writable", "permissions"], read_only),
+          ["num_workers is 999", "--data.num_workers 0"]),
+    Fault("trial option left in", MLP + " --trainer.fast_dev_run true", "warning",
+          ["fast_dev_run", "leave the option out"]),
+    Fault("run root is a file", MLP + " --run.root code.py/runs", "error",
+          ["code.py", "not a folder", "another folder"]),
+    Fault("run root is not writable", MLP, "error",
+          ["run.root is 'runs'", "not writable", "permissions"], read_only),
     Fault("run directory in use", MLP + " --run.directory .", "error", ["not empty", "new or empty folder"]),
     Fault("no compiler", MLP + " --compile true", "error", ["no C++ compiler", "set the environment variable CXX"],
           env("CXX", "nowhere-cc")),
-    Fault("nothing to resume", MLP + " --resume nowhere", "error", ["--resume is 'nowhere'", "Give a run directory"]),
-    Fault("no initial weights", MLP + " --init_from nowhere", "error", ["--init_from is 'nowhere'", "Give a run directory"]),
+    Fault("nothing to resume", MLP + " --resume nowhere", "error",
+          ["--resume is 'nowhere'", "Give a run directory"]),
+    Fault("no initial weights", MLP + " --init_from nowhere", "error",
+          ["--init_from is 'nowhere'", "Give a run directory"]),
     Fault("no such accelerator", MLP.replace("accelerator cpu", "accelerator abacus"), "error",
           ["abacus", "Check --trainer.accelerator"]),
-    Fault("no batches", MLP + " --trainer.limit_train_batches 0", "error", ["limit_train_batches is 0", "debug.yaml"]),
+    Fault("no batches", MLP + " --trainer.limit_train_batches 0", "error",
+          ["limit_train_batches is 0", "debug.yaml"]),
     Fault("W&B without login", MLP + " --tracking.wandb online", "warning", ["not logged in", "wandb login"]),
     Fault("W&B without network", MLP + " --tracking.wandb online", "warning",
           ["cannot be reached", "--tracking.wandb offline"], online),
@@ -294,28 +299,33 @@ FAULTS = [
     Fault("small class", PHOTOS, "warning", ["tiny class", "aim for at least 20"], photos(num_images=12)),
     Fault("class without test images", PHOTOS, "warning", ["no test images of bee", "add test images"],
           photos_then(lambda root: shutil.rmtree(root / "test" / "bee"))),
-    Fault("upscaling", PHOTOS + " --data.image_size 128", "warning", ["smaller than data.image_size", "--data.image_size 64"],
+    Fault("upscaling", PHOTOS + " --data.image_size 128", "warning",
+          ["smaller than data.image_size", "--data.image_size 64"],
           photos()),
     Fault("cache folder is a file", PHOTOS + " --data.cache_dir code.py", "error",
           ["data.cache_dir is 'code.py'", "not a folder", "another folder"], photos()),
     Fault("no disk for the cache", PHOTOS, "error", ["data.cache_dir", "decoded images need", "Free disk space"],
-          lambda folder, patch: (photos()(folder, patch), free(1e5)(folder, patch), None)[-1]),
-    Fault("damaged cache", PHOTOS, "warning", ["cache", "damaged", "rm -r"], damaged_cache),
+          both(photos(), free(1e5))),
+    Fault("damaged cache", PHOTOS, "warning", ["cache", "damaged", "rm -r"],
+          both(photos(), file("data/cache/crop-32px-3ch/index.json", "damaged"))),
     Fault("no memory for images", PHOTOS + " --data.image_size 64", "error",
           ["decoded images need", "--data.cache disk"],
-          lambda folder, patch: (photos()(folder, patch), memory(1e6)(folder, patch), None)[-1]),
+          both(photos(), memory(1e6))),
     Fault("no shared memory", PHOTOS + " --data.num_workers 1", "error", ["shared memory", "--shm-size"],
-          lambda folder, patch: (photos()(folder, patch), shared(1e4)(folder, patch), None)[-1]),
+          both(photos(), shared(1e4))),
     Fault("manifest of other images", PHOTOS, "error", ["differ in their images", "--extend"],
-          photos_then(lambda root: (root / "splits.csv").write_text("path,class,split,digest,group\na.jpg,ant,train,1,\n"))),
+          both(photos(), file("photos/splits.csv", "path,class,split,digest,group\na.jpg,ant,train,1,\n"))),
     Fault("MNIST cannot be downloaded", "mnist_cnn --data.root nowhere", "error",
           ["cannot be read there or downloaded", "Put these four files"], no_network),
     # The model, and steps of a training.
-    Fault("no file of weights", "digits_transfer --model.weights nowhere.pth", "error", ["'nowhere.pth'", "DEFAULT, package"]),
-    Fault("misspelt backbone", "digits_transfer --model.backbone resnet19", "error", ["'resnet19'", "Did you mean 'resnet18'"]),
+    Fault("no file of weights", "digits_transfer --model.weights nowhere.pth", "error",
+          ["'nowhere.pth'", "DEFAULT, package"]),
+    Fault("misspelt backbone", "digits_transfer --model.backbone resnet19", "error",
+          ["'resnet19'", "Did you mean 'resnet18'"]),
     Fault("weights cannot be downloaded", "digits_transfer --model.backbone resnet18", "error",
           ["cannot be downloaded", "--model.weights FILE"], no_network),
-    Fault("too many blocks", CNN + " --model.widths [8,8,8,8]", "error", ["4 blocks", "fewer widths or larger images"]),
+    Fault("too many blocks", CNN + " --model.widths [8,8,8,8]", "error",
+          ["4 blocks", "fewer widths or larger images"]),
     Fault("batch norm of one image", MLP + " --model.batch_norm true --data.batch_size 1", "error",
           ["batches of 1", "--data.batch_size 2"]),
     Fault("no memory for the batch", CNN + " --data.batch_size 100000", "error",
@@ -330,7 +340,8 @@ FAULTS = [
           ["1e-08", "needs many epochs", "--model.optimizer.lr 0"]),
     Fault("no disk for checkpoints", MLP, "error", ["for checkpoints", "--run.root"],
           put(forecast, "free_disk", lambda _: 1e4)),
-    Fault("an error in the model", MLP, "error", ["IndexError: index 7", "run fit with the same options"], broken_model),
+    Fault("an error in the model", MLP, "error",
+          ["IndexError: index 7", "run fit with the same options"], broken_model),
 ]  # fmt: skip
 
 
@@ -341,7 +352,7 @@ def test_faults_are_many() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_fault_is_named_with_its_remedy(
-    fault: Fault, machine_in_order: Path, monkeypatch: MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fault: Fault, machine_in_order: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if fault.plant:
         fault.plant(machine_in_order, monkeypatch)

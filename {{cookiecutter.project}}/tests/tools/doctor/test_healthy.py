@@ -39,7 +39,8 @@ HEALTHY = [
 
 
 def files(root: Path) -> dict[str, int]:
-    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if ".git" not in path.parts}
+    found = [path for path in root.rglob("*") if ".git" not in path.parts]
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in found}
 
 
 @pytest.mark.usefixtures("folder", "mnist_root")

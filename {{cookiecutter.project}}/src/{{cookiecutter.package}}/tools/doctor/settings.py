@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ...engine.command_line import Command, bare_name, require_compiler
+from ...engine.command_line import Command, require_compiler
 from ...engine.environment import num_cpus
 from ...engine.findings import Finding, refusal
 from ...engine.recipes import values_of
@@ -51,6 +52,33 @@ def named(config: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+@dataclass
+class Resolved:
+    """The settings that a command line resolves to, and where they come from."""
+
+    command: Command
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return self.command.resolved
+
+    @cached_property
+    def known(self) -> dict[str, str]:
+        """All settings by their names on the command line."""
+        return named(self.config)
+
+    @cached_property
+    def sources(self) -> list[tuple[str, dict[str, str]]]:
+        return sources(self.command)
+
+    @cached_property
+    def defaults(self) -> dict[str, str]:
+        """The settings of this data set and this model without any config or option."""
+        form = self.command.form
+        classes = [f"--{section}={self.config[section]['class_path']}" for section in form.tables]
+        return named(Command(replace(form, default_files=()), classes).resolved)
+
+
 def sources(command: Command) -> list[tuple[str, dict[str, str]]]:
     """The config files, those that are read first in front, then the command line, each with the settings it has."""
     files = [*map(str, command.form.default_files), *values_of(command.args, "--config", "-c")]
@@ -73,37 +101,34 @@ def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield name.replace(".init_args", "").removesuffix(".class_path"), given
 
 
-def explain(command: Command) -> list[Setting]:
+def explain(resolved: Resolved) -> list[Setting]:
     """All settings of the training, in the order of the resolved config."""
-    layers, config = sources(command), command.resolved
-    classes = [f"--{section}={config[section]['class_path']}" for section in command.form.tables]
-    defaults = named(Command(replace(command.form, default_files=()), classes).resolved)
     found = []
-    for name, value in named(command.resolved).items():
-        given = [(source, layer[name]) for source, layer in layers if name in layer]
+    for name, value in resolved.known.items():
+        given = [(source, layer[name]) for source, layer in resolved.sources if name in layer]
         before = tuple(f"{old} in {source}" for source, old in given[:-1] if old != value)
-        source, is_class = given[-1][0] if given else "default", name in command.form.tables
-        found.append(Setting(name, value, source, None if is_class else defaults.get(name), before))
+        default = None if name in resolved.command.form.tables else resolved.defaults.get(name)
+        found.append(Setting(name, value, given[-1][0] if given else "default", default, before))
     return found
 
 
-def examine_settings(command: Command) -> Iterator[Finding]:
+def examine_settings(resolved: Resolved) -> Iterator[Finding]:
     """Settings that have no effect, or another effect than they seem to have."""
-    known = named(command.resolved)
-    yield from unused(command, known)
-    yield from twice(command.args)
-    yield from contradictions(known)
+    yield from unused(resolved)
+    yield from twice(resolved.command.args)
+    yield from contradictions(resolved.known)
 
 
-def unused(command: Command, known: Mapping[str, str]) -> Iterator[Finding]:
+def unused(resolved: Resolved) -> Iterator[Finding]:
     """Settings in configs that another class of data set or model, on the command line, does not have."""
-    for source, layer in sources(command):
+    known = resolved.known
+    for source, layer in resolved.sources:
         lost = [name for name in layer if name.split(".")[0] in ("data", "model") and not is_known(name, known)]
         if lost:
             kinds = sorted({name.split(".")[0] for name in lost})
-            chosen = " and ".join(f"{kind} is {bare_name(known[kind])}" for kind in kinds)
+            chosen = " and ".join(f"{kind} is {known[kind]}" for kind in kinds)
             why = "the values are dropped, because this class has no such argument"
-            remedy = f"{program_name()} fit --{kinds[0]} {bare_name(known[kinds[0]])} --help lists its arguments"
+            remedy = f"{program_name()} fit --{kinds[0]} {known[kinds[0]]} --help lists its arguments"
             yield Finding("warning", "settings", f"{source} sets {some(lost)}, and {chosen}", why, remedy)
 
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ from .data import examine_data, examine_weights
 from .doctor import Report
 from .forecast import Forecast, forecast
 from .learning_rates import try_learning_rates
-from .settings import examine_place, examine_settings, explain
+from .settings import Resolved, examine_place, examine_settings, explain
 
 PACKAGE = __package__.split(".")[0]
 
@@ -41,6 +41,7 @@ class Trial:
     """What the user's training would use, with data that write no cache; ``command`` has the user's own settings."""
 
     command: Command
+    arguments: dict[str, Any]  # of the user's data set
     origin: Origin
     parts: Command  # has built the following
     data: ImageDataModule
@@ -53,11 +54,6 @@ class Trial:
     def cache(self) -> str | None:
         """Where the user's training stores decoded images: an option of some data sets."""
         return self.arguments.get("cache")
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of the user's data set."""
-        return self.command.resolved["data"].get("init_args", {})
 
 
 def examine_training(
@@ -73,15 +69,16 @@ def examine_training(
         if command is None:
             return
         start_up = time.monotonic() - begin
-        settings = explain(command)
+        resolved = Resolved(command)
+        settings = explain(resolved)
         report.details["settings"] = [asdict(setting) for setting in settings]
         changed = [setting.line for setting in settings if setting.is_changed]
         report.say(f"settings: {len(changed)} are given, {len(settings) - len(changed)} are defaults", changed)
-        report.add(examine_settings(command))
+        report.add(examine_settings(resolved))
         report.add(examine_place(command, run))
         for companion in companions:
             report.add(companion.findings(command.config))
-        trial = prepare(report, command, run, companions, folder)
+        trial = prepare(report, resolved, run, companions, folder)
         if trial is None:
             return
         found = attempt(report, "data", lambda: examine_data(report, trial))
@@ -99,12 +96,13 @@ def tell(report: Report, found: Forecast | None) -> None:
 
 
 def prepare(
-    report: Report, command: Command, run: Path | None, companions: Sequence[Companion], folder: Path
+    report: Report, resolved: Resolved, run: Path | None, companions: Sequence[Companion], folder: Path
 ) -> Trial | None:
     """Build data set, model and trainer as ``fit`` does, except that nothing is downloaded and no cache is written."""
+    command, arguments = resolved.command, resolved.config["data"].get("init_args", {})
     off = [option for companion in companions for option in companion.off]
     parts, _ = parse(
-        [*command.args, *off, f"--run.root={folder / 'runs'}", *without_cache(command, folder)], companions
+        [*command.args, *off, f"--run.root={folder / 'runs'}", *without_cache(arguments, folder)], companions
     )
     parts.config.run.directory = None
     origin = attempt(report, "settings", lambda: find_origin(command, run))
@@ -121,12 +119,11 @@ def prepare(
     if trainer is None:
         return None
     data, model = parts.built.data, parts.built.model
-    return Trial(command, origin, parts, data, model, deepcopy(model.state_dict()), trainer, folder)
+    return Trial(command, arguments, origin, parts, data, model, deepcopy(model.state_dict()), trainer, folder)
 
 
-def without_cache(command: Command, folder: Path) -> list[str]:
+def without_cache(arguments: Mapping[str, Any], folder: Path) -> list[str]:
     """Options with which a data set writes into a temporary folder only; the digests cached so far are copied there."""
-    arguments = command.resolved["data"].get("init_args", {})
     if "cache_dir" not in arguments:
         return []
     known = Path(arguments["cache_dir"], DIGESTS)
