@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from ...data.base import EVALUATION_BATCHES
 from ...engine.companions import closing
@@ -197,8 +197,8 @@ def try_stage(report: Report, trial: Trial, data: SampledData, stage: Stage, num
             file = run.directory / LAST_CHECKPOINT
             watch.checkpoint_bytes = file.stat().st_size if file.is_file() else 0
         return watch
-    except UserError:
-        raise
+    except SIGTERMException as error:  # which Ctrl-C becomes while a trial runs
+        raise KeyboardInterrupt from error
     except MisconfigurationException as error:
         raise UserError(f"the trainer failed: {error}") from error
     except DivergedError as error:

@@ -16,7 +16,7 @@ from ...engine.findings import Finding, refusal
 from ...engine.recipes import values_of
 from ...engine.record import flatten
 from ...engine.run_directory import RunSettings, require_location
-from ...errors import UserError, program_name, shown, some
+from ...errors import UserError, program_name, shown, some, without_secrets
 
 COMMAND_LINE = "command line"
 
@@ -60,7 +60,9 @@ class Resolved:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        return self.command.resolved
+        """All settings as plain types; secrets are masked, because this is printed."""
+        masked: dict[str, Any] = without_secrets(self.command.resolved)
+        return masked
 
     @cached_property
     def known(self) -> dict[str, str]:
@@ -86,8 +88,10 @@ def sources(command: Command) -> list[tuple[str, dict[str, str]]]:
     for file in files:
         is_file = Path(file).is_file()
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8") if is_file else file)
-        found.append((shown(Path(file)) if is_file else "a config in the command line", named(content or {})))
-    return [*found, (COMMAND_LINE, dict(options(command.args)))]
+        found.append(
+            (shown(Path(file)) if is_file else "a config in the command line", named(without_secrets(content or {})))
+        )
+    return [*found, (COMMAND_LINE, dict(options(without_secrets(command.args))))]
 
 
 def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -115,7 +119,7 @@ def explain(resolved: Resolved) -> list[Setting]:
 def examine_settings(resolved: Resolved) -> Iterator[Finding]:
     """Settings that have no effect, or another effect than they seem to have."""
     yield from unused(resolved)
-    yield from twice(resolved.command.args)
+    yield from twice(without_secrets(resolved.command.args))
     yield from contradictions(resolved.known)
 
 
