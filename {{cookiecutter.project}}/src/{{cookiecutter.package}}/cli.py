@@ -25,6 +25,7 @@ class Verb(NamedTuple):
     function: str
     purpose: str
     trains: bool = False  # whether the companions take part
+    is_light: bool = False  # whether it begins without torch; it calls its second argument to import the rest
 
 
 # One verb a line. The verb of a tool whose folder was deleted does not exist.
@@ -39,6 +40,13 @@ ALL_VERBS = {
     "demo": Verb("tools.demo.demo", "demo", "open a page on this machine that classifies an image"),
     "compare": Verb("tools.compare.compare", "compare", "compare runs and test which differences are significant"),
     "report": Verb("tools.report.report", "report", "write the report of a run again"),
+    "doctor": Verb(
+        "tools.doctor.doctor",
+        "doctor",
+        "check machine, settings and data before a training, and forecast its time",
+        trains=True,
+        is_light=True,
+    ),
     "audit": Verb("tools.audit.audit", "run_audit", "check all files of an image folder before training"),
     "split": Verb("tools.split", "split", "write a file that assigns each image of a folder to a split"),
     "pack": Verb(
@@ -132,16 +140,31 @@ def dispatch(args: Sequence[str]) -> None:
 
 def run(verb: str, options: Sequence[str]) -> int | None:
     """Import the modules of a verb and call its function, which returns the exit status."""
-    module, function, _, trains = VERBS[verb]
+    module, function, _, trains, is_light = VERBS[verb]
     gc.disable()  # while a million objects are imported, which saves a tenth of the time
     action: Any = getattr(import_module(f".{module}", __package__), function)
+    if is_light:
+        return action(options, companions_when_ready)
     others = [companions()] if trains else []
+    ready()
+    action = partial(action, verb) if function == "evaluate" else action
+    return action(options, *others)
+
+
+def companions_when_ready() -> list[Any]:
+    """The companions, after all that a training needs is imported."""
+    found = companions()
+    import_module(".fit", __package__)
+    ready()
+    return found
+
+
+def ready() -> None:
+    """Set up console and garbage collection when the modules of a verb are imported."""
     import_module(".engine.command_line", __package__).configure_console()
     atexit.register(gc.unfreeze)
     gc.freeze()  # each later collection of the imported objects would pause a training for a quarter of a second
     gc.enable()
-    action = partial(action, verb) if function == "evaluate" else action
-    return action(options, *others)
 
 
 def companions() -> list[Any]:

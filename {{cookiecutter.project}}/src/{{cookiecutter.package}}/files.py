@@ -161,6 +161,21 @@ def is_writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
+def nearest_folder(path: Path) -> Path:
+    """The path, or the nearest of its parents that exists."""
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+
+
+def require_folder(folder: Path, option: str) -> None:
+    """Refuse a folder, the value of ``option``, that is a file or cannot be created or written; creates nothing."""
+    near = nearest_folder(folder)
+    problem = 0 if is_writable(near) else errno.EACCES
+    problem = problem if near.is_dir() else errno.ENOTDIR
+    with writing(option, folder):
+        if problem:
+            raise OSError(problem, os.strerror(problem), str(near))
+
+
 def require_output(file: Path, option: str = "--output", suffixes: Sequence[str] = ()) -> None:
     """Refuse a path to write, the value of ``option``, that cannot be written or has none of ``suffixes`` (if any)."""
     if file.is_dir():

@@ -20,7 +20,8 @@ from ..errors import UserError, some, without_secrets
 from ..facts import ImageFacts, mode_of, to_plain
 from ..files import replacing
 from .bundles import FORMAT, misfits, read_checkpoint
-from .record import ROOT, MetricsTable, Row, find_run, git, versions
+from .environment import git, versions
+from .record import ROOT, MetricsTable, Row, find_run
 from .run_directory import BEST_CHECKPOINT, LAST_CHECKPOINT
 from .seen_images import TRAINED_ON, trained_on
 

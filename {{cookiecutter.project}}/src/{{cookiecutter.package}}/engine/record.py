@@ -6,15 +6,11 @@ import csv
 import json
 import logging
 import math
-import os
 import platform
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -25,11 +21,11 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from msgspec import Meta
 
-from .. import __version__
 from ..errors import UserError, program_name, some, without_secrets
 from ..facts import mode_of
 from ..files import replacing, write_text
 from .contracts import DataModule, class_named, count_parameters
+from .environment import git, num_cpus, packages, versions
 from .reading import (
     Amount,
     ClassSection,
@@ -69,7 +65,7 @@ def write_environment(directory: Path) -> None:
         "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
         "hardware": {
             "cpu": cpus[0] if cpus else platform.processor() or platform.machine(),
-            "num_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "num_cpus": num_cpus(),
             "num_threads": torch.get_num_threads(),
             "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         },
@@ -78,29 +74,6 @@ def write_environment(directory: Path) -> None:
         "packages": packages(),
     }
     write_text(directory / ENVIRONMENT, json.dumps(environment, indent=2, ensure_ascii=False) + "\n")
-
-
-def packages() -> dict[str, str]:
-    """Versions of all packages. To parse all of their metadata, as ``importlib.metadata`` does, takes half a second."""
-    texts = [found.read_text("METADATA") or found.read_text("PKG-INFO") or "" for found in distributions()]
-    heads = [dict(re.findall(r"^(Name|Version): *(.+)$", text.partition("\n\n")[0], re.MULTILINE)) for text in texts]
-    found = [(head["Name"], head["Version"]) for head in heads if len(head) == 2]
-    return dict(sorted(dict(reversed(found)).items()))  # of a package that is there twice, the first is imported
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, this project and the packages that affect results."""
-    own = {"python": platform.python_version(), __package__.split(".")[0]: __version__}
-    return own | {name: version(name) for name in ("torch", "torchvision", "lightning", "torchmetrics", "numpy")}
-
-
-def git(*arguments: str) -> str | None:
-    """Output of a git command in the working directory; None outside a repository or without git."""
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
 
 
 Row = dict[str, float]

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..errors import UserError, program_name, shown
-from ..files import write_text, writing
+from ..files import require_folder, write_text, writing
 from .reading import Count, read_json
 from .stopping import LOST_PROCESS, is_lost_process
 
@@ -124,10 +124,25 @@ def launched_directory(settings: RunSettings, recipe: str) -> Path:
     )
 
 
-def claim(directory: Path) -> None:
-    """Create the directory, or refuse one with files."""
+def require_location(settings: RunSettings) -> None:
+    """Refuse settings whose directory cannot be created; creates nothing."""
+    if settings.directory is None:
+        require_folder(Path(settings.root), "run.root")
+        return
+    require_folder(Path(settings.directory), "run.directory")
+    if not is_launched():
+        require_empty(Path(settings.directory))
+
+
+def require_empty(directory: Path) -> None:
+    """Refuse a directory with files."""
     if directory.exists() and not (directory.is_dir() and all(map(is_of_start, directory.iterdir()))):
         raise UserError(f"run.directory is {str(directory)!r}, which is not empty. Give a new or empty folder.")
+
+
+def claim(directory: Path) -> None:
+    """Create the directory, or refuse one with files."""
+    require_empty(directory)
     directory.mkdir(parents=True, exist_ok=True)
 
 

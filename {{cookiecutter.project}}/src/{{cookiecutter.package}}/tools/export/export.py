@@ -23,8 +23,9 @@ from ...data import DATA_MODULES
 from ...engine.bundles import Checkpoint, data_config, load_classifier, read_checkpoint
 from ...engine.calibration import COVERAGES, answers_at
 from ...engine.checkpoints import find_checkpoint
+from ...engine.environment import versions
 from ...engine.recipes import VerbParser
-from ...engine.record import build_data, strict_json, versions
+from ...engine.record import build_data, strict_json
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
 from ...errors import UserError, shown
