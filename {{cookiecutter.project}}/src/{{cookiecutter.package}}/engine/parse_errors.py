@@ -52,7 +52,7 @@ class Explainer:
     def value(self, found: re.Match[str]) -> str:
         name = ".".join(filter(None, [found.groupdict().get("section"), found["key"]]))
         types = re.split(r",\s*(?![^\[]*\])", found["types"])
-        return f"{name} is {found['value']!r}; it must be {' or '.join(map(allowed, types))}."
+        return f"{name} is {found['value'][:100]!r}; it must be {' or '.join(map(allowed, types))}."
 
     def option(self, found: re.Match[str]) -> str:
         given, options = found["given"].lstrip("-").split("=")[0], self.all_options()

@@ -148,7 +148,9 @@ def read_csv(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, 
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{what} is not a CSV file in UTF-8: {error}. {remedy}") from error
     if missing := [name for name in columns if name not in heading]:
-        raise UserError(f"{what} has no column {missing[0]!r}; its columns are {some(heading)}. {remedy}")
+        raise UserError(
+            f"{what} has no column {missing[0]!r}; its columns are {some([name[:40] for name in heading])}. {remedy}"
+        )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(heading):
             raise UserError(f"{what}, row {number}, has {len(row)} cells, and the heading has {len(heading)}. {remedy}")
