@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, Literal, TypeVar
 
-from .errors import UserError
-
 T = TypeVar("T")
 Fit = Literal["crop", "pad", "squash"]
 
@@ -61,20 +59,3 @@ def to_plain(value: Any) -> Any:
 def from_plain(settings: type[T], value: T | Mapping[str, Any]) -> T:
     """Rebuild a settings dataclass from the dictionary in a checkpoint; an instance is returned unchanged."""
     return settings(**value) if isinstance(value, Mapping) else value
-
-
-def require_range(name: str, value: float, low: float, high: float, *, closed: bool = False) -> None:
-    """Refuse a value outside [low, high), or outside [low, high] if ``closed``."""
-    if not (low <= value < high or (closed and value == high)):
-        limit = "at most" if closed else "below"
-        raise UserError(f"{name} is {value}; it must be at least {low} and {limit} {high}.")
-
-
-def require_count(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"{name} is {value}; it must be 1 or more.")
-
-
-def require_above_zero(name: str, value: float) -> None:
-    if value <= 0:
-        raise UserError(f"{name} is {value}; it must be above 0.")
