@@ -43,6 +43,16 @@ def brief(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a file name or an argument is text; other bytes are surrogates, which no file of this project holds."""
+    return name.isascii() or name.encode(errors="replace").decode() == name
+
+
+def escaped(name: str) -> str:
+    """A name that is not UTF-8, as bytes in Python's notation."""
+    return repr(os.fsencode(name))
+
+
 def some(names: Sequence[str]) -> str:
     """The first few names, and the number of the others."""
     more = f" and {len(names) - NUM_SHOWN} more" if len(names) > NUM_SHOWN else ""

@@ -11,11 +11,11 @@ import yaml
 from .campaign import Case, Outcome, try_case
 from .conftest import CPU, OFF
 
-MLP = "--data DigitsDataModule --model MLPClassifier"
-CNN = "--data DigitsDataModule --model CNNClassifier"
-TRANSFER = "--data DigitsDataModule --model TransferClassifier --model.backbone resnet18 --model.weights none"
-FOLDER = "--data ImageFolderDataModule --data.root $photos --model MLPClassifier"
-STREAM = "--data StreamingImageDataModule --data.root packed --model MLPClassifier"
+MLP = "--tracking.wandb off --data DigitsDataModule --model MLPClassifier"
+CNN = "--tracking.wandb off --data DigitsDataModule --model CNNClassifier"
+TRANSFER = "--tracking.wandb off --data DigitsDataModule --model TransferClassifier --model.backbone resnet18 --model.weights none"
+FOLDER = "--tracking.wandb off --data ImageFolderDataModule --data.root $photos --model MLPClassifier"
+STREAM = "--tracking.wandb off --data StreamingImageDataModule --data.root packed --model MLPClassifier"
 
 NO_NUMBERS = ["x", "[1]", "true", "{a: 1}", "'1'2", "nan", "''"]
 WRONG = {

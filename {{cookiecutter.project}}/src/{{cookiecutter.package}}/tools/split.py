@@ -75,8 +75,10 @@ def split(options: Sequence[str]) -> None:
         rows = extend(images, read_manifest(output), arguments)
     else:
         rows = first_split(images, index.class_names, arguments)
-    for file, manifest in folds(rows, output, arguments) if arguments.folds else [(output, rows)]:
+    manifests = list(folds(rows, output, arguments)) if arguments.folds else [(output, rows)]
+    for file, manifest in manifests:
         write_manifest(file, manifest)
+    for file, manifest in manifests:
         print_counts(manifest, index.class_names)
         print(file)
 
