@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
-from .errors import UserError, did_you_mean, program_name
+from .errors import UserError, did_you_mean, escaped, is_utf8, program_name
 
 
 class Verb(NamedTuple):
@@ -70,6 +71,9 @@ VERBS = {name: verb for name, verb in ALL_VERBS.items() if exists(verb.module)}
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that its encoding does not have are written as escapes
+            stream.reconfigure(errors="backslashreplace")
     with reader_may_leave():
         dispatch(sys.argv[1:] if args is None else args)
 
@@ -82,13 +86,17 @@ def reader_may_leave() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # rich raises SystemExit when standard output is closed.
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         try:
             print(flush=True)
         except BrokenPipeError:  # standard output is closed, not a pipe to another process
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         else:
-            raise
+            if isinstance(error, BrokenPipeError):
+                raise
 
 
 def dispatch(args: Sequence[str]) -> None:
@@ -100,6 +108,9 @@ def dispatch(args: Sequence[str]) -> None:
     elif verb not in VERBS:
         fail(f"{verb!r} is not a verb. {did_you_mean(verb, VERBS)}")
     else:
+        for word in args:
+            if not is_utf8(word) and verb != "predict":  # which writes such paths with escapes
+                fail(f"{escaped(word)} is not UTF-8 text. Rename the file or folder, or correct the option.")
         try:
             status = run(verb, args[1:])
         except UserError as error:
@@ -109,8 +120,21 @@ def dispatch(args: Sequence[str]) -> None:
                 raise
             where = f": {error.filename!r} cannot be written" if error.filename else ""
             fail(f"the disk is full{where}. Free disk space. To resume a training: {program_name()} fit --resume last")
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            fail(
+                f"there is not enough memory ({str(error).strip().splitlines()[0] if str(error) else 'MemoryError'}). "
+                "Give a smaller --data.batch_size, smaller images or a smaller model."
+            )
         if status:
             sys.exit(status)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory of the machine or of a device could not be allocated; torch has no common type for both."""
+    is_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or is_torch
 
 
 def run(verb: str, options: Sequence[str]) -> int | None:

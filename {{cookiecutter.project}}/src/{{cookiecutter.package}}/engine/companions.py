@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 
+from ..errors import UserError
 from .contracts import DataModule
 from .record import RunRecord
 from .run_directory import release_run_directory
@@ -61,11 +62,14 @@ class Companion:
 @contextmanager
 def closing(companions: Sequence[Companion]) -> Iterator[None]:
     """Close the companions and release the run directory at the end, so that another training can follow."""
-    failed = True
+    failed, is_refused = True, False
     try:
         yield
         failed = False
+    except UserError:
+        is_refused = True
+        raise
     finally:
         for companion in companions:
             companion.close(failed=failed)
-        release_run_directory()
+        release_run_directory(is_refused=is_refused)
