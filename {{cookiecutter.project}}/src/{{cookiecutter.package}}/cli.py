@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
-from .errors import UserError, did_you_mean, escaped, is_utf8, program_name
+from .errors import UserError, brief, did_you_mean, escaped, is_utf8, program_name
 
 
 class Verb(NamedTuple):
@@ -50,6 +50,7 @@ ALL_VERBS = {
 # Tools that take part in every training; each module has a COMPANION.
 COMPANIONS = ("tools.report.report", "tools.tracking")
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+WRONG_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EROFS, errno.ELOOP}
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
 Train on a folder:   {program} fit --config configs/folder_probe.yaml --data.root photos/
@@ -116,6 +117,8 @@ def dispatch(args: Sequence[str]) -> None:
         except UserError as error:
             fail(str(error))
         except OSError as error:
+            if error.errno in WRONG_PATH and error.filename:
+                fail(f"{brief(str(error.filename))} cannot be used: {error.strerror}. Give another path.")
             if error.errno not in DISK_FULL:
                 raise
             where = f": {error.filename!r} cannot be written" if error.filename else ""

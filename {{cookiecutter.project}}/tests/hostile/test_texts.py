@@ -120,7 +120,7 @@ CONTENTS: list[tuple[str | bytes, list[str]]] = [
         "data: {class_path: DigitsDataModule, init_args: {batch_size: .nan}}\nmodel: MLPClassifier",
         ["data.batch_size is nan"],
     ),
-    ("data: {class_path: DigitsDataModule, extra: 3}\nmodel: MLPClassifier", ["extra"]),
+    ("data: {class_path: DigitsDataModule, extra: 3}\nmodel: MLPClassifier", ["'extra'"]),
     ("data: {class_path: os.system}\nmodel: MLPClassifier", ["os.system"]),
     ("data: &d DigitsDataModule\nmodel: *d", ["model is 'DigitsDataModule'"]),
 ]

@@ -41,7 +41,7 @@ VALUES: list[tuple[str, str, list[str]]] = [
     ("pack $photos packed", "--fit", ["x", ""]),
     ("pack $photos packed", "--num_channels", ["2", "0", "x"]),
     ("pack $photos packed", "--unreadable", ["x", ""]),
-    ("pack $photos packed", "--splits", ["nowhere.csv", "$image", "$photos"]),
+    ("pack $photos packed", "splits", ["nowhere.csv", "$image", "$photos"]),
     ("export --ckpt $run --out out", "--max_loss", [*NUMBERS, "-1", "inf"]),
     ("export --ckpt $run --out out", "--coverage", [*NUMBERS, "0", "-1", "1.1"]),
     ("export --ckpt $run --out out", "--formats", ["x", "", "onnx,", ",", "onnx,x", "ONNX"]),
@@ -52,7 +52,7 @@ VALUES: list[tuple[str, str, list[str]]] = [
 ]
 
 CKPT = [
-    ("", "is ''"),
+    ("", "is '.'"),
     ("nowhere", "'nowhere'"),
     ("nowhere.ckpt", "'nowhere.ckpt'"),
     ("$image", "image 0.png"),
@@ -72,7 +72,7 @@ COMMANDS = [
     ("''", "''"),
     ("FIT", "'FIT'"),
     ("--x", "--x"),
-    ("predict", "PATH"),
+    ("predict", "--ckpt"),
     ("predict $image", "--ckpt"),
     (PREDICT, "PATH"),
     (f"{PREDICT} nowhere", "'nowhere'"),
@@ -260,7 +260,7 @@ def prepare(folder: Path) -> None:
 def cases() -> Iterator[Case]:
     for command, option, values in VALUES:
         for value in values:
-            yield Case([*command.split(), f"{option}={value}"], [option])
+            yield Case([*command.split(), f"--{option.removeprefix('--')}={value}"], [option])
     for command in WITH_CKPT:
         for given, word in CKPT:
             yield Case([*command.split(), f"--ckpt={given}"], [word])
