@@ -135,7 +135,7 @@ def explain(error: BaseException) -> str | None:
         return None
     reason, is_named = reason_of(error), isinstance(error.filename, str | bytes)
     if is_named and error.errno is not None:
-        return f"{error.filename!r} cannot be {'' if error.errno in NO_SPACE else 'read or '}written: {reason}"
+        return f"{brief(error.filename)} cannot be {'' if error.errno in NO_SPACE else 'read or '}written: {reason}"
     return reason if error.errno in {*NO_SPACE, errno.EIO, errno.EMFILE, errno.ENOMEM} else None
 
 

@@ -13,7 +13,8 @@ from .conftest import CPU, OFF
 
 MLP = "--tracking.wandb off --data DigitsDataModule --model MLPClassifier"
 CNN = "--tracking.wandb off --data DigitsDataModule --model CNNClassifier"
-TRANSFER = "--tracking.wandb off --data DigitsDataModule --model TransferClassifier --model.backbone resnet18 --model.weights none"
+TRANSFER = "--tracking.wandb off --data DigitsDataModule --model TransferClassifier"
+TRANSFER += " --model.backbone resnet18 --model.weights none"
 FOLDER = "--tracking.wandb off --data ImageFolderDataModule --data.root $photos --model MLPClassifier"
 STREAM = "--tracking.wandb off --data StreamingImageDataModule --data.root packed --model MLPClassifier"
 

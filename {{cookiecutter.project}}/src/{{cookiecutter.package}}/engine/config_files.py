@@ -89,6 +89,9 @@ def require_config(file: Path, groups: Collection[str], linked: Collection[str])
         if not isinstance(inner, dict) and (name in groups or inner is not value):
             shown = "null" if inner is None else brief(inner)
             raise UserError(f"{given}, in which {name} is {shown}; it must be a group of settings.")
+        if name in CLASSES and isinstance(value, dict) and "class_path" in value:
+            for key in value.keys() - {"class_path", "init_args"}:
+                raise UserError(f"{given}, in which {name} has {brief(key)}; it has class_path and init_args only.")
     model = content.get("model")
     arguments = model.get("init_args", model) if isinstance(model, dict) else {}
     for name in linked:
