@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
-from .errors import UserError, did_you_mean, program_name
+from .errors import UserError, did_you_mean, escaped, is_utf8, program_name
 from .files import explain
 
 
@@ -25,6 +26,7 @@ class Verb(NamedTuple):
     function: str
     purpose: str
     trains: bool = False  # whether the companions take part
+    is_light: bool = False  # whether it begins without torch; it calls its second argument to import the rest
 
 
 # One verb a line. The verb of a tool whose folder was deleted does not exist.
@@ -39,6 +41,13 @@ ALL_VERBS = {
     "demo": Verb("tools.demo.demo", "demo", "open a page on this machine that classifies an image"),
     "compare": Verb("tools.compare.compare", "compare", "compare runs and test which differences are significant"),
     "report": Verb("tools.report.report", "report", "write the report of a run again"),
+    "doctor": Verb(
+        "tools.doctor.doctor",
+        "doctor",
+        "check machine, settings and data before a training, and forecast its time",
+        trains=True,
+        is_light=True,
+    ),
     "audit": Verb("tools.audit.audit", "run_audit", "check all files of an image folder before training"),
     "split": Verb("tools.split", "split", "write a file that assigns each image of a folder to a split"),
     "pack": Verb(
@@ -70,6 +79,9 @@ VERBS = {name: verb for name, verb in ALL_VERBS.items() if exists(verb.module)}
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that its encoding does not have are written as escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         with reader_may_leave():
             dispatch(sys.argv[1:] if args is None else args)
@@ -90,13 +102,17 @@ def reader_may_leave() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # rich raises SystemExit when standard output is closed.
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         try:
             print(flush=True)
         except BrokenPipeError:  # standard output is closed, not a pipe to another process
             discard_output()
         else:
-            raise
+            if isinstance(error, BrokenPipeError):
+                raise
     except OSError:
         try:
             sys.stdout.flush()
@@ -119,6 +135,9 @@ def dispatch(args: Sequence[str]) -> None:
     elif verb not in VERBS:
         fail(f"{verb!r} is not a verb. {did_you_mean(verb, VERBS)}")
     else:
+        for word in args:
+            if not is_utf8(word) and verb != "predict":  # which writes such paths with escapes
+                fail(f"{escaped(word)} is not UTF-8 text. Rename the file or folder, or correct the option.")
         try:
             status = run(verb, args[1:])
         except UserError as error:
@@ -132,16 +151,31 @@ def dispatch(args: Sequence[str]) -> None:
 
 def run(verb: str, options: Sequence[str]) -> int | None:
     """Import the modules of a verb and call its function, which returns the exit status."""
-    module, function, _, trains = VERBS[verb]
+    module, function, _, trains, is_light = VERBS[verb]
     gc.disable()  # while a million objects are imported, which saves a tenth of the time
     action: Any = getattr(import_module(f".{module}", __package__), function)
+    if is_light:
+        return action(options, companions_when_ready)
     others = [companions()] if trains else []
+    ready()
+    action = partial(action, verb) if function == "evaluate" else action
+    return action(options, *others)
+
+
+def companions_when_ready() -> list[Any]:
+    """The companions, after all that a training needs is imported."""
+    found = companions()
+    import_module(".fit", __package__)
+    ready()
+    return found
+
+
+def ready() -> None:
+    """Set up console and garbage collection when the modules of a verb are imported."""
     import_module(".engine.command_line", __package__).configure_console()
     atexit.register(gc.unfreeze)
     gc.freeze()  # each later collection of the imported objects would pause a training for a quarter of a second
     gc.enable()
-    action = partial(action, verb) if function == "evaluate" else action
-    return action(options, *others)
 
 
 def companions() -> list[Any]:

@@ -20,7 +20,8 @@ from ..errors import UserError, some, without_secrets
 from ..facts import ImageFacts, mode_of, to_plain
 from ..files import replacing
 from .bundles import FORMAT, misfits, read_checkpoint
-from .record import ROOT, MetricsTable, Row, find_run, git, versions
+from .environment import git, versions
+from .record import ROOT, MetricsTable, Row, find_run
 from .run_directory import BEST_CHECKPOINT, LAST_CHECKPOINT
 from .seen_images import TRAINED_ON, trained_on
 
@@ -90,8 +91,6 @@ class RunCheckpoint(ModelCheckpoint):
 
 def checkpoint_callbacks(directory: Path, monitor: str, every_minutes: float | None = None) -> list[Callback]:
     """Write ``best.ckpt`` by ``monitor``, and ``last.ckpt`` after every epoch, and within one ``every_minutes``."""
-    if every_minutes is not None and every_minutes <= 0:
-        raise UserError(f"checkpoint_every_minutes is {every_minutes}; it must be above 0, for example 10.")
     folder = directory / BEST_CHECKPOINT.parent
     best: dict[str, Any] = {"filename": BEST_CHECKPOINT.stem, "monitor": monitor, "mode": mode_of(monitor)}
     last: dict[str, Any] = {"filename": LAST_CHECKPOINT.stem}

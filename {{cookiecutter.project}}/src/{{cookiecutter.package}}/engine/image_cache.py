@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import UserError, some
-from ..files import is_writable, write_text, writing
+from ..files import is_writable, nearest_folder, write_text, writing
 from ..predictor import Decoding, decode, error_text, on_all_cores, read_file, to_image
 from .images import Batch, LabelledImages, MappedImages, SelectedImages, keep_batch
 from .progress import bar_options
@@ -212,17 +212,21 @@ class ImageCache:
             self.images.unlink(missing_ok=True)
             return {}
 
+    def require_room(self, num_images: int) -> None:
+        """Refuse to add more images than the disk has space for."""
+        needed, free = num_images * self.decoding.num_bytes, shutil.disk_usage(nearest_folder(self.folder)).free
+        if needed > free:
+            raise UserError(
+                f"data.cache_dir is {str(self.folder.parent)!r}, with {free / 1e9:.1f} GB free, and {num_images} "
+                f"decoded images need {needed / 1e9:.1f} GB. Free disk space, give another --data.cache_dir, a smaller "
+                "--data.image_size, or --data.cache none."
+            )
+
     def _add(
         self, files: Sequence[Path], digests: dict[Path, str], checksums: dict[str, int], description: str
     ) -> dict[Path, str]:
         """Append images, after an interruption those decoded so far; updates ``digests`` and ``checksums``."""
-        needed, free = len(files) * self.decoding.num_bytes, shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise UserError(
-                f"data.cache_dir is {str(self.folder.parent)!r}, with {free / 1e9:.1f} GB free, and {len(files)} "
-                f"decoded images need {needed / 1e9:.1f} GB. Free disk space, give another --data.cache_dir, a smaller "
-                "--data.image_size, or --data.cache none."
-            )
+        self.require_room(len(files))
         failures, num_bytes, is_full = {}, len(checksums) * self.decoding.num_bytes, False
         try:
             with self.images.open("ab") as stream:

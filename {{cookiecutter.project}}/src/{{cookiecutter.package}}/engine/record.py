@@ -6,15 +6,11 @@ import csv
 import json
 import logging
 import math
-import os
 import platform
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -25,14 +21,13 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from msgspec import Meta
 
-from .. import __version__
 from ..errors import UserError, program_name, some, without_secrets
 from ..facts import mode_of
 from ..files import replacing, write_text
 from .contracts import DataModule, class_named, count_parameters
+from .environment import git, num_cpus, packages, versions
 from .reading import (
     Amount,
-    ClassSection,
     Count,
     Share,
     Temperature,
@@ -69,7 +64,7 @@ def write_environment(directory: Path) -> None:
         "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
         "hardware": {
             "cpu": cpus[0] if cpus else platform.processor() or platform.machine(),
-            "num_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "num_cpus": num_cpus(),
             "num_threads": torch.get_num_threads(),
             "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         },
@@ -78,29 +73,6 @@ def write_environment(directory: Path) -> None:
         "packages": packages(),
     }
     write_text(directory / ENVIRONMENT, json.dumps(environment, indent=2, ensure_ascii=False) + "\n")
-
-
-def packages() -> dict[str, str]:
-    """Versions of all packages. To parse all of their metadata, as ``importlib.metadata`` does, takes half a second."""
-    texts = [found.read_text("METADATA") or found.read_text("PKG-INFO") or "" for found in distributions()]
-    heads = [dict(re.findall(r"^(Name|Version): *(.+)$", text.partition("\n\n")[0], re.MULTILINE)) for text in texts]
-    found = [(head["Name"], head["Version"]) for head in heads if len(head) == 2]
-    return dict(sorted(dict(reversed(found)).items()))  # of a package that is there twice, the first is imported
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, this project and the packages that affect results."""
-    own = {"python": platform.python_version(), __package__.split(".")[0]: __version__}
-    return own | {name: version(name) for name in ("torch", "torchvision", "lightning", "torchmetrics", "numpy")}
-
-
-def git(*arguments: str) -> str | None:
-    """Output of a git command in the working directory; None outside a repository or without git."""
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
 
 
 Row = dict[str, float]
@@ -224,6 +196,12 @@ class ModelSection(TypedDict):
     init_args: NotRequired[ModelArguments]
 
 
+class RunSection(TypedDict, total=False):
+    root: str
+    name: str | None
+    directory: str | None
+
+
 class TrainerSection(TypedDict, total=False):
     max_epochs: int | None
 
@@ -232,11 +210,22 @@ class Stopping(TypedDict, total=False):
     patience: int | None
 
 
+class DataArguments(TypedDict, total=False):
+    root: str
+    cache: str
+    imbalance: str
+
+
+class DataSection(TypedDict):
+    class_path: str
+    init_args: NotRequired[DataArguments]
+
+
 class RunConfig(TypedDict):
-    data: ClassSection
+    data: DataSection
     model: ModelSection
     monitor: str
-    run: Named
+    run: RunSection
     trainer: TrainerSection
     seed_everything: NotRequired[int | bool | None]
     early_stopping: NotRequired[Stopping]
@@ -288,13 +277,13 @@ class Hardware(TypedDict):
     num_threads: NotRequired[Count]
 
 
-class Environment(TypedDict, total=False):
-    program: str
+class Environment(TypedDict):
+    program: NotRequired[str]
     command: list[str]
     working_directory: str
     git_commit: str | None
-    git_dirty: bool
-    hardware: Hardware
+    git_dirty: NotRequired[bool]
+    hardware: NotRequired[Hardware]
     platform: str
     versions: dict[str, str]
     packages: dict[str, str]
@@ -329,7 +318,10 @@ class RunRecord:
         """Metrics of each epoch, in order, including ``epoch``."""
         if not (self.directory / METRICS).is_file():
             return []
-        rows = read_metrics(self.directory / METRICS)
+        file = self.directory / METRICS
+        rows, wanted = read_metrics(file), max(1, self.summary.get("num_epochs", 1))
+        if len(rows) < wanted:
+            raise UserError(f"{str(file)!r} has {len(rows)} rows, but the run has {wanted} epochs. {DAMAGED}")
         return [row for row in rows if "train/loss" in row or "val/loss" in row]
 
     @property
@@ -344,6 +336,7 @@ class RunRecord:
         if outputs is None or confusion is None:
             return outputs
         is_same = outputs.logits.shape[1] == len(confusion)
+        is_same &= bool(np.isclose(outputs.temperature, self.summary.get("temperature", outputs.temperature)))
         if is_same and split == "test":
             counts = np.zeros((len(confusion), len(confusion)), dtype=np.int64)
             np.add.at(counts, (outputs.labels, outputs.predicted), 1)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,8 +28,10 @@ import torch
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 
+from ..engine.backbones import server_problem
 from ..engine.companions import Companion, Start
 from ..engine.contracts import DataModule
+from ..engine.findings import Finding
 from ..engine.folder import MANIFEST
 from ..engine.recipes import values_of
 from ..engine.record import Row, RunRecord, best_epoch
@@ -97,6 +100,31 @@ class Tracking(Companion):
         folders = [folder for start in starts for folder in [start, *start.parents]]
         return [folder / SETTINGS_FILE for folder in folders if (folder / SETTINGS_FILE).is_file()][:1]
 
+    def findings(self, settings: Any) -> list[Finding]:
+        """The mode of W&B in the next training, and whether its server can be reached."""
+        mode = wandb_mode(settings.tracking)
+        if mode == "off":
+            return [Finding("ok", "W&B", "off")]
+        if find_spec("wandb") is None:
+            remedy = "pip install wandb, or --tracking.wandb off"
+            return [Finding("warning", "W&B", f"{mode}, but wandb is not installed", "W&B records nothing", remedy)]
+        if mode == "offline":
+            remedy = f"to upload runs as they train: {runner()}wandb login"
+            return [
+                Finding("ok", "W&B", "offline: not logged in, or asked for; runs can be uploaded later", "", remedy)
+            ]
+        if not is_logged_in():
+            why, remedy = "W&B asks for a login, fails, and records nothing", f"{runner()}wandb login"
+            return [
+                Finding("warning", "W&B", "online, but not logged in", why, f"{remedy}, or --tracking.wandb offline")
+            ]
+        if problem := server_problem(f"https://{wandb_host()}"):
+            remedy = "--tracking.wandb offline, and upload the run later"
+            return [
+                Finding("warning", "W&B", f"online, but {problem}", "the start waits, then records nothing", remedy)
+            ]
+        return [Finding("ok", "W&B", f"online, logged in to {wandb_host()}")]
+
     def trial_options(self, name: str, given: Sequence[str]) -> list[str]:
         """W&B is off in a search, or has its trials in one group if the user configures it."""
         is_configured = any(option.startswith("--tracking.") for option in given)
@@ -163,13 +191,21 @@ def wandb_mode(settings: TrackingSettings) -> str:
     asked = os.environ.get("WANDB_MODE", "")
     if asked in {"online", "offline", "disabled"}:
         return "off" if asked == "disabled" else asked
+    return "online" if is_logged_in() else "offline"
+
+
+def wandb_host() -> str:
+    return os.environ.get("WANDB_BASE_URL", "api.wandb.ai").removeprefix("https://").removeprefix("http://").strip("/")
+
+
+def is_logged_in() -> bool:
+    """Whether there is a key in the environment or in the file that ``wandb login`` writes."""
     if os.environ.get("WANDB_API_KEY"):
-        return "online"
-    host = os.environ.get("WANDB_BASE_URL", "api.wandb.ai").removeprefix("https://").removeprefix("http://").strip("/")
-    try:  # the file that ``wandb login`` writes
-        return "online" if netrc.netrc(os.environ.get("NETRC")).authenticators(host) else "offline"
+        return True
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(wandb_host()) is not None
     except (OSError, netrc.NetrcParseError):
-        return "offline"
+        return False
 
 
 def is_written(file: Path) -> bool:
