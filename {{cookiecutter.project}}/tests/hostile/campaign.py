@@ -1,6 +1,6 @@
 """Runs one command in this process, with its own standard streams and a time limit, and judges how it ended.
 
-The rule for every command, whatever it is given: it ends within ``SECONDS``, with status 0, 1 or 2, and without a trace.
+The rule for every command, whatever it is given: it ends within ``SECONDS`` with status 0, 1 or 2 and without a trace.
 An error is one message that says what was wrong.
 """
 
