@@ -38,7 +38,7 @@ MISTAKES = [
     (MLP + "--model.optimizer.lrr 1", ["'model.optimizer.lrr'", "'model.optimizer.lr'?"]),
     (MLP + "--model.dropout much", ["model.dropout is 'much'", "a number"]),
     (MLP + "--data.batch_size big", ["data.batch_size is 'big'", "a whole number"]),
-    (MLP + "--trainer.max_epochs long", ["trainer.max_epochs is 'long'", "a whole number or null"]),
+    (MLP + "--trainer.max_epochs long", ["trainer.max_epochs is 'long'", "a whole number of 1 or more, -1 or null"]),
     (MLP + "--model.optimizer.name lion", ["'lion'", "'sgd', 'adam', 'adamw'"]),
     (MLP + "--model.schedule.name zigzag", ["'zigzag'", "'onecycle', 'cosine', 'plateau'"]),
     (MLP + "--data.augmentation wild", ["'wild'", "'none', 'light', 'standard'"]),
