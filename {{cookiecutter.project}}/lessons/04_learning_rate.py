@@ -91,9 +91,9 @@ figure, axes = plt.subplots(figsize=(8, 3.6))
 for (optimizer, runs), style in zip(results.items(), ("o-", "s--", "^:"), strict=True):
     axes.plot(list(runs), [run.test_accuracy for run in runs.values()], style, label=optimizer)
 axes.axhline(10, color="0.5", linewidth=1)
-axes.annotate("a guess", (2, 10), xytext=(0, 5), textcoords="offset points")
+axes.annotate("a guess", (0.01, 10), xytext=(0, 5), textcoords="offset points")
 axes.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %", ylim=(0, 100))
-axes.set_title("Each optimizer has its own range of rates; the peaks are equally high")
+axes.set_title("Each optimizer has its own range of rates; the peaks are nearly equal")
 figure.legend(loc="outside right center")
 show(figure, "04_learning_rate")
 
