@@ -7,16 +7,15 @@
 # 2, 5 and 10. Which one wins? Which accuracy does the worst have? Write both down, then run on.
 
 # %%
-from contextlib import chdir
-
 import numpy as np
 import torch
 from checks import check_learning_rate
-from course import PROJECT, Result, fit, show
+from course import Result, fit, show
 from matplotlib import pyplot as plt
 
-from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.engine.optimization import OptimizerSettings, ParameterGroup, build_optimizer
+from {{cookiecutter.package}}.tools.compare.candidates import read_candidates
+from {{cookiecutter.package}}.tools.compare.comparison import Comparison
 
 FIXED = ["--data", "DigitsDataModule", "--model", "MLPClassifier", "--model.hidden_sizes", "[64]"]
 FIXED += ["--model.dropout", "0", "--model.optimizer.weight_decay", "0", "--model.schedule.name", "constant"]
@@ -115,12 +114,14 @@ assert "--model.optimizer.lr 0.0001" in results["Adam"][1e-5].diagnosis[0]
 # %% [markdown]
 # ## Which optimizer is best?
 # We take the rate with the lowest *validation* loss of each (a choice by test images would make the test worthless),
-# and ask `compare`. The best and the second differ by two of 359 test images, which could be chance.
+# and ask what `compare runs/lessons/04_SGD_1 runs/lessons/04_Adam_0.01 ...` prints below its table. The best and the
+# second differ by two of 359 test images, which could be chance.
 
 # %%
 best = [min(runs.values(), key=lambda run: run.summary.get("best", np.inf)) for runs in results.values()]
-with chdir(PROJECT):
-    main(["compare", *(f"runs/lessons/{run.directory.name}" for run in best), "--output", "runs/lessons/04.html"])
+comparison = Comparison(read_candidates([run.directory for run in best])[0], with_baselines=False)
+for test in sorted(comparison.tests, key=lambda test: test.second.name):
+    print(f"{test.first.name}, {100 * test.first.accuracy:.1f} %, against {test.second.name}: {test.verdict}")
 accuracies = [run.test_accuracy for run in best]
 assert max(accuracies) - min(accuracies) < 100 * 8 / 359
 

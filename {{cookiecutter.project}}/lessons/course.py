@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, chdir, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -61,7 +61,7 @@ def fit(*options: str, name: str) -> Result:
         shutil.rmtree(directory)
     off = [option for companion in companions() for option in companion.off]  # no report, no W&B
     printed = StringIO()
-    with chdir(PROJECT), redirect_stdout(printed), redirect_stderr(printed):
+    with chdir(PROJECT), redirect_stdout(printed), redirect_stderr(printed), without_displays():
         try:
             main(["fit", *options, "--run.directory", str(directory), *off])
         except SystemExit:
@@ -72,6 +72,15 @@ def fit(*options: str, name: str) -> Result:
     tested = f"{result.test_accuracy:.1f} % of the test images" if result.summary else "not tested"
     print(f"{name}: {tested}; {', '.join(text.split(' (')[0] for text in result.diagnosis)}")
     return result
+
+
+def without_displays() -> AbstractContextManager[Any]:
+    """Rich shows its tables in a notebook without printing them."""
+    if "ipykernel" not in sys.modules:
+        return nullcontext()
+    from IPython.utils.capture import capture_output
+
+    return capture_output(stdout=False, stderr=False)
 
 
 def has_diverged(directory: Path) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -19,7 +20,8 @@ from ..engine.images import Batch
 from ..engine.metrics import StageMetrics, per_class_metrics
 from ..engine.optimization import OptimizerSettings, ParameterGroup, ScheduleSettings, build_optimizer, build_schedule
 from ..engine.preprocessing import MixSettings, Preprocess, build_mix
-from ..facts import ImageFacts, from_plain, require_range, to_plain
+from ..engine.reading import from_plain
+from ..facts import ImageFacts, require_range, to_plain
 
 
 def build_metrics(stage: str, num_classes: int) -> dict[str, Metric]:
@@ -36,6 +38,15 @@ def build_metrics(stage: str, num_classes: int) -> dict[str, Metric]:
 
 
 MONITORS = ("val/loss", *(f"val/{name}" for name in build_metrics("val", num_classes=2)))
+
+# The functions between the layers of networks that are trained from scratch.
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+}
+Activation = Literal["relu", "tanh", "sigmoid", "gelu"]
 
 
 class ImageClassifier(LightningModule):
