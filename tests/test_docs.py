@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 from baking import PROJECT_TREE, TEMPLATE
 
-PAGES = [TEMPLATE / "README.md", TEMPLATE / "CONTRIBUTING.md", PROJECT_TREE / "README.md", *TEMPLATE.glob("docs/*.md")]
+PAGES = [
+    TEMPLATE / "README.md",
+    TEMPLATE / "CONTRIBUTING.md",
+    PROJECT_TREE / "README.md",
+    *TEMPLATE.glob("docs/**/*.md"),
+]
 BLOCK = re.compile(r"^ *```bash\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -18,7 +23,7 @@ def test_site_builds(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     result = subprocess.run(command, cwd=TEMPLATE, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    for page in ("index.html", "quickstart", "recipes", "decisions"):
+    for page in ("index.html", "quickstart", "recipes", "decisions", "learn/first-project"):
         assert (tmp_path / page).exists()
 
 

@@ -74,7 +74,7 @@ def test_sdist(built: Path, used: Path) -> None:
     with tarfile.open(file) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames()}
     always = {"pyproject.toml", "README.md", "LICENSE", ".gitignore", "PKG-INFO"}
-    assert names == files_of(used, "configs", "deploy", "scripts", "src", "tests") | always
+    assert names == files_of(used, "configs", "deploy", "lessons", "scripts", "src", "tests") | always
 
 
 def test_wheel(built: Path, used: Path) -> None:

@@ -161,6 +161,10 @@ def test_full_at_the_start(name: str, tmp_path: Path) -> None:
         ends([*FIT, "1", "--run.directory", "run"], tmp_path, [f"run/{name}' cannot be written: the disk is full"])
     assert f"run/{name}" not in files_in(tmp_path)
     assert leftovers(tmp_path) == []
+    if name == "environment.json":
+        ends(["fit", "--resume", "run", *CPU], tmp_path, status=0)
+    else:
+        ends([*FIT, "1", "--run.directory", "run"], tmp_path, status=0)
 
 
 @pytest.mark.parametrize(
@@ -448,6 +452,15 @@ def test_without_permission(case: Case, folder: Path, paths: Mapping[str, Path])
 def test_not_the_kind_of_file(case: Case, folder: Path, paths: Mapping[str, Path]) -> None:
     assert try_case(case, folder, paths) == []
     assert leftovers(folder) == []
+
+
+def test_a_cache_that_cannot_be_written_is_not_needed_to_read_a_folder(folder: Path) -> None:
+    with permissions_bind():
+        ends(FIT_PHOTOS.split(), folder, status=0)
+        for path in (folder / "data" / "cache", *(folder / "data" / "cache").iterdir()):
+            path.chmod(READ_ONLY if path.is_dir() else 0o444)
+        ends(["audit", "photos"], folder, status=1)  # few images
+        ends([*FIT_PHOTOS.split(), "--data.cache", "memory"], folder, status=0)
 
 
 # Two at once.

@@ -12,7 +12,7 @@ from {{cookiecutter.package}}.engine.command_line import compile_networks
 from {{cookiecutter.package}}.engine.optimization import OptimizerSettings, ScheduleSettings
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.facts import to_plain
-from {{cookiecutter.package}}.models import CLASSIFIERS, ImageClassifier, MLPClassifier
+from {{cookiecutter.package}}.models import CLASSIFIERS, CNNClassifier, ImageClassifier, MLPClassifier
 
 
 @pytest.fixture(params=CLASSIFIERS)
@@ -71,6 +71,17 @@ def test_hyperparameters_are_plain_and_enough_to_rebuild(classifier: ImageClassi
     assert rebuilt.facts == classifier.facts
     images = batch()[0]
     assert torch.equal(rebuilt.eval()(images), classifier.eval()(images))
+
+
+@pytest.mark.parametrize("classifier", [MLPClassifier, CNNClassifier])
+def test_checkpoints_from_before_the_activation_load(classifier: type[ImageClassifier], facts: ImageFacts) -> None:
+    """They have no such hyperparameter, and the same weights; their networks have ReLU."""
+    saved = classifier(facts)
+    plain = to_plain(dict(saved.hparams))
+    assert plain.pop("activation") == "relu"
+    loaded = classifier(**plain)
+    loaded.load_state_dict(saved.state_dict())
+    assert torch.equal(loaded.eval()(batch()[0]), saved.eval()(batch()[0]))
 
 
 def test_hyperparameters_have_all_settings_even_those_not_given(classifier: ImageClassifier) -> None:

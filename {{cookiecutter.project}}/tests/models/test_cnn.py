@@ -6,6 +6,7 @@ import torch
 from {{cookiecutter.package}}.data import ImageFacts
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.models import CNNClassifier
+from {{cookiecutter.package}}.models.classifier import ACTIVATIONS, Activation
 from {{cookiecutter.package}}.models.cnn import Pool, build_cnn
 
 
@@ -29,3 +30,10 @@ def test_pools(facts: ImageFacts, pool: Pool, num_features: int) -> None:
 def test_too_many_blocks_for_the_image(facts: ImageFacts) -> None:
     with pytest.raises(UserError, match=r"model\.widths has 5 blocks.*16 pixels allow 1 to 4"):
         CNNClassifier(facts, widths=[4] * 5)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_convolution_has_the_activation(activation: Activation, facts: ImageFacts) -> None:
+    network = build_cnn(facts, [4, 8], 2, "average", dropout=0.0, activation=activation)
+    names = [type(module).__name__.lower() for module in network.modules()]
+    assert [name for name in names if name in ACTIVATIONS] == [activation] * 4

@@ -9,7 +9,7 @@ import random
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import UserError, some
-from ..files import nearest_folder, write_text, writing
+from ..files import is_writable, nearest_folder, write_text, writing
 from ..predictor import Decoding, decode, error_text, on_all_cores, read_file, to_image
 from .images import Batch, LabelledImages, MappedImages, SelectedImages, keep_batch
 from .progress import bar_options
@@ -117,12 +117,13 @@ class FileDigests:
         """Remove and return files that have changed although ``is_known``; ``digests`` are of the current contents."""
         if self.folder is None or not (self.folder / DIGESTS).is_file():
             return []
-        with writing("--cache_dir", self.folder), self._locked(self.folder):
+        can_write = is_writable(self.folder)
+        with writing("--cache_dir", self.folder), self._locked(self.folder) if can_write else nullcontext():
             table, known = self._read_table(self.folder, list(digests))
             found = [file for file, (*_, digest) in known.items() if digest != digests[file]]
             for file in found:
                 del table[str(file.absolute())]
-            if found:
+            if found and can_write:
                 write_table(self.folder / DIGESTS, table)
         return found
 

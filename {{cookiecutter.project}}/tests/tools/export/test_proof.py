@@ -15,7 +15,8 @@ from {{cookiecutter.package}} import predictor as standalone
 from {{cookiecutter.package}}.data import ImageFacts
 from {{cookiecutter.package}}.data.image_folder import ImageFolderDataModule
 from {{cookiecutter.package}}.engine.preprocessing import Preprocess
-from {{cookiecutter.package}}.models import CNNClassifier, ImageClassifier
+from {{cookiecutter.package}}.models import CNNClassifier, ImageClassifier, MLPClassifier
+from {{cookiecutter.package}}.models.classifier import ACTIVATIONS, Activation
 from {{cookiecutter.package}}.predictor import digest_of
 from {{cookiecutter.package}}.tools.export.export import SPLITS
 from {{cookiecutter.package}}.tools.export.graph import ExportedModel, trace, write_onnx
@@ -46,7 +47,7 @@ def trained(photos: Path) -> Trained:
     optimizer = torch.optim.Adam(classifier.parameters(), lr=0.02)
     for _ in range(20):  # until the answers differ, and before all are certain
         optimizer.zero_grad()
-        nn.functional.cross_entropy(classifier(images), labels).backward()  # type: ignore[no-untyped-call]
+        nn.functional.cross_entropy(classifier(images), labels).backward()
         optimizer.step()
     return Trained(classifier.eval(), data)
 
@@ -173,6 +174,18 @@ def test_a_faithful_export_is_proven(trained: Trained, tmp_path: Path) -> None:
     assert proof.failures == []
     assert proof.num_images == proof.num_same_class == 17
     assert proof.largest_difference < 1e-5
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("network", [MLPClassifier, CNNClassifier])
+def test_an_export_with_each_activation_is_proven(
+    network: type[MLPClassifier | CNNClassifier], activation: Activation, photos: Path, tmp_path: Path
+) -> None:
+    data = ImageFolderDataModule(root=str(photos), image_size=SIDE, fit="pad", cache="memory")
+    torch.manual_seed(0)
+    trained = Trained(network(data.facts, activation=activation).eval(), data)
+    write_export(tmp_path, trained.classifier)
+    assert proof_of(tmp_path, trained).failures == []
 
 
 @pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)

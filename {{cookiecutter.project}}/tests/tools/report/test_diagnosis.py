@@ -116,6 +116,13 @@ def test_an_epoch_without_validation_may_diverge() -> None:
     assert diagnose([{"epoch": 0.0, "train/loss": float("nan")}], TEN).name == "diverged"
 
 
+@pytest.mark.parametrize(("epochs", "is_named"), [(NAN, False), (NAN[1:2], True)])
+def test_a_loss_that_is_infinite_at_once_may_have_another_cause_than_the_rate(
+    epochs: list[EpochMetrics], is_named: bool
+) -> None:
+    assert ("check mean and std of the data set" in diagnose(epochs, TEN).findings[0].meaning) == is_named
+
+
 def test_diverged_says_nothing_of_stopping_early() -> None:
     """Early stopping ends a training whose loss is not a number, too, and for another reason than its patience."""
     assert diagnose(NAN, replace(FACTS, max_epochs=40, patience=5)).name == "diverged"

@@ -140,6 +140,7 @@ def diverged(curves: Curves, facts: TrainingFacts) -> Check:
     infinite = [f"{name} in epoch {epoch['epoch'] + 1:.0f}" for name, epoch in losses if not math.isfinite(epoch[name])]
     trained = [epoch for name, epoch in losses if name == "train/loss"]
     holds, measured = None if not losses else bool(infinite), "no training loss is recorded"
+    other_cause = " If no rate gives a finite loss, check mean and std of the data set, and a loss of your own."
     if infinite:
         measured = f"not a finite number: {infinite[0]}"
     elif trained:
@@ -155,7 +156,8 @@ def diverged(curves: Curves, facts: TrainingFacts) -> Check:
         measured,
         holds,
         f"Divide the learning rate by 10: {facts.rate(0.1)}. If that is not enough, divide it again, or clip "
-        "gradients (--model.optimizer.gradient_clip_norm 1.0).",
+        "gradients (--model.optimizer.gradient_clip_norm 1.0)."
+        + (other_cause if infinite and len(trained) == 1 else ""),
         excludes=("no better than guessing", "memorised", *FITS, "still improving", "stopped early"),
     )
 

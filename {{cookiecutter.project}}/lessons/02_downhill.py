@@ -1,0 +1,162 @@
+# %% [markdown]
+# # 2. Downhill
+#
+# **Question:** how large may a step of gradient descent be?
+#
+# **Guess first.** We look for the lowest point of (x - 3)^2, from x = 0, in 20 steps, with the learning rates 0.01,
+# 0.1, 0.5, 1 and 1.1. Which one ends nearest to 3? Where does 1.1 end? Write both down, then run on.
+
+# %%
+import numpy as np
+import torch
+from checks import check_downhill
+from course import fit, show
+from matplotlib import pyplot as plt
+
+from {{cookiecutter.package}}.data import DigitsDataModule
+from {{cookiecutter.package}}.engine.optimization import OptimizerSettings, ParameterGroup, build_optimizer
+from {{cookiecutter.package}}.models import MLPClassifier
+
+# %% [markdown]
+# ## By hand
+# The slope of (x - t)^2 is 2 (x - t). A step goes against the slope: x becomes x - lr * slope.
+
+
+# %%
+def descend(lr: float, target: float = 3.0, steps: int = 20) -> list[float]:
+    """Position at the start and after each step."""
+    path = [0.0]
+    for _ in range(steps):
+        path.append(path[-1] - lr * 2 * (path[-1] - target))
+    return path
+
+
+paths = {lr: descend(lr) for lr in (0.01, 0.1, 0.5, 1, 1.1)}
+for lr, path in paths.items():
+    print(f"lr {lr:<4}: {path[1]:6.2f} after 1 step, {path[-1]:9.4f} after 20")
+assert [round(paths[lr][-1], 4) for lr in (0.01, 0.1, 0.5)] == [0.9972, 2.9654, 3]
+assert paths[0.5][1] == 3
+assert set(paths[1]) == {0, 6}
+assert round(paths[1.1][-1]) == -112
+assert round(descend(0.1, target=10)[-1], 4) == 9.8847
+
+# %% [markdown]
+# 0.01 is still at 0.9972, 0.1 has come to 2.9654, 0.5 arrives in one step, 1 swings between 0 and 6 for ever, and
+# 1.1 ends at -112. Why: each step multiplies the distance from the lowest point by 1 - 2 lr. It shrinks while that
+# factor is between -1 and 1, so while lr is below 1. Steeper hills have a lower limit.
+#
+# ## The same inside the project
+# `--model.optimizer.name sgd` is this step. (Momentum, which is 0 here, comes in lesson 4.)
+
+
+# %%
+def descend_with_torch(lr: float, steps: int = 20, clear: bool = True) -> float:
+    x = torch.nn.Parameter(torch.tensor(0.0, dtype=torch.float64))
+    settings = OptimizerSettings("sgd", lr=lr, momentum=0, weight_decay=0)
+    optimizer = build_optimizer(settings, [ParameterGroup("x", [x])], fused=False)
+    for _ in range(steps):
+        if clear:
+            optimizer.zero_grad()
+        ((x - 3) ** 2).backward()
+        optimizer.step()
+    return x.item()
+
+
+for lr, path in paths.items():
+    assert np.isclose(descend_with_torch(lr), path[-1])
+
+# %% [markdown]
+# ## Two directions
+# A network has many parameters, and its loss is steeper along some than along others. The bowl (x^2 + 25 y^2) / 2 has
+# the slopes x and 25 y. The steep direction sets the limit, lr below 2/25 = 0.08. Along the flat one, x shrinks by a
+# factor of 0.921 a step at most: that is why it zigzags. With y scaled by 5 the bowl is round, and one step with
+# lr 1 arrives. Normalised inputs do the same for a network (lesson 5).
+
+
+# %%
+def roll(lr: float, steepness: float, start: tuple[float, float], steps: int = 20) -> np.ndarray:
+    points = [np.array(start)]
+    for _ in range(steps):
+        points.append(points[-1] - lr * points[-1] * [1, steepness])
+    return np.array(points)
+
+
+below, above, rescaled = roll(0.079, 25, (10, 1)), roll(0.081, 25, (10, 1)), roll(1, 1, (10, 5))
+print(f"|y| after 20 steps: {abs(below[-1, 1]):.2f} with lr 0.079, {abs(above[-1, 1]):.2f} with 0.081")
+assert abs(below[-1, 1]) < 1 < abs(above[-1, 1])
+assert np.all(rescaled[1] == 0)
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
+for (lr, path), style in zip(paths.items(), ("-", "--", "o", "-.", ":"), strict=True):
+    distance = np.abs(np.array(path) - 3)
+    left.plot(np.where(distance > 0, distance, np.nan), style, label=f"lr {lr}" + (" (3 in one step)" * (lr == 0.5)))
+left.set(xlabel="step", ylabel="distance from the lowest point", yscale="log", xticks=range(0, 21, 5))
+left.set_title("A step multiplies the distance by |1 - 2 lr|")
+left.legend(fontsize=8)
+x, y = np.meshgrid(np.linspace(-1, 11, 100), np.linspace(-1.4, 1.4, 100))
+right.contour(x, y, (x**2 + 25 * y**2) / 2, levels=[1, 3, 8, 16, 32, 50], colors="0.75")
+right.plot(*below.T, "o-", markersize=3, label="lr 0.079")
+right.plot([10, 0], [1, 0], "s--", label="y scaled by 5, lr 1")
+right.set(xlabel="x", ylabel="y")
+right.set_title("The steep direction limits the step")
+right.legend(fontsize=8)
+show(figure, "02_downhill")
+
+# %% [markdown]
+# ## Where the slopes come from
+# Backpropagation is the chain rule, from the loss back to the first layer. By hand for the network of lesson 1, by
+# PyTorch's autograd, and measured: change one weight a little, and see how the loss changes.
+
+# %%
+data = DigitsDataModule()
+torch.manual_seed(0)
+model = MLPClassifier(data.facts, hidden_sizes=[64]).eval()
+images, labels = data.split("train").images[torch.arange(64)], data.split("train").labels[:64]
+weight = dict(model.network.named_parameters())["1.weight"]  # of the first layer: 64 neurons, 64 pixels
+autograd = torch.autograd.grad(model.loss(model(images), labels), weight)[0].numpy()
+
+numbers = {name: value.detach().double().numpy() for name, value in model.network.named_parameters()}
+pixels = model.preprocess(images).double().numpy().reshape(64, 64)
+sums = pixels @ numbers["1.weight"].T + numbers["1.bias"]
+scores = np.maximum(0, sums) @ numbers["4.weight"].T + numbers["4.bias"]
+slope_of_scores = (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True) - np.eye(10)[labels]) / 64
+slope_of_sums = slope_of_scores @ numbers["4.weight"] * (sums > 0)
+by_hand = slope_of_sums.T @ pixels
+
+model.double()
+losses = []
+for change in (1e-4, -2e-4):
+    weight.data[0, 10] += change
+    losses.append(model.loss(model(images), labels).item())
+measured = (losses[0] - losses[1]) / 2e-4
+print(f"largest difference {np.abs(by_hand - autograd).max():.0e}; one weight: {by_hand[0, 10]:.8f}, {measured:.8f}")
+assert np.abs(by_hand - autograd).max() < 1e-7
+assert abs(by_hand[0, 10] - measured) < 1e-7
+
+# %% [markdown]
+# By hand and autograd differ by 2e-8, the rounding of 32-bit numbers.
+#
+# ## Break it
+# 1. *No `zero_grad()`*: slopes of earlier steps are added up, and x swings instead of arriving.
+# 2. *A rate that is too high* in a real training: the diagnosis, also in the report, says `diverged` and what to do.
+
+# %%
+lost = [descend_with_torch(0.1, steps, clear=False) for steps in range(21)]
+print("without zero_grad:", " ".join(f"{x:.1f}" for x in lost))
+assert max(lost[10:]) > 5
+assert min(lost[10:]) < 1
+
+SGD = ["--model.optimizer.name", "sgd", "--model.optimizer.momentum", "0", "--model.schedule.name", "constant"]
+DIGITS = ["--data", "DigitsDataModule", "--model", "MLPClassifier", "--model.hidden_sizes", "[64]"]
+result = fit(*DIGITS, *SGD, "--model.optimizer.lr", "5", name="02_too_high")
+print(result.diagnosis[0])
+assert result.diagnosis[0].startswith("diverged")
+
+# %% [markdown]
+# ## Exercise
+# A common course prints 8.84 as the result of 20 steps on (x - 10)^2 from x = 0 with lr 0.1. You have seen that it is
+# 9.8847. With which learning rate would 20 steps end at 8.84? Give it with four decimals.
+
+# %%
+answer = None
+check_downhill(answer)

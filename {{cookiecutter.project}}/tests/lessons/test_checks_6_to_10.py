@@ -1,0 +1,107 @@
+"""The checks of lessons 6 to 10: the right answer is accepted, and the usual mistakes are not."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import checks
+import numpy as np
+import pytest
+
+Check = Callable[[Any], bool | None]
+ERROR = math.sqrt(0.92 * 0.08 / 359)  # of lesson 7, as a share of 1
+
+RIGHT: list[tuple[Check, list[Any]]] = [
+    (checks.check_activations, [0.25**10, 9.54e-7, 1e-6 * 0.954, np.float64(4.0**-10)]),
+    (checks.check_little_data, [100 * ERROR, 1.43, np.float32(1.432)]),
+    (checks.check_convolution, [4_917_248, 784 * 784 * 8, np.int64(4_917_248)]),
+    (checks.check_transfer, [2562, 2562.0, 1281 * 2]),
+    (checks.check_six_broken, ["leak", "Leak", " leak "]),
+]
+# Each wrong answer, and a part of the hint.
+WRONG: list[tuple[Check, list[tuple[Any, str]]]] = [
+    (
+        checks.check_activations,
+        [
+            (0.25, "one sigmoid"),
+            (2.5, "multiplied, not added"),
+            (1.0, "is below 1"),
+            (0.5**10, "One half is the s"),
+            (0.25**9, "ten slopes"),
+            (1e-8, "For which s"),
+            (0, "Give one number"),
+            (-0.25, "Give one number"),
+        ],
+    ),
+    (
+        checks.check_little_data,
+        [
+            (ERROR, "share of 1"),
+            (100 * math.sqrt(0.92 * 0.08 / 144), "test images"),
+            (100 * ERROR**2, "square root"),
+            (100 * math.sqrt(0.92 / 359), "1 - p"),
+            (100 * math.sqrt(0.92 * 0.08), "before the root"),
+            (1.5, "Give one number"),
+            (92, "Give one number"),
+        ],
+    ),
+    (
+        checks.check_convolution,
+        [
+            (72, "share no weights"),
+            (6272, "number of outputs"),
+            (614_656, "one map"),
+            (4_923_520, "biases"),
+            (56_448, "not to nine"),
+            (28 * 28, "Give one whole number"),
+        ],
+    ),
+    (
+        checks.check_transfer,
+        [
+            (2560, "bias"),
+            (1281, "There are two"),
+            (1282, "each of the features"),
+            (3_373_570, "frozen"),
+            (3_371_008, "How many are left"),
+            (1280, "Give one whole number"),
+        ],
+    ),
+    (
+        checks.check_six_broken,
+        [
+            ("rate", "training itself would fail"),
+            ("nan", "training itself would fail"),
+            ("labels", "would be a guess"),
+            ("little data", "far below training"),
+            ("alike", "fit would refuse"),
+            ("overfitted", "Give one of these words"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "answers"), RIGHT)
+def test_right_answers(check: Check, answers: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    for answer in answers:
+        assert check(answer) is True
+        assert capsys.readouterr().out.startswith("Right: ")
+
+
+@pytest.mark.parametrize(("check", "answers"), WRONG)
+def test_wrong_answers(check: Check, answers: list[tuple[Any, str]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(answers) >= 5
+    for answer, hint in answers:
+        assert check(answer) is False
+        printed = capsys.readouterr().out
+        assert f"{answer!r} is not right. " in printed
+        assert hint in printed
+
+
+@pytest.mark.parametrize("check", [check for check, _ in RIGHT])
+def test_what_is_no_answer(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(None) is None
+    assert capsys.readouterr().out.startswith("No answer yet. ")
+    for answer in ("", True, [], math.nan, {}, object()):
+        assert check(answer) is False
+        assert "is not right" in capsys.readouterr().out
