@@ -11,7 +11,7 @@ DEMO := build/demo/image-classifier
 # OpenMP's threads spin while they wait, unless told to sleep: tests run side by side, and would starve each other.
 test lowest: export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help setup project test lowest demo bench lessons docs lint clean
+.PHONY: help setup project test lowest demo bench torture lessons docs lint clean
 
 help:  ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,10 @@ lowest: project  ## Test a project with the lowest versions that it declares, in
 
 bench: project  ## Measure speed against peers and limits; needs CLASSIFIER_DATA
 	$(BIN)/python benchmarks/run.py
+
+torture: project  ## Kill commands 100 times, and train 200 times in one process; takes over an hour
+	$(BIN)/python torture/campaign.py
+	$(BIN)/python torture/soak.py
 
 # Kernels read and write in the home folder, too.
 lessons: project  ## Run the ten lessons and write their pages for docs/learn; needs CLASSIFIER_DATA

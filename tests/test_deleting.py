@@ -32,6 +32,7 @@ PARTS = {
     "audit": tool("audit", "audit"),
     "compare": tool("compare", "compare"),
     "demo": tool("demo", "demo"),
+    "doctor": tool("doctor", "doctor"),
     "export": tool("export", "export"),
     "evaluate": tool("evaluate", "test", "validate"),
     "pack": tool("pack", "pack"),

@@ -51,41 +51,28 @@ for lr, low, high in ((0.001, 5, 30), (0.1, 90, 95), (1, 93, 98), (2, 5, 60), (5
 # optimizers that the project builds (its SGD uses Nesterov's momentum, which looks one step ahead).
 
 # %%
-STEEPNESS = np.array([1.0, 25.0])  # of (x^2 + 25 y^2) / 2
-
-
-def momentum_by_hand(lr: float, steps: int) -> np.ndarray:
-    point, velocity = np.array([10.0, 1.0]), np.zeros(2)
-    for _ in range(steps):
-        slope = STEEPNESS * point
-        velocity = 0.9 * velocity + slope
-        point = point - lr * (slope + 0.9 * velocity)
-    return point
-
-
-def adam_by_hand(lr: float, steps: int) -> np.ndarray:
-    point, mean, square = np.array([10.0, 1.0]), np.zeros(2), np.zeros(2)
-    for step in range(1, steps + 1):
-        slope = STEEPNESS * point
-        mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
-        point = point - lr * mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
-    return point
-
-
-def with_torch(settings: OptimizerSettings, steps: int) -> np.ndarray:
-    point = torch.nn.Parameter(torch.tensor([10.0, 1.0], dtype=torch.float64))
-    optimizer = build_optimizer(settings, [ParameterGroup("point", [point])], fused=False)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        (point**2 @ torch.tensor(STEEPNESS) / 2).backward()
-        optimizer.step()
-    return point.detach().numpy()
-
-
-with_momentum, with_adam = momentum_by_hand(0.02, 50), adam_by_hand(0.5, 50)
+START, STEEPNESS = np.array([10.0, 1.0]), np.array([1.0, 25.0])  # of (x^2 + 25 y^2) / 2
+with_momentum, velocity = START, np.zeros(2)
+with_adam, mean, square = START, np.zeros(2), np.zeros(2)
+for step in range(1, 51):
+    slope = STEEPNESS * with_momentum
+    velocity = 0.9 * velocity + slope
+    with_momentum = with_momentum - 0.02 * (slope + 0.9 * velocity)
+    slope = STEEPNESS * with_adam
+    mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
+    with_adam = with_adam - 0.5 * mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
 print(f"after 50 steps: momentum {with_momentum.round(4)}, Adam {with_adam.round(4)}")
-assert np.allclose(with_momentum, with_torch(OptimizerSettings("sgd", lr=0.02, weight_decay=0), 50))
-assert np.allclose(with_adam, with_torch(OptimizerSettings("adam", lr=0.5, weight_decay=0), 50))
+
+sgd_settings = OptimizerSettings("sgd", lr=0.02, momentum=0.9, weight_decay=0)
+adam_settings = OptimizerSettings("adam", lr=0.5, weight_decay=0)
+for settings, expected in ((sgd_settings, with_momentum), (adam_settings, with_adam)):
+    point = torch.nn.Parameter(torch.tensor(START))
+    built = build_optimizer(settings, [ParameterGroup("point", [point])], fused=False)
+    for _ in range(50):
+        built.zero_grad()
+        (point**2 @ torch.tensor(STEEPNESS) / 2).backward()
+        built.step()
+    assert np.allclose(point.detach(), expected)
 
 # %% [markdown]
 # ## All three on digits
@@ -94,17 +81,18 @@ assert np.allclose(with_adam, with_torch(OptimizerSettings("adam", lr=0.5, weigh
 results["momentum"] = {lr: train("momentum", lr) for lr in (0.001, 0.01, 0.1, 0.5, 1)}
 results["Adam"] = {lr: train("Adam", lr) for lr in (1e-5, 1e-4, 0.001, 0.01, 0.1, 1)}
 momentum, adam = ({lr: run.test_accuracy for lr, run in results[name].items()} for name in ("momentum", "Adam"))
-for values, lr, low, high in ((momentum, 0.1, 93, 98), (momentum, 1, 5, 70), (adam, 1e-5, 2, 25), (adam, 0.01, 93, 99)):
-    assert low < values[lr] < high, (values, lr)
-assert 5 < adam[1] < 70
+assert 93 < momentum[0.1] < 98
+assert 93 < adam[0.01] < 99
+assert max(momentum[1], adam[1]) < 70
+assert adam[1e-5] < 25
 
 figure, axes = plt.subplots(figsize=(8, 3.6))
 for (optimizer, runs), style in zip(results.items(), ("o-", "s--", "^:"), strict=True):
     axes.plot(list(runs), [run.test_accuracy for run in runs.values()], style, label=optimizer)
 axes.axhline(10, color="0.5", linewidth=1)
-axes.annotate("a guess", (2, 10), xytext=(0, 5), textcoords="offset points")
+axes.annotate("a guess", (0.01, 10), xytext=(0, 5), textcoords="offset points")
 axes.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %", ylim=(0, 100))
-axes.set_title("Each optimizer has its own range of rates; the peaks are equally high")
+axes.set_title("Each optimizer has its own range of rates; the peaks are nearly equal")
 figure.legend(loc="outside right center")
 show(figure, "04_learning_rate")
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from {{cookiecutter.package}}.engine.checkpoints import read_checkpoint
+from {{cookiecutter.package}}.engine.bundles import read_checkpoint
 
 
 def last(run: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Imports go one way; the contracts stand in pyproject.toml."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,3 +23,11 @@ def test_the_engine_names_no_data_set_and_no_model_of_the_project() -> None:
     own = {*DATA_MODULES, *CLASSIFIERS}
     named = {name for file in engine.rglob("*.py") for name in own if name in file.read_text(encoding="utf-8")}
     assert named <= {"TransferClassifier", "MLPClassifier", "CNNClassifier"}  # in messages, as advice
+
+
+def test_nothing_that_is_read_is_executed() -> None:
+    """See docs/security.md."""
+    modules = r"pickle\.loads?\(|import (marshal|shelve|joblib)\b|weights_only=False"
+    dangerous = re.compile(modules + r"|(?<![.\w])(eval|exec)\(|yaml\.(unsafe_|full_)?load\(")
+    for file in (PROJECT / "src").rglob("*.py"):
+        assert [line for line in file.read_text(encoding="utf-8").splitlines() if dangerous.search(line)] == [], file

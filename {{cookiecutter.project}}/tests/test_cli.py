@@ -46,6 +46,19 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == __version__
 
 
+def test_an_interrupted_verb_ends_without_a_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt  # Ctrl-C while the verb's modules are imported
+
+    monkeypatch.setattr("{{cookiecutter.package}}.cli.import_module", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main(["split", "photos"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_its_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from {{cookiecutter.package}}.data import ImageFacts
-from {{cookiecutter.package}}.facts import from_plain, to_plain
+from {{cookiecutter.package}}.engine.reading import from_plain
+from {{cookiecutter.package}}.facts import to_plain
 
 
 def test_there_and_back(facts: ImageFacts) -> None:

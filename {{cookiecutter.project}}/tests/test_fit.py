@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from {{cookiecutter.package}}.cli import main
-from {{cookiecutter.package}}.engine.checkpoints import load_classifier, read_checkpoint
+from {{cookiecutter.package}}.engine.bundles import load_classifier, read_checkpoint
 from {{cookiecutter.package}}.engine.command_line import COMPILERS
 from {{cookiecutter.package}}.models import CLASSIFIERS
 

@@ -49,6 +49,8 @@ MISTAKES = [
     (MLP + "--data.batch_size 0", ["data.batch_size is 0", "1 or more"]),
     (MLP + "--data.val_fraction 1.5", ["data.val_fraction is 1.5", "for example 0.1"]),
     (MLP + "--trainer.accelerator abacus", ["abacus", "cpu"]),
+    (MLP + "--trainer.max_epochs=-1", ["trainer.max_epochs is -1", "--trainer.max_epochs 20"]),
+    (MLP + f"--run.root {__file__}/runs", ["run.root is", "is not a folder", "Give another folder"]),
     (MLP + "--ckpt_path nowhere.ckpt", ["'nowhere.ckpt'", "there is no such file"]),
     (MLP + "please", ["'please' is not an option"]),
     (CNN + "--model.widths [8,8,8,8]", ["4 blocks", "8 pixels allow 1 to 3"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import gc
 import os
 import sys
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
 from .errors import UserError, did_you_mean, program_name
+from .files import explain
 
 
 class Verb(NamedTuple):
@@ -25,6 +25,7 @@ class Verb(NamedTuple):
     function: str
     purpose: str
     trains: bool = False  # whether the companions take part
+    is_light: bool = False  # whether it begins without torch; it calls its second argument to import the rest
 
 
 # One verb a line. The verb of a tool whose folder was deleted does not exist.
@@ -39,6 +40,13 @@ ALL_VERBS = {
     "demo": Verb("tools.demo.demo", "demo", "open a page on this machine that classifies an image"),
     "compare": Verb("tools.compare.compare", "compare", "compare runs and test which differences are significant"),
     "report": Verb("tools.report.report", "report", "write the report of a run again"),
+    "doctor": Verb(
+        "tools.doctor.doctor",
+        "doctor",
+        "check machine, settings and data before a training, and forecast its time",
+        trains=True,
+        is_light=True,
+    ),
     "audit": Verb("tools.audit.audit", "run_audit", "check all files of an image folder before training"),
     "split": Verb("tools.split", "split", "write a file that assigns each image of a folder to a split"),
     "pack": Verb(
@@ -48,7 +56,7 @@ ALL_VERBS = {
 }
 # Tools that take part in every training; each module has a COMPANION.
 COMPANIONS = ("tools.report.report", "tools.tracking")
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+INTERRUPTED = 130  # as shells report a process ended by Ctrl+C
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
 Train on a folder:   {program} fit --config configs/folder_probe.yaml --data.root photos/
@@ -70,13 +78,21 @@ VERBS = {name: verb for name, verb in ALL_VERBS.items() if exists(verb.module)}
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
-    with reader_may_leave():
-        dispatch(sys.argv[1:] if args is None else args)
+    try:
+        with reader_may_leave():
+            dispatch(sys.argv[1:] if args is None else args)
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (problem := explain(error)) is None:
+            raise
+        fail(problem)
 
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Exit without an error if the reader of standard output, such as ``head``, has closed it."""
+    """Exit without an error if the reader of standard output, such as ``head``, has closed it.
+
+    Where the output goes to a file that cannot be written, raise an OSError once, and not again when Python exits.
+    """
     try:
         try:
             yield
@@ -86,9 +102,20 @@ def reader_may_leave() -> Iterator[None]:
         try:
             print(flush=True)
         except BrokenPipeError:  # standard output is closed, not a pipe to another process
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()
         else:
             raise
+    except OSError:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            discard_output()
+        raise
+
+
+def discard_output() -> None:
+    """Keep Python from writing to standard output again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def dispatch(args: Sequence[str]) -> None:
@@ -104,27 +131,40 @@ def dispatch(args: Sequence[str]) -> None:
             status = run(verb, args[1:])
         except UserError as error:
             fail(str(error))
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise
-            where = f": {error.filename!r} cannot be written" if error.filename else ""
-            fail(f"the disk is full{where}. Free disk space. To resume a training: {program_name()} fit --resume last")
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(INTERRUPTED)
         if status:
             sys.exit(status)
 
 
 def run(verb: str, options: Sequence[str]) -> int | None:
     """Import the modules of a verb and call its function, which returns the exit status."""
-    module, function, _, trains = VERBS[verb]
+    module, function, _, trains, is_light = VERBS[verb]
     gc.disable()  # while a million objects are imported, which saves a tenth of the time
     action: Any = getattr(import_module(f".{module}", __package__), function)
+    if is_light:
+        return action(options, companions_when_ready)
     others = [companions()] if trains else []
+    ready()
+    action = partial(action, verb) if function == "evaluate" else action
+    return action(options, *others)
+
+
+def companions_when_ready() -> list[Any]:
+    """The companions, after all that a training needs is imported."""
+    found = companions()
+    import_module(".fit", __package__)
+    ready()
+    return found
+
+
+def ready() -> None:
+    """Set up console and garbage collection when the modules of a verb are imported."""
     import_module(".engine.command_line", __package__).configure_console()
     atexit.register(gc.unfreeze)
     gc.freeze()  # each later collection of the imported objects would pause a training for a quarter of a second
     gc.enable()
-    action = partial(action, verb) if function == "evaluate" else action
-    return action(options, *others)
 
 
 def companions() -> list[Any]:

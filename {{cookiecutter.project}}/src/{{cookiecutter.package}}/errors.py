@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 NUM_SHOWN = 5
+SECRET_NAME = re.compile(r"(?:^|[._-])(?:api_?key|access_?key|key|token|secret|password|credentials?)$", re.IGNORECASE)
 
 
 class UserError(Exception):
@@ -18,7 +21,11 @@ class UserError(Exception):
 
     ``cli.main`` prints the message without a stack trace and exits with status 2. All other exceptions are bugs and
     keep their trace. It is not a ValueError, because jsonargparse would report that as a value of the wrong type.
+    Of the error of a loader's worker, whose text has a trace, only the message is kept.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message.rsplit(f"{type(self).__name__}: ", 1)[-1].strip())
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
@@ -60,3 +67,28 @@ def shown(directory: Path) -> str:
     """A path to show: relative if it is inside the working directory."""
     relative = os.path.relpath(directory)
     return str(directory.absolute()) if relative.startswith(os.pardir) else relative
+
+
+def without_secrets(value: Any) -> Any:
+    """A command line or config, with ``***`` for what options named key, token, secret or password hold.
+
+    Args:
+        value: words of a command line, or nested dictionaries, lists and plain values.
+    """
+    if isinstance(value, dict):
+        return {name: "***" if item and is_secret(name) else without_secrets(item) for name, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    masked = [without_secrets(item) for item in value]
+    for position, word in enumerate(masked):
+        name, separator, _ = word.partition("=") if isinstance(word, str) else ("", "", "")
+        if name.startswith("--") and is_secret(name):
+            if separator:
+                masked[position] = f"{name}=***"
+            elif position + 1 < len(masked):
+                masked[position + 1] = "***"
+    return masked
+
+
+def is_secret(name: str) -> bool:
+    return bool(SECRET_NAME.search(name))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from .errors import UserError
 
-T = TypeVar("T")
 Fit = Literal["crop", "pad", "squash"]
+MAX_CLASSES, MAX_IMAGE_SIZE = 1_000_000, 8192
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,20 @@ class ImageFacts:
     fit: Fit = "crop"
     class_weights: list[float] | None = None
 
+    def __post_init__(self) -> None:
+        num_classes, weights = len(self.class_names), self.class_weights
+        require_range("the number of classes", num_classes, 1, MAX_CLASSES, closed=True)
+        require_range("image_size", self.image_size, 1, MAX_IMAGE_SIZE, closed=True)
+        if self.num_channels not in {1, 3} or not self.num_channels == len(self.mean) == len(self.std):
+            raise UserError(
+                f"num_channels is {self.num_channels}, with {len(self.mean)} values of mean, {len(self.std)} of std; "
+                "it must be 1 or 3, with as many values of each."
+            )
+        if not all(map(math.isfinite, self.mean)) or not all(0 < value < math.inf for value in self.std):
+            raise UserError(f"mean is {self.mean} and std is {self.std}; they must be finite, and std above 0.")
+        if weights is not None and not (len(weights) == num_classes and all(0 <= w < math.inf for w in weights)):
+            raise UserError(f"class_weights must be one number for each of the {num_classes} classes, 0 or more.")
+
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
@@ -56,11 +71,6 @@ def to_plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"{value!r} is a {type(value).__name__}; a hyperparameter must be of a JSON type")
-
-
-def from_plain(settings: type[T], value: T | Mapping[str, Any]) -> T:
-    """Rebuild a settings dataclass from the dictionary in a checkpoint; an instance is returned unchanged."""
-    return settings(**value) if isinstance(value, Mapping) else value
 
 
 def require_range(name: str, value: float, low: float, high: float, *, closed: bool = False) -> None:

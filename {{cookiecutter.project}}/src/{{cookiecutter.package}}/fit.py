@@ -143,7 +143,9 @@ def add_fit_options(parser: LightningArgumentParser, companions: Sequence[Compan
 
 def parse(options: Sequence[str], companions: Sequence[Companion]) -> tuple[Command, Path | None]:
     """Parse recipes and options; with ``--resume``, start from the config of that run, and return its directory."""
-    words, resumed_run = resume_options(find_recipes(options))
+    words, resumed_run = resume_options(
+        find_recipes(options), {section: table for section, (_, table) in CLASSES.items()}
+    )
     form = Form(
         verb="fit",
         description="Train a model, test its best weights, and write the results into a new run directory.",
@@ -166,6 +168,7 @@ def build(command: Command, origin: Origin) -> tuple[ImageDataModule, ImageClass
     if built.compile:
         compile_networks(model)
     origin.require_same_data(data)
+    origin.require_same_layers(model)
     return data, model
 
 
@@ -198,9 +201,9 @@ def start(
     config.pop("resume", None)  # not part of the run's config
     config["run"]["name"] = command.recipe
     directory = create_run_directory(settings.run, command.recipe, origin.run)
+    status = StatusFile(directory)  # first, as a run without it cannot be resumed
     if origin.run is None:
         save_config(directory, config)
-    status = StatusFile(directory)
     write_environment(directory)
     table = MetricsTable(directory, origin.bundle.get("history", []))
     beginning = Start(settings, directory, command.recipe, config, origin.bundle)

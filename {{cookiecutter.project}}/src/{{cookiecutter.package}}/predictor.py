@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import argparse
 import csv
+import errno
 import glob
 import hashlib
 import json
 import os
+import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from io import BytesIO
+from io import BufferedReader, BytesIO, TextIOWrapper
 from itertools import chain, islice
 from os import PathLike, fspath
 from pathlib import Path
@@ -44,6 +47,7 @@ except ImportError:  # this file is a copy outside of the package
 
 MODEL, INT8_MODEL, DESCRIPTION = "model.onnx", "model_int8.onnx", "model.json"
 FORMAT = 1  # of model.json
+MAX_IMAGE_SIZE = 8192
 BATCH_SIZE = 64
 TOP_K = 5
 COLUMNS = ("path", "class", "probability", "temperature", "abstained", "error")
@@ -176,11 +180,26 @@ def decode_batches(
 
 def decode(source: Source, decoding: Decoding) -> Decoded:
     try:
-        return decoding.decode(source if isinstance(source, Image.Image) else BytesIO(Path(source).read_bytes()))
+        return decoding.decode(source if isinstance(source, Image.Image) else BytesIO(read_file(source)))
     except OSError as error:
         return error.strerror or error_text(error)
     except ValueError as error:  # a path with a null character
         return str(error)
+
+
+@contextmanager
+def opened(file: str | Path) -> Iterator[BufferedReader]:
+    """Open a regular file to read it; an OSError for a pipe, which may be silent, or a device, which may not end."""
+    flags = getattr(os, "O_NONBLOCK", 0)  # else opening a pipe waits for its writer
+    with open(file, "rb", opener=lambda path, mode: os.open(path, mode | flags)) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "Not a file but a pipe or a device", str(file))
+        yield stream
+
+
+def read_file(file: str | Path) -> bytes:
+    with opened(file) as stream:
+        return stream.read()
 
 
 def error_text(error: BaseException) -> str:
@@ -255,8 +274,9 @@ def paths_of(given: str) -> Iterable[str]:
 
 def listed_in(file: Path) -> Iterator[str]:
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:  # spreadsheets write a byte-order mark
-            table = csv.DictReader(stream)
+        with opened(file) as content:
+            lines = TextIOWrapper(content, "utf-8-sig", newline="")  # spreadsheets write a byte-order mark
+            table = csv.DictReader(lines)
             if "path" not in (table.fieldnames or []):
                 columns = list(table.fieldnames or [])
                 raise UserError(f"PATH is {str(file)!r}, whose columns are {columns}; one must be 'path'.")
@@ -280,14 +300,22 @@ def files_below(folder: Path, visited: set[str] | None = None) -> Iterator[Path]
     """Files at any depth that are not hidden, sorted; each linked folder is followed once."""
     visited = set() if visited is None else visited
     visited.add(os.path.realpath(folder))
-    _, folders, files = next(os.walk(folder), ("", [], []))
-    is_folder = dict.fromkeys(files, False) | dict.fromkeys(folders, True)
-    for name in sorted(name for name in is_folder if not name.startswith(".")):
+    is_folder = {}
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        is_folder = {entry.name: is_directory(entry) for entry in entries if not entry.name.startswith(".")}
+    for name in sorted(is_folder):
         path = folder / name
         if not is_folder[name]:
             yield path
         elif os.path.realpath(path) not in visited:
             yield from files_below(path, visited)
+
+
+def is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
 
 
 def image_extensions() -> set[str]:
@@ -357,7 +385,13 @@ class Predictor:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        try:
+            self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has its own kinds
+            raise UserError(f"{str(file)!r} cannot be loaded: {error}. Export again.") from error
+        outputs = {output.name: output.shape for output in self.session.get_outputs()}
+        if outputs.get("probabilities", [0])[-1] not in (len(self.description["class_names"]), None):
+            raise UserError(f"{str(folder)!r} has a model of {outputs} and other class_names. Export again.")
         self.class_names: list[str] = self.description["class_names"]
         self.decoding = Decoding(**self.description["decoding"])
         self.temperature: float = self.description["temperature"]
@@ -423,17 +457,36 @@ def read_description(folder: Path) -> dict[str, Any]:
     """The content of ``model.json``."""
     file = folder / DESCRIPTION
     try:
-        description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        needed = {"format", "class_names", "decoding", "temperature", "abstain_below", "files"}
-        if missing := needed - description.keys():
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        if description["format"] != FORMAT:
-            raise ValueError(f"its format is {description['format']!r}, and this version reads {FORMAT}")
+        description: dict[str, Any] = json.loads(read_file(file).decode("utf-8"))
+        require_valid(description)
     except FileNotFoundError:
         raise UserError(f"{str(folder)!r} is not an export: it has no {DESCRIPTION}. Give a folder that export wrote.")  # noqa: B904
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{str(file)!r} cannot be read: {error}. Export again.") from error
     return description
+
+
+def require_valid(description: Any) -> None:
+    """Raise a ValueError unless the content of ``model.json`` is complete, of the right types and in range."""
+    needed = {"format", "class_names", "decoding", "temperature", "abstain_below", "files"}
+    if not isinstance(description, dict) or (missing := needed - description.keys()):
+        raise ValueError(f"it lacks {', '.join(sorted(missing if isinstance(description, dict) else needed))}")
+    if description["format"] != FORMAT:
+        raise ValueError(f"its format is {description['format']!r}, and this version reads {FORMAT}")
+    names, decoding, files = (description[name] for name in ("class_names", "decoding", "files"))
+    for name, kind in (("class_names", list), ("decoding", dict), ("files", dict)):
+        if not isinstance(description[name], kind) or not description[name]:
+            raise ValueError(f"its {name} is {description[name]!r}")
+    if not all(isinstance(text, str) for text in [*names, *files.values()]) or len(set(names)) < len(names):
+        raise ValueError("its class_names and files must be texts, and each class different")
+    side, is_plain = decoding.get("image_size"), decoding.keys() == {"image_size", "num_channels", "fit"}
+    if type(side) is not int or not 1 <= side <= MAX_IMAGE_SIZE or not is_plain:
+        raise ValueError(f"its decoding is {decoding!r}")
+    if decoding["num_channels"] not in (1, 3) or decoding["fit"] not in ("crop", "pad", "squash"):
+        raise ValueError(f"its decoding is {decoding!r}")
+    for name, high in (("temperature", 1000.0), ("abstain_below", 1.0)):
+        if type(description[name]) not in (int, float) or not 0 <= description[name] <= high:
+            raise ValueError(f"its {name} is {description[name]!r}, expected 0 to {high:g}")
 
 
 def checked_model(folder: Path, description: Mapping[str, Any], name: str) -> Path:
@@ -492,6 +545,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--int8", action="store_true", help="use the quantized model")
     arguments = parser.parse_args(args)
     failed: list[Prediction] = []
+    temporary: Path = arguments.out.with_name(f".{arguments.out.name}.{os.getpid()}.tmp")
 
     def noted(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         for prediction in predictions:
@@ -499,10 +553,11 @@ def main(args: Sequence[str] | None = None) -> int:
             yield prediction
 
     try:
+        if arguments.out.exists() and not arguments.out.is_file():
+            raise UserError(f"--out is {str(arguments.out)!r}, which is not a file and would be replaced. Give a file.")
         count_images(arguments.inputs)
         predictor = Predictor(arguments.export, int8=arguments.int8)
         sources = chain.from_iterable(map(paths_of, arguments.inputs))
-        temporary = arguments.out.with_name(f".{arguments.out.name}.{os.getpid()}.tmp")
         try:
             with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
                 predictions = predictor.stream(sources, abstain_below=arguments.abstain_below)
@@ -513,7 +568,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except UserError as error:
         parser.exit(2, f"error: {error}\n")
     except OSError as error:
-        parser.exit(2, f"error: --out is {str(arguments.out)!r}, which cannot be written: {error.strerror or error}.\n")
+        file = str(arguments.out if error.filename in {None, str(temporary)} else error.filename)
+        parser.exit(2, f"error: {file!r} cannot be read or written: {error.strerror or error}.\n")
     for prediction in failed[:20]:
         print(f"{prediction.path!r}: {prediction.error}", file=sys.stderr)
     print(arguments.out)

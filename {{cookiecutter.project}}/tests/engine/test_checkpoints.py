@@ -9,8 +9,8 @@ import torch
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import DATA_MODULES, ImageFacts
-from {{cookiecutter.package}}.engine import checkpoints as bundles
-from {{cookiecutter.package}}.engine.checkpoints import read_checkpoint
+from {{cookiecutter.package}}.engine import bundles, checkpoints
+from {{cookiecutter.package}}.engine.bundles import read_checkpoint
 from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.facts import to_plain
 from {{cookiecutter.package}}.models import CLASSIFIERS, TransferClassifier
@@ -47,12 +47,12 @@ def test_data_sets_of_the_table_only() -> None:
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.ckpt.*no such file or folder"):
-        bundles.find_checkpoint(tmp_path / "nowhere.ckpt", "best")
+        checkpoints.find_checkpoint(tmp_path / "nowhere.ckpt", "best")
 
 
 def test_run_without_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not a run directory and does not contain one"):
-        bundles.find_checkpoint(tmp_path, "last")
+        checkpoints.find_checkpoint(tmp_path, "last")
 
 
 class Exploit:

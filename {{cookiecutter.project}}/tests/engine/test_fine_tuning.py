@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from {{cookiecutter.package}}.engine.checkpoints import read_checkpoint
+from {{cookiecutter.package}}.engine.bundles import read_checkpoint
 from {{cookiecutter.package}}.models import ImageClassifier, TransferClassifier
 
 from ..conftest import Fit

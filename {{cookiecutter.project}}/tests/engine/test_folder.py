@@ -16,7 +16,7 @@ def rows_of(photos: Path) -> list[ManifestRow]:
     index = index_folder(photos)
     files = index.all_files()
     return [
-        ManifestRow(file.relative_to(photos).as_posix(), index.class_names[label], order[position % 20], "digest")
+        ManifestRow(file.relative_to(photos).as_posix(), index.class_names[label], order[position % 20], "0" * 32)
         for position, (file, label) in enumerate(files)
     ]
 
@@ -55,7 +55,7 @@ def test_split_hash_follows_the_manifest(photos: Path) -> None:
     rows = rows_of(photos)
     write_manifest(photos / "splits.csv", rows)
     before = module(photos).split_hash
-    write_manifest(photos / "splits.csv", [*rows[:-1], ManifestRow(rows[-1].path, "red", "train", "digest")])
+    write_manifest(photos / "splits.csv", [*rows[:-1], ManifestRow(rows[-1].path, "red", "train", "0" * 32)])
     assert module(photos).split_hash != before
 
 
@@ -82,9 +82,10 @@ def test_an_empty_split_is_named(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", r"whose columns are \[\]; they must be \['path', 'class', 'split', 'digest', 'group'\]"),
-        (f"{HEADING}a/1.jpg,a,holdout,,\n", r"line 2: .*holdout.*one of \['train', 'val', 'test'\]"),
-        (f"{HEADING}a/1.jpg,a,train\n", "line 2"),
+        ("", r"has no column 'path'; its columns are none"),
+        (f"{HEADING}a/1.jpg,a,holdout,,\n", "row 2: split is 'holdout'; it must be train, val or test"),
+        (f"{HEADING}a/1.jpg,a,train\n", "row 2, has 3 cells, and the heading has 5"),
+        (f"{HEADING}a/1.jpg,a,train,zz,\n", "row 2: digest is 'zz'"),
         (f"{HEADING}a/1.jpg,a,train,,\na/1.jpg,a,val,,\n", "lists a/1.jpg more than once"),
     ],
 )
@@ -98,5 +99,5 @@ def test_missing_and_binary_files_are_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.csv.*No such file"):
         read_manifest(tmp_path / "none.csv")
     (tmp_path / "splits.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="not UTF-8 text"):
+    with pytest.raises(UserError, match="not a CSV file in UTF-8"):
         read_manifest(tmp_path / "splits.csv")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from {{cookiecutter.package}}.engine.checkpoints import read_checkpoint
+from {{cookiecutter.package}}.engine.bundles import read_checkpoint
 from {{cookiecutter.package}}.engine.processes import gather_in_order, leave_process_group
 
 from ..conftest import write_photos

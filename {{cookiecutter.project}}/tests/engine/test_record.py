@@ -1,5 +1,4 @@
 import csv
-import os
 from importlib.metadata import distributions, version
 from pathlib import Path
 
@@ -7,9 +6,7 @@ import numpy as np
 import pytest
 
 from {{cookiecutter.package}}.data import DATA_MODULES
-from {{cookiecutter.package}}.engine import record
 from {{cookiecutter.package}}.engine.record import find_runs, read_run
-from {{cookiecutter.package}}.engine.results import SplitOutputs, save_outputs
 from {{cookiecutter.package}}.errors import UserError
 
 from ..conftest import Fit
@@ -47,24 +44,6 @@ def test_outputs_agree_with_the_summary_and_the_table(fit: Fit) -> None:
     assert ranked == sorted(ranked, reverse=True)
     assert sum(ranked) == pytest.approx(1, abs=1e-5)
     assert {rows[0][column] for column in ("predicted_class", "class_2", "class_3")} == set(run.class_names)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_a_full_disk_is_said(
-    fit: Fit, workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def save(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
-        (directory / f".outputs.npz.{os.getpid()}.tmp").symlink_to("/dev/full")
-        save_outputs(directory, outputs)
-
-    monkeypatch.setattr(record, "save_outputs", save)
-    with pytest.raises(SystemExit) as stop:
-        fit("--run.directory", "run")
-    assert stop.value.code == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("error: the disk is full")
-    assert said.endswith("fit --resume last")
-    assert not (workspace / "run" / "outputs.npz").exists()
 
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:

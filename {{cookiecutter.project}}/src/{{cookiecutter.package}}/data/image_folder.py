@@ -15,6 +15,7 @@ from ..engine.folder import MANIFEST, FolderIndex, assign, carve_files, index_fo
 from ..engine.image_cache import DIGESTS, FileDigests, ImageCache, decode_into_memory, refuse_or_skip
 from ..engine.images import Images, LabelledImages, UndecodedImages
 from ..engine.splits import SPLITS, Split, short_digests
+from ..files import is_writable
 from .base import DecodedDataModule
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,8 @@ class ImageFilesDataModule(DecodedDataModule):
     @cached_property
     def file_digests(self) -> dict[Path, str]:
         """Digest of each file's content, cached next to the decoded images."""
-        is_remembered = self.cache in {"auto", "disk"} or (self.cache_dir / DIGESTS).is_file()
+        is_known = (self.cache_dir / DIGESTS).is_file() and is_writable(self.cache_dir)
+        is_remembered = self.cache in {"auto", "disk"} or is_known
         return FileDigests(self.cache_dir if is_remembered else None).of([file for file, _ in self.index.all_files()])
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torchvision import datasets
 
+from ..engine.backbones import server_problem
 from ..engine.images import LabelledImages
 from ..engine.splits import Split
 from ..errors import UserError
@@ -36,17 +37,32 @@ class MNISTDataModule(ImageDataModule):
 
     def prepare_data(self) -> None:
         """Download missing files, on one process; if that fails, say where to put which files."""
-        folder = Path(self.root, self.source.__name__, "raw")
         try:
             self.source(self.root, train=False, download=True)  # of both splits; it reads the smaller one
         except (OSError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            files = [name.removesuffix(".gz") for name, _ in self.source.resources]
-            raise UserError(
-                f"data.root is {self.root!r}: {self.source.__name__} cannot be read there or downloaded "
-                f"({reason}). Put these four files, with or without .gz, into {folder}: {', '.join(files)}. "
-                "Or pass --data.root with the folder that holds them."
-            ) from error
+            raise self.not_there(" ".join(str(error).split())) from error
+
+    @property
+    def is_there(self) -> bool:
+        """Whether nothing has to be downloaded."""
+        folder = Path(self.root, self.source.__name__, "raw")
+        names = [name for name, _ in self.source.resources]
+        return all(any((folder / one).exists() for one in (name, name.removesuffix(".gz"))) for name in names)
+
+    def download_problem(self) -> str:
+        """Why the files cannot be downloaded; empty if one of their servers answers."""
+        problems = [server_problem(url) for url in self.source.mirrors]
+        return "" if "" in problems else "; ".join(problems)
+
+    def not_there(self, reason: str) -> UserError:
+        """What to do if the files can neither be read nor downloaded."""
+        folder = Path(self.root, self.source.__name__, "raw")
+        files = [name.removesuffix(".gz") for name, _ in self.source.resources]
+        return UserError(
+            f"data.root is {self.root!r}: {self.source.__name__} cannot be read there or downloaded "
+            f"({reason}). Put these four files, with or without .gz, into {folder}: {', '.join(files)}. "
+            "Or pass --data.root with the folder that holds them."
+        )
 
     def load_split(self, split: Split) -> LabelledImages:
         source = self.source(self.root, train=split == "train")

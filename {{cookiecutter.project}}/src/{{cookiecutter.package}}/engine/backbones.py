@@ -84,8 +84,7 @@ def torchvision_backbone(name: str, pretrained: bool) -> Backbone:
     if name not in names:
         raise UserError(f"model.backbone is {name!r}, which torchvision does not have. {did_you_mean(name, names)}")
     weights: Any = torchvision.models.get_model_weights(name)["DEFAULT"]
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
-    if pretrained and not cached.exists() and (problem := server_problem(weights.url)):
+    if pretrained and not is_downloaded(name) and (problem := server_problem(weights.url)):
         raise OSError(problem)
     # Both have auxiliary classifiers, which transfer learning does not need, and initialise slowly.
     options = {"aux_logits": False, "init_weights": False} if name in {"inception_v3", "googlenet"} else {}
@@ -93,6 +92,37 @@ def torchvision_backbone(name: str, pretrained: bool) -> Backbone:
     expected = weights.transforms()
     (side,), takes_other_sizes = expected.crop_size, not hasattr(network, "image_size")
     return Backbone(network, remove_head(network), list(expected.mean), list(expected.std), side, takes_other_sizes)
+
+
+def torchvision_file(name: str) -> tuple[str, Path]:
+    """URL of the pretrained weights of a torchvision model, and the file into which they are downloaded."""
+    url = torchvision.models.get_model_weights(name)["DEFAULT"].url
+    return url, Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+
+
+def is_downloaded(name: str) -> bool:
+    """Whether the pretrained weights of a backbone were downloaded before; False for an unknown backbone."""
+    if not name.startswith(TIMM):
+        known = torchvision.models.list_models(module=torchvision.models)
+        return name in known and torchvision_file(name)[1].exists()
+    if importlib.util.find_spec("timm") is None:
+        return False
+    hub_problem()  # before timm is imported
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    config: Any = timm.get_pretrained_cfg(name.removeprefix(TIMM), allow_unregistered=True)
+    repository = str(getattr(config, "hf_hub_id", None) or "")
+    files = ("model.safetensors", "pytorch_model.bin")
+    return bool(repository) and any(isinstance(try_to_load_from_cache(repository, file), str) for file in files)
+
+
+def backbone_problem(name: str) -> str:
+    """Why the pretrained weights of a backbone cannot be downloaded; empty if their server answers."""
+    if name.startswith(TIMM):
+        return hub_problem()
+    known = torchvision.models.list_models(module=torchvision.models)
+    return server_problem(torchvision_file(name)[0]) if name in known else ""
 
 
 def remove_head(network: nn.Module) -> int:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..errors import UserError, some
 from ..predictor import DESCRIPTION, Decoding, Predictor
-from .checkpoints import find_checkpoint, load_classifier, read_checkpoint
+from .bundles import load_classifier, read_checkpoint
+from .checkpoints import find_checkpoint
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 

@@ -1,4 +1,4 @@
-"""Writes checkpoints that contain all that prediction needs, and reads them without executing code."""
+"""Writes checkpoints that contain all that prediction needs, finds them, and starts trainings from them."""
 
 from __future__ import annotations
 
@@ -6,36 +6,63 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
-from ..errors import UserError, some
+from ..errors import UserError, some, without_secrets
 from ..facts import ImageFacts, mode_of, to_plain
 from ..files import replacing
-from .contracts import class_named
-from .record import ROOT, MetricsTable, Row, find_run, git, versions
+from .bundles import FORMAT, misfits, read_checkpoint
+from .environment import git, versions
+from .record import ROOT, MetricsTable, Row, find_run
 from .run_directory import BEST_CHECKPOINT, LAST_CHECKPOINT
 from .seen_images import TRAINED_ON, trained_on
 
 log = logging.getLogger(__name__)
 
-Checkpoint = dict[str, Any]
-M = TypeVar("M", bound=LightningModule)
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint that replaces an older one only when it is complete and on the disk.
+
+    Lightning (2.6) writes it into the folder for temporary files and moves it. If that is on another disk, moving
+    copies, and a full disk or the end of the process in the middle of it loses the older checkpoint too. It also takes
+    no notice of a file that it may not replace.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(Path(path), checkpoint)
+
+
+def write_checkpoint(file: Path, checkpoint: dict[str, Any]) -> None:
+    """Write or replace a checkpoint."""
+    content = BytesIO()  # torch's own writer hides the reason of an error, such as a full disk
+    torch.save(checkpoint, content)
+    with replacing(file, "wb") as stream:
+        stream.write(content.getbuffer())
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Lightning's callback, with three differences for which it has no options.
+    """Lightning's callback, with four differences for which it has no options.
 
     - It keeps its best score when the run's directory was moved or copied.
     - It writes nothing after the last batch of an epoch, because a training that resumes there (Lightning 2.6) skips
       the validation of that epoch. The checkpoint of the epoch follows.
     - Only the callback of the best checkpoint has a state, and its key is that of the first version of this project.
+    - It writes as ``WholeCheckpoints`` does.
     """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one of the user's config
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
+        super().setup(trainer, pl_module, stage)
 
     @property
     def state_key(self) -> str:
@@ -50,6 +77,9 @@ class RunCheckpoint(ModelCheckpoint):
             best = {str(file): score for score in state_dict["best_k_models"].values()}
             paths = {"best_model_path": str(file), "kth_best_model_path": str(file), "best_k_models": best}
             state_dict = {**state_dict, **paths, "dirpath": self.dirpath}
+        elif not Path(state_dict["best_model_path"]).is_file():
+            log.warning("%s is missing: the best epoch is chosen among those that follow", BEST_CHECKPOINT)
+            return
         super().load_state_dict(state_dict)
 
     def on_train_batch_end(
@@ -122,9 +152,9 @@ class CheckpointBundle(Callback):
         checkpoint[TRAINED_ON] = trained_on(data, self.earlier)
         metrics = {n: value.item() for n, value in trainer.callback_metrics.items() if not n.startswith("lr/")}
         checkpoint["bundle"] = {
-            "format": 1,
+            "format": FORMAT,
             "model": type(pl_module).__name__,
-            "config": to_plain(self.config),
+            "config": to_plain(self.config | {"trainer": without_secrets(self.config["trainer"])}),
             "split_hash": data.split_hash,
             "metrics": metrics,
             "history": self.history(trainer, metrics),
@@ -146,7 +176,7 @@ def restore_best_weights(trainer: Trainer, model: LightningModule) -> None:
     """Load the best checkpoint; ``last.ckpt`` keeps the last weights, which a resumed training needs."""
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:  # not after fast_dev_run, which writes no checkpoint
-        checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+        checkpoint = read_checkpoint(Path(best), "the best checkpoint")
         model.load_state_dict(checkpoint["state_dict"])
         log.info("restored the weights of the best epoch, %d", checkpoint["epoch"] + 1)
 
@@ -154,10 +184,9 @@ def restore_best_weights(trainer: Trainer, model: LightningModule) -> None:
 def store_temperature(file: Path, temperature: float) -> None:
     """Add the temperature to the bundle of a checkpoint, so that it predicts calibrated probabilities."""
     if file.is_file():  # not after fast_dev_run, which writes no checkpoint
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint = read_checkpoint(file, "the best checkpoint")
         checkpoint["bundle"]["temperature"] = temperature
-        with replacing(file, "wb") as stream:
-            torch.save(checkpoint, stream)
+        write_checkpoint(file, checkpoint)
 
 
 def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--ckpt", root: Path = Path(ROOT)) -> Path:
@@ -175,41 +204,6 @@ def find_checkpoint(path: Path, name: Literal["best", "last"], option: str = "--
             f"{option} is {str(path)!r}, a run without {str(relative)!r}. Give another run or a .ckpt file."
         )
     return file
-
-
-def read_checkpoint(file: Path, option: str = "--ckpt") -> Checkpoint:
-    """Read a checkpoint of this project, the value of ``option``, onto the CPU; nothing in it is executed."""
-    try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # reading arbitrary bytes as a pickle can raise any exception
-        raise UserError(
-            f"{option} is {str(file)!r}, which cannot be read: it is damaged, or contains objects that could run code "
-            "on loading. Give a checkpoint written by this project's fit."
-        ) from error
-    if not isinstance(checkpoint, dict) or "bundle" not in checkpoint:
-        raise UserError(
-            f"{option} is {str(file)!r}, which this project did not write: it has no class names. Give a checkpoint "
-            "written by fit; use weights of other programs with --model TransferClassifier --model.weights FILE."
-        )
-    return checkpoint
-
-
-def data_config(checkpoint: Checkpoint, data_modules: Mapping[str, type]) -> dict[str, Any]:
-    """Class, which must be in the table, and arguments of the training's data set, in the format of a config."""
-    config: dict[str, Any] = checkpoint["bundle"]["config"]["data"]
-    class_named(config["class_path"], data_modules, "the checkpoint's data set")
-    return config
-
-
-def load_classifier(checkpoint: Checkpoint, classifiers: Mapping[str, type[M]]) -> M:
-    """Rebuild the classifier, whose class must be in the table, with its weights, in eval mode."""
-    build = class_named(checkpoint["bundle"]["model"], classifiers, "the checkpoint's model")
-    arguments = dict(checkpoint["hyper_parameters"])
-    if "weights" in arguments:
-        arguments["weights"] = "none"  # the weights are in the checkpoint
-    classifier = build(**arguments)
-    classifier.load_state_dict(checkpoint["state_dict"])
-    return classifier.eval()
 
 
 def require_same_facts(trained: ImageFacts, given: ImageFacts) -> None:
@@ -233,8 +227,7 @@ def load_initial_weights(model: Any, checkpoint: Mapping[str, Any], name: str) -
     before, classes = checkpoint["hyper_parameters"]["facts"]["class_names"], model.facts.class_names
     if before != classes:
         state = {key: tensor for key, tensor in state.items() if key not in head} | {key: own[key] for key in head}
-    misfits = {key for key in own if key not in state or state[key].shape != own[key].shape}
-    if wrong := sorted(misfits | (state.keys() - own.keys())):
+    if wrong := misfits(own, state):
         raise UserError(
             f"init_from is {name!r}, whose {checkpoint['bundle']['model']} has other layers than this model: "
             f"they differ in {some(wrong)}. Give the same --model with the same arguments."

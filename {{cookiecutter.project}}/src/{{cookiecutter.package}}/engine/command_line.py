@@ -145,7 +145,13 @@ class Command(LightningCLI):
         try:
             trainer = Trainer(**settings | options | {"callbacks": [*shown, *callbacks, *own]})
         except (MisconfigurationException, ValueError, TypeError) as error:
-            raise UserError(f"the trainer cannot be set up: {error}") from error
+            causes = "--trainer.accelerator, --trainer.devices, --trainer.strategy and --trainer.precision"
+            raise UserError(f"the trainer cannot be set up: {str(error).rstrip('.')}. Check {causes}.") from error
+        if trainer.max_epochs == trainer.max_steps == -1:
+            raise UserError(
+                "trainer.max_epochs is -1, which sets no limit, and schedules need a number of steps. Give "
+                "--trainer.max_epochs 20, for example, or --trainer.max_steps."
+            )
         for split in ("train", "val", "test", "predict"):
             if getattr(trainer, f"limit_{split}_batches") == 0:
                 raise UserError(
@@ -173,15 +179,19 @@ def compile_networks(model: nn.Module, backend: str = "inductor") -> None:
 
     Refuses to do so without a C++ compiler, as torch would fail only in the first step.
     """
+    require_compiler(backend)
+    for module in model.children():
+        if any(True for _ in module.parameters()):  # not metrics
+            module.compile(backend=backend)
+
+
+def require_compiler(backend: str = "inductor") -> None:
     compiler = os.environ.get("CXX")
     if backend == "inductor" and not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
         raise UserError(
             f"compile is true, but no C++ compiler was found ({compiler or ', '.join(COMPILERS)}). Install one, "
             "set the environment variable CXX, or leave out --compile."
         )
-    for module in model.children():
-        if any(True for _ in module.parameters()):  # not metrics
-            module.compile(backend=backend)
 
 
 def bare_name(class_path: str) -> str:

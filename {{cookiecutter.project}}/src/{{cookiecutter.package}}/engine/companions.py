@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 
 from .contracts import DataModule
+from .findings import Finding
 from .record import RunRecord
 from .run_directory import release_run_directory
 
@@ -42,6 +43,10 @@ class Companion:
     def start(self, start: Start) -> Logger | None:
         """Called on rank zero before the trainer is built; a logger receives the metrics of each epoch."""
         return None
+
+    def findings(self, settings: Any) -> list[Finding]:
+        """What ``doctor`` says of the options, instantiated, before a training."""
+        return []
 
     def trial_options(self, name: str, given: Sequence[str]) -> list[str]:
         """Options for the trials of a search of that name, besides those that the user gave."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from ..errors import UserError, some
 from ..files import replacing
 from ..predictor import image_extensions, images_below
+from .reading import read_csv
 from .splits import SPLITS, Split, carve_by_content
 
 log = logging.getLogger(__name__)
@@ -157,26 +159,22 @@ def write_manifest(file: Path, rows: Iterable[ManifestRow]) -> None:
 
 def read_manifest(file: Path) -> list[ManifestRow]:
     """Read a manifest; refuses wrong columns, unknown splits and images that are listed twice."""
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            heading, *lines = [line for line in csv.reader(stream) if line] or [[]]
-    except OSError as error:
-        raise UserError(f"data.splits is {str(file)!r}, which cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"data.splits is {str(file)!r}, which is not UTF-8 text.") from error
-    if heading != MANIFEST_COLUMNS:
-        raise UserError(f"data.splits is {str(file)!r}, whose columns are {heading}; they must be {MANIFEST_COLUMNS}.")
-    for number, line in enumerate(lines, start=2):
-        if len(line) != len(MANIFEST_COLUMNS) or line[2] not in SPLITS:
+    remedy = f"The columns are {', '.join(MANIFEST_COLUMNS)}; restore the file from a copy, or split again."
+    cells = [[row[name] for name in MANIFEST_COLUMNS] for row in read_csv(file, MANIFEST_COLUMNS, remedy)]
+    rows = [ManifestRow(*row) for row in cells]  # type: ignore[arg-type]
+    for number, row in enumerate(rows, start=2):
+        if row.split not in SPLITS:
+            raise UserError(f"{str(file)!r}, row {number}: split is {row.split!r}; it must be train, val or test.")
+        if not re.fullmatch("[0-9a-f]*", row.digest):
             raise UserError(
-                f"{file}, line {number}: {line}; expected {MANIFEST_COLUMNS}, the split one of {list(SPLITS)}."
+                f"{str(file)!r}, row {number}: digest is {row.digest!r}, not of hexadecimal digits. {remedy}"
             )
-    twice = [path for path, count in Counter(line[0] for line in lines).items() if count > 1]
+    twice = [path for path, count in Counter(row.path for row in rows).items() if count > 1]
     if twice:
         raise UserError(
             f"data.splits is {str(file)!r}, which lists {some(twice)} more than once. Keep one line of each."
         )
-    return [ManifestRow(path, name, split, digest, group) for path, name, split, digest, group in lines]  # type: ignore[arg-type]
+    return rows
 
 
 def assign(index: FolderIndex, rows: Sequence[ManifestRow], file: Path) -> dict[Split, list[tuple[Path, int]]]:

@@ -9,7 +9,7 @@ import random
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -26,8 +26,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import UserError, some
-from ..files import replacing
-from ..predictor import Decoding, decode, error_text, on_all_cores, to_image
+from ..files import is_writable, nearest_folder, write_text, writing
+from ..predictor import Decoding, decode, error_text, on_all_cores, read_file, to_image
 from .images import Batch, LabelledImages, MappedImages, SelectedImages, keep_batch
 from .progress import bar_options
 from .splits import digest_of, pixel_digests
@@ -63,7 +63,7 @@ def read_table(file: Path) -> dict[str, Any]:
     """Read what ``write_table`` has written; empty if there is no file. Raises a ValueError if it was changed since."""
     if not file.exists():
         return {}
-    digest, _, text = file.read_text(encoding="utf-8", errors="replace").partition("\n")
+    digest, _, text = read_file(file).decode("utf-8", "replace").partition("\n")
     if digest_of(text.encode()) != digest:
         raise ValueError("its index has changed")
     return dict(json.loads(text))
@@ -72,8 +72,7 @@ def read_table(file: Path) -> dict[str, Any]:
 def write_table(file: Path, table: Mapping[str, Any]) -> None:
     """Write JSON after its own digest."""
     text = json.dumps(table)
-    with replacing(file) as stream:
-        stream.write(f"{digest_of(text.encode())}\n{text}")
+    write_text(file, f"{digest_of(text.encode())}\n{text}")
 
 
 DIGESTS = "digests.json"
@@ -96,8 +95,7 @@ class FileDigests:
         """Digest of the content of each file; for files that cannot be read, digest of the path."""
         if self.folder is None:
             return {file: digest for file, (*_, digest) in read_all(files).items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / f"{DIGESTS}.lock"):
+        with writing("data.cache_dir", self.folder), self._locked(self.folder):
             table, known = self._read_table(self.folder, files)
             checked = read_all(random.sample(list(known), min(NUM_CHECKED, len(known))))
             changed = [file for file, (*_, digest) in checked.items() if digest != known[file][2]]
@@ -119,14 +117,19 @@ class FileDigests:
         """Remove and return files that have changed although ``is_known``; ``digests`` are of the current contents."""
         if self.folder is None or not (self.folder / DIGESTS).is_file():
             return []
-        with FileLock(self.folder / f"{DIGESTS}.lock"):
+        can_write = is_writable(self.folder)
+        with writing("--cache_dir", self.folder), self._locked(self.folder) if can_write else nullcontext():
             table, known = self._read_table(self.folder, list(digests))
             found = [file for file, (*_, digest) in known.items() if digest != digests[file]]
             for file in found:
                 del table[str(file.absolute())]
-            if found:
+            if found and can_write:
                 write_table(self.folder / DIGESTS, table)
         return found
+
+    def _locked(self, folder: Path) -> FileLock:
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{DIGESTS}.lock")
 
     def _read_table(self, folder: Path, files: Sequence[Path]) -> tuple[dict[str, Known], dict[Path, Known]]:
         """All rows by absolute path, and those of ``files`` whose size and modification time have not changed."""
@@ -155,7 +158,7 @@ def read_all(files: Sequence[Path]) -> dict[Path, Known]:
 def read(file: Path) -> Known:
     """Read a file and compute its digest; the size is -1 if it cannot be read."""
     try:
-        return [*stat_of(file), digest_of(file.read_bytes())]
+        return [*stat_of(file), digest_of(read_file(file))]
     except OSError:
         return [-1, 0, digest_of(f"unreadable {file.absolute()}".encode(errors="surrogateescape"))]
 
@@ -180,12 +183,13 @@ class ImageCache:
         self, files: Sequence[Path], digests: Mapping[Path, str], description: str
     ) -> tuple[SelectedImages, dict[Path, str]]:
         """The images of the readable files, in order, and the reason for each unreadable file; decodes new files."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         found = {file: digests[file] for file in files}
-        with FileLock(self.folder / "lock"):
-            checksums = self._read_index()
-            new = [file for file, digest in found.items() if digest not in checksums]
-            failures = self._add(new, found, checksums, description) if new else {}
+        with writing("data.cache_dir", self.folder.parent):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / "lock"):
+                checksums = self._read_index()
+                new = [file for file, digest in found.items() if digest not in checksums]
+                failures = self._add(new, found, checksums, description) if new else {}
         row_of = {digest: row for row, digest in enumerate(checksums)}
         rows = torch.tensor([row_of[found[file]] for file in files if file not in failures], dtype=torch.long)
         return SelectedImages(MappedImages(self.images, self.decoding), rows), failures
@@ -201,45 +205,60 @@ class ImageCache:
                     if zlib.crc32(stream.read(num_bytes)) != expected[row]:
                         raise ValueError(f"row {row} has changed")
             return checksums
+        except PermissionError:
+            raise
         except (OSError, ValueError) as error:
             log.warning("the image cache in %s is damaged (%s): decoding all images again", self.folder, error)
             self.images.unlink(missing_ok=True)
             return {}
 
+    def require_room(self, num_images: int) -> None:
+        """Refuse to add more images than the disk has space for."""
+        needed, free = num_images * self.decoding.num_bytes, shutil.disk_usage(nearest_folder(self.folder)).free
+        if needed > free:
+            raise UserError(
+                f"data.cache_dir is {str(self.folder.parent)!r}, with {free / 1e9:.1f} GB free, and {num_images} "
+                f"decoded images need {needed / 1e9:.1f} GB. Free disk space, give another --data.cache_dir, a smaller "
+                "--data.image_size, or --data.cache none."
+            )
+
     def _add(
         self, files: Sequence[Path], digests: dict[Path, str], checksums: dict[str, int], description: str
     ) -> dict[Path, str]:
         """Append images, after an interruption those decoded so far; updates ``digests`` and ``checksums``."""
-        needed, free = len(files) * self.decoding.num_bytes, shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise UserError(
-                f"data.cache_dir is {str(self.folder.parent)!r}, with {free / 1e9:.1f} GB free, and {len(files)} "
-                f"decoded images need {needed / 1e9:.1f} GB. Free disk space, give another --data.cache_dir, a smaller "
-                "--data.image_size, or --data.cache none."
-            )
-        failures = {}
-        with self.images.open("ab") as stream:
-            stream.truncate(len(checksums) * self.decoding.num_bytes)  # rows that a killed process did not index
-            try:
-                results = on_all_cores(self._decode, files)
-                for file, result in track(results, description, len(files), **bar_options()):
-                    if isinstance(result, str):
-                        failures[file] = result
-                        continue
-                    digests[file], image = result
-                    if digests[file] not in checksums:  # else a copy, which shares the row
-                        stream.write(image.tobytes())
-                        checksums[digests[file]] = zlib.crc32(image.tobytes())
-            finally:
-                stream.flush()
-                os.fsync(stream.fileno())
-                write_table(self.index, checksums)
+        self.require_room(len(files))
+        failures, num_bytes, is_full = {}, len(checksums) * self.decoding.num_bytes, False
+        try:
+            with self.images.open("ab") as stream:
+                stream.truncate(num_bytes)  # rows that a killed process did not index
+                try:
+                    results = on_all_cores(self._decode, files)
+                    for file, result in track(results, description, len(files), **bar_options()):
+                        if isinstance(result, str):
+                            failures[file] = result
+                            continue
+                        digests[file], image = result
+                        if digests[file] not in checksums:  # else a copy, which shares the row
+                            stream.write(image.tobytes())
+                            checksums[digests[file]] = zlib.crc32(image.tobytes())
+                except OSError:
+                    is_full = True
+                    raise
+                finally:
+                    if not is_full:
+                        stream.flush()
+                        os.fsync(stream.fileno())
+                        write_table(self.index, checksums)
+        except OSError:  # of a full disk, which gets its room back
+            with suppress(OSError):
+                os.truncate(self.images, num_bytes)
+            raise
         return failures
 
     def _decode(self, file: Path) -> tuple[str, NDArray[np.uint8]] | str:
         """Digest and image of a file, or the reason why it cannot be read."""
         try:
-            content = file.read_bytes()
+            content = read_file(file)
             return digest_of(content), self.decoding.decode(BytesIO(content))
         except OSError as error:
             return error.strerror or error_text(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import UserError
-from ..predictor import Decoding
+from ..predictor import Decoding, error_text, read_file
 
 
 class Images(Protocol):
@@ -99,11 +100,11 @@ class UndecodedImages:
 
     def _decode(self, file: Path) -> NDArray[np.uint8]:
         try:
-            return self.decoding.decode(file)
+            return self.decoding.decode(BytesIO(read_file(file)))
         except OSError as error:
             raise UserError(
-                f"{str(file)!r} cannot be read: {error}. Repair or remove it, or skip all such files with "
-                "--data.cache auto --data.unreadable skip."
+                f"{str(file)!r} cannot be read: {error.strerror or error_text(error)}. Repair or remove it, or skip "
+                "all such files with --data.cache auto --data.unreadable skip."
             ) from error
 
 

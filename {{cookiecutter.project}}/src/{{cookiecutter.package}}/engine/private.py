@@ -6,11 +6,12 @@ The upper version bounds in ``pyproject.toml`` and ``tests/engine/test_private.p
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import Trainer
-from lightning.pytorch.strategies import DDPStrategy
-from torchmetrics import Metric
+if TYPE_CHECKING:  # verbs without a trainer start without these
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.strategies import DDPStrategy
+    from torchmetrics import Metric
 
 
 def request_stop(trainer: Trainer) -> None:

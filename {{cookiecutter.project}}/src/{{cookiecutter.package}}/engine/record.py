@@ -6,31 +6,40 @@ import csv
 import json
 import logging
 import math
-import os
 import platform
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
+import numpy as np
 import torch
-import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from msgspec import Meta
 
-from .. import __version__
-from ..errors import UserError, program_name, some
+from ..errors import UserError, program_name, some, without_secrets
 from ..facts import mode_of
-from ..files import replacing
+from ..files import replacing, write_text
 from .contracts import DataModule, class_named, count_parameters
+from .environment import git, num_cpus, packages, versions
+from .reading import (
+    Amount,
+    ClassSection,
+    Count,
+    Share,
+    Temperature,
+    arguments_of,
+    checked,
+    read_csv,
+    read_json,
+    read_yaml,
+)
 from .results import SplitOutputs, SplitResults, limit_notes, load_outputs, save_outputs, write_predictions
-from .run_directory import CONFIG, ENVIRONMENT, METRICS, PREDICTIONS, STATUS, SUMMARY
+from .run_directory import CONFIG, ENVIRONMENT, METRICS, OUTPUTS, PREDICTIONS, STATUS, SUMMARY
 from .seen_images import SeenImages
 from .splits import SPLITS
 
@@ -42,7 +51,7 @@ ROOT = "runs"
 
 @rank_zero_only
 def write_environment(directory: Path) -> None:
-    """Write what is needed to rebuild the environment, and the command of the run."""
+    """Write what is needed to rebuild the environment, and the command of the run; no variables, and no secrets."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -50,13 +59,13 @@ def write_environment(directory: Path) -> None:
     cpus = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     environment = {
         "program": program_name(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": without_secrets([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "working_directory": str(Path.cwd()),
         "git_commit": git("rev-parse", "HEAD"),
         "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
         "hardware": {
             "cpu": cpus[0] if cpus else platform.processor() or platform.machine(),
-            "num_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "num_cpus": num_cpus(),
             "num_threads": torch.get_num_threads(),
             "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         },
@@ -64,30 +73,7 @@ def write_environment(directory: Path) -> None:
         "versions": versions(),
         "packages": packages(),
     }
-    write_text(directory / ENVIRONMENT, json.dumps(environment, indent=2, ensure_ascii=False))
-
-
-def packages() -> dict[str, str]:
-    """Versions of all packages. To parse all of their metadata, as ``importlib.metadata`` does, takes half a second."""
-    texts = [found.read_text("METADATA") or found.read_text("PKG-INFO") or "" for found in distributions()]
-    heads = [dict(re.findall(r"^(Name|Version): *(.+)$", text.partition("\n\n")[0], re.MULTILINE)) for text in texts]
-    found = [(head["Name"], head["Version"]) for head in heads if len(head) == 2]
-    return dict(sorted(dict(reversed(found)).items()))  # of a package that is there twice, the first is imported
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, this project and the packages that affect results."""
-    own = {"python": platform.python_version(), __package__.split(".")[0]: __version__}
-    return own | {name: version(name) for name in ("torch", "torchvision", "lightning", "torchmetrics", "numpy")}
-
-
-def git(*arguments: str) -> str | None:
-    """Output of a git command in the working directory; None outside a repository or without git."""
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
+    write_text(directory / ENVIRONMENT, json.dumps(environment, indent=2, ensure_ascii=False) + "\n")
 
 
 Row = dict[str, float]
@@ -166,7 +152,7 @@ def write_results(
     """Write predictions and outputs of a run, and ``summary.json``: the results and facts of the run."""
     write_predictions(directory / PREDICTIONS, outputs["test"], [result.name for result in results.classes])
     save_outputs(directory, outputs)
-    write_text(directory / SUMMARY, strict_json(facts | results.as_metrics()))
+    write_text(directory / SUMMARY, strict_json(facts | results.as_metrics()) + "\n")
 
 
 def strict_json(value: Any) -> str:
@@ -182,12 +168,109 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_text(file: Path, text: str) -> None:
-    with replacing(file) as stream:
-        stream.write(f"{text}\n")
+# The files of a run: what they must have, and what they may have. ``test/NAME`` of other metrics is a number.
 
-
+DAMAGED = (
+    "The run was stopped while it wrote the file, or the file was changed: restore it from a copy, or remove it to use "
+    "the other files of the run."
+)
 EpochMetrics = dict[str, float]
+
+
+class Named(TypedDict, total=False):
+    name: str | None
+
+
+class OptimizerArguments(TypedDict, total=False):
+    lr: Amount
+
+
+class ModelArguments(TypedDict, total=False):
+    backbone: str
+    mix: Named
+    optimizer: OptimizerArguments
+    schedule: Named
+
+
+class ModelSection(TypedDict):
+    class_path: str
+    init_args: NotRequired[ModelArguments]
+
+
+class TrainerSection(TypedDict, total=False):
+    max_epochs: int | None
+
+
+class Stopping(TypedDict, total=False):
+    patience: int | None
+
+
+class RunConfig(TypedDict):
+    data: ClassSection
+    model: ModelSection
+    monitor: str
+    run: Named
+    trainer: TrainerSection
+    seed_everything: NotRequired[int | bool | None]
+    early_stopping: NotRequired[Stopping]
+    tracking: NotRequired[dict[str, Any]]
+
+
+class ClassSummary(TypedDict):
+    name: str
+    num_images: Count
+    precision: Share
+    recall: Share
+    f1: Share
+
+
+Summary = TypedDict(
+    "Summary",
+    {
+        "recipe": str,
+        "seed": int | bool | None,
+        "model": str,
+        "monitor": str,
+        "best": float | None,
+        "seconds": Amount,
+        "milliseconds_per_image": Amount,
+        "num_epochs": Count,
+        "num_train_images": Count,
+        "num_test_images": Count,
+        "num_parameters": Count,
+        "num_trainable_parameters": Count,
+        "train/class_counts": list[Count],
+        "split_hash": str | None,
+        "notes": list[str],
+        "temperature": Temperature,
+        "test/acc": Share,
+        "test/balanced_acc": Share,
+        "test/f1": Share,
+        "test/loss": float | None,
+        "test/classes": list[ClassSummary],
+        "test/confusion": list[list[Count]],
+    },
+    total=False,
+)
+
+
+class Hardware(TypedDict):
+    cpu: str
+    num_cpus: Count
+    gpus: list[str]
+    num_threads: NotRequired[Count]
+
+
+class Environment(TypedDict, total=False):
+    program: str
+    command: list[str]
+    working_directory: str
+    git_commit: str | None
+    git_dirty: bool
+    hardware: Hardware
+    platform: str
+    versions: dict[str, str]
+    packages: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -201,20 +284,25 @@ class RunRecord:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Final metrics and facts of the run; empty if it has no test result."""
-        return read_json(self.directory / SUMMARY)
+        file = self.directory / SUMMARY
+        if not file.is_file():
+            return {}
+        summary: dict[str, Any] = read_json(file, Summary, DAMAGED)
+        require_consistent(summary, file)
+        return summary
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Packages, hardware, git commit."""
-        return read_json(self.directory / ENVIRONMENT)
+        file = self.directory / ENVIRONMENT
+        return dict(read_json(file, Environment, DAMAGED)) if file.is_file() else {}
 
     @cached_property
     def epochs(self) -> list[EpochMetrics]:
         """Metrics of each epoch, in order, including ``epoch``."""
         if not (self.directory / METRICS).is_file():
             return []
-        with (self.directory / METRICS).open(newline="", encoding="utf-8") as stream:
-            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]
+        rows = read_metrics(self.directory / METRICS)
         return [row for row in rows if "train/loss" in row or "val/loss" in row]
 
     @property
@@ -224,14 +312,25 @@ class RunRecord:
 
     def outputs(self, split: str) -> SplitOutputs | None:
         """Outputs of the best weights for ``val`` or ``test``; None if the run has no test result."""
-        return load_outputs(self.directory, split)
+        outputs = load_outputs(self.directory, split, DAMAGED)
+        confusion = self.summary.get("test/confusion")
+        if outputs is None or confusion is None:
+            return outputs
+        is_same = outputs.logits.shape[1] == len(confusion)
+        if is_same and split == "test":
+            counts = np.zeros((len(confusion), len(confusion)), dtype=np.int64)
+            np.add.at(counts, (outputs.labels, outputs.predicted), 1)
+            is_same = counts.tolist() == confusion
+        if not is_same:
+            raise UserError(
+                f"{OUTPUTS} and {SUMMARY} in {str(self.directory)!r} have different {split} results. {DAMAGED}"
+            )
+        return outputs
 
     @cached_property
     def data(self) -> Any:
         """The data module of the run, created from its config; its class must be one of ``data_modules``."""
-        section = self.config["data"]
-        build: type[Any] = class_named(section["class_path"], self.data_modules, "the run's data set")
-        return build(**section.get("init_args", {}))
+        return build_data(self.config["data"], self.data_modules, repr(str(self.directory / CONFIG)))
 
 
 def read_run(directory: Path, data_modules: Mapping[str, type] | None = None) -> RunRecord:
@@ -246,12 +345,55 @@ def read_config(directory: Path) -> dict[str, Any]:
         raise UserError(
             f"{str(directory)!r} is not a run directory: it has no {CONFIG}. Give a directory that fit has written."
         )
-    config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return config
+    return dict(read_yaml(file, RunConfig, "Give another run, or restore the file from a copy."))
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+def read_metrics(file: Path) -> list[EpochMetrics]:
+    """The rows of ``metrics.csv``, in the order of the epochs; NaN and infinity are values of a divergence."""
+    rows: list[EpochMetrics] = []
+    for number, cells in enumerate(read_csv(file, ("epoch", "step"), DAMAGED), start=2):
+        row: EpochMetrics = {}
+        for name, text in cells.items():
+            try:
+                row |= {name: float(text)} if text else {}
+            except ValueError as error:
+                raise UserError(f"{str(file)!r}, row {number}: {name} is {text!r}, not a number. {DAMAGED}") from error
+        what = f"{str(file)!r}, row {number}"
+        for name in ("epoch", "step"):
+            checked(row.get(name, -1.0), Annotated[float, Meta(ge=0, le=1e12)], f"{what}, {name}", DAMAGED)
+        if rows and row["epoch"] <= rows[-1]["epoch"]:
+            raise UserError(f"{what}: epoch {row['epoch']:g} follows epoch {rows[-1]['epoch']:g}. {DAMAGED}")
+        rows.append(row)
+    return rows
+
+
+def require_consistent(summary: Mapping[str, Any], file: Path) -> None:
+    """Refuse a summary whose lists do not belong together."""
+    classes, confusion = summary.get("test/classes", []), summary.get("test/confusion", [])
+    problem = ""
+    if len({result["name"] for result in classes}) != len(classes):
+        problem = "test/classes names a class twice"
+    elif [sum(row) for row in confusion] != [result["num_images"] for result in classes]:
+        problem = "test/classes and test/confusion differ in the number of images"
+    elif any(len(row) != len(confusion) for row in confusion):
+        problem = "test/confusion must have as many rows as columns"
+    elif classes and sum(map(sum, confusion)) != summary.get("num_test_images"):
+        problem = f"num_test_images is {summary.get('num_test_images')}, but test/confusion counts others"
+    elif any(not (value is None or isinstance(value, int | float | list)) for name, value in metrics_in(summary)):
+        problem = "a metric is not a number"
+    if problem:
+        raise UserError(f"{str(file)!r} cannot be used: {problem}. {DAMAGED}")
+
+
+def metrics_in(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in summary.items() if name.startswith("test/")]
+
+
+def build_data(section: Mapping[str, Any], data_modules: Mapping[str, type], where: str) -> Any:
+    """The data module that a config or checkpoint describes; its class must be in the table."""
+    build: type[Any] = class_named(section["class_path"], data_modules, f"the data set of {where}")
+    remedy = "It was changed, or is of another version. Give another run, or train again."
+    return build(**arguments_of(build, section.get("init_args", {}), f"the data set of {where}", remedy))
 
 
 def best_epoch(epochs: Sequence[EpochMetrics], monitor: str) -> EpochMetrics | None:

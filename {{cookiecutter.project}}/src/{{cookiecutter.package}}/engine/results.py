@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
+from ..errors import UserError
 from ..files import replacing
 from ..predictor import TOP_K, likeliest, path_cell, rank_columns
 from .contracts import DataModule
@@ -100,18 +101,53 @@ def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
         np.savez_compressed(stream, **arrays)
 
 
-def load_outputs(directory: Path, split: str) -> SplitOutputs | None:
-    """Outputs of a split, from a run directory; None if the run did not reach its test."""
+def load_outputs(directory: Path, split: str, remedy: str = "") -> SplitOutputs | None:
+    """Outputs of a split, from a run directory; None if the run did not reach its test.
+
+    Raises:
+        UserError: the file is damaged; the message ends with ``remedy``.
+    """
     file = directory / OUTPUTS
     if not file.is_file():
         return None
-    with np.load(file, allow_pickle=False) as arrays:
-        if f"{split}_logits" not in arrays:
-            return None
-        fields = SplitOutputs.__dataclass_fields__
-        found: dict[str, Any] = {name: arrays[f"{split}_{name}"] for name in fields if f"{split}_{name}" in arrays}
-        temperature = float(found.get("temperature", 1.0))  # not in the files of older versions
-        return SplitOutputs(**found | {"names": found["names"].tolist(), "temperature": temperature})
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            fields = SplitOutputs.__dataclass_fields__
+            found: dict[str, Any] = {name: arrays[f"{split}_{name}"] for name in fields if f"{split}_{name}" in arrays}
+    except Exception as error:  # of damaged bytes, zipfile, zlib and numpy raise many kinds
+        raise UserError(f"{str(file)!r} cannot be read ({error or type(error).__name__}). {remedy}") from error
+    if not found:
+        return None
+    found = {"temperature": np.array(1.0), "digests": None} | found  # not in the files of older versions
+    if missing := fields.keys() - found.keys():
+        raise UserError(f"{str(file)!r} cannot be used: {split}_{min(missing)} is missing. {remedy}")
+    if problem := problem_of(**found):
+        raise UserError(f"{str(file)!r} cannot be used: {split}_{problem}. {remedy}")
+    return SplitOutputs(**found | {"names": found["names"].tolist(), "temperature": float(found["temperature"])})
+
+
+def problem_of(
+    names: NDArray[Any],
+    labels: NDArray[Any],
+    logits: NDArray[Any],
+    digests: NDArray[Any] | None,
+    temperature: NDArray[Any],
+) -> str:
+    """What is wrong with the arrays of ``SplitOutputs``; empty if they are right."""
+    num = len(labels) if labels.ndim == 1 else 0
+    if labels.dtype != np.int64 or num == 0:
+        return f"labels is {labels.dtype} {labels.shape}, expected at least one int64"
+    if logits.dtype != np.float32 or logits.ndim != 2 or len(logits) != num:
+        return f"logits is {logits.dtype} {logits.shape}, expected float32 ({num}, K)"
+    if names.dtype.kind != "U" or names.shape != (num,):
+        return f"names is {names.dtype} {names.shape}, expected {num} texts"
+    if digests is not None and (digests.dtype != np.int64 or digests.shape != (num,)):
+        return f"digests is {digests.dtype} {digests.shape}, expected {num} int64"
+    if not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+        return f"labels has {labels.min()} to {labels.max()}, and logits has {logits.shape[1]} classes"
+    if temperature.dtype.kind != "f" or temperature.shape or not 1e-3 <= temperature <= 1e3:
+        return f"temperature is {temperature}, expected one number above 0"
+    return ""
 
 
 def write_predictions(file: Path, outputs: SplitOutputs, class_names: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,28 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..errors import UserError
-from ..facts import ImageFacts
+from ..errors import UserError, program_name, shown, some
 from .batches import TrainingLoader, mixed_seed, training_seed
-from .checkpoints import Checkpoint, find_checkpoint, read_checkpoint, require_same_facts
+from .bundles import Checkpoint, facts_of, misfits, read_checkpoint, require_resumable
+from .checkpoints import find_checkpoint, require_same_facts
 from .command_line import Command
 from .contracts import Classifier
-from .record import find_run, flatten, read_config, read_json
-from .run_directory import CONFIG, INHERITED, LAST_CHECKPOINT, STATUS, RunSettings, is_launched, launched_directory
+from .named_classes import Tables, require_known_classes, text_of
+from .recipes import values_of
+from .record import find_run, flatten, read_config
+from .run_directory import (
+    BEST_CHECKPOINT,
+    CONFIG,
+    INHERITED,
+    LAST_CHECKPOINT,
+    STATUS,
+    RunSettings,
+    is_launched,
+    launched_directory,
+    read_status,
+)
 from .seen_images import TRAINED_ON, all_digests, require_same_images
 
 log = logging.getLogger(__name__)
@@ -53,9 +66,17 @@ class Origin:
     def require_same_data(self, data: Any) -> None:
         """Refuse to resume on other classes, another image format or other images."""
         if self.resumed is not None:
-            require_same_facts(ImageFacts(**self.resumed["hyper_parameters"]["facts"]), data.facts)
+            require_same_facts(facts_of(self.resumed), data.facts)
             data.prepare_data()
             require_same_images(self.resumed, data)
+
+    def require_same_layers(self, model: nn.Module) -> None:
+        """Refuse to resume with weights that are not those of the model."""
+        if self.resumed is not None and (wrong := misfits(model.state_dict(), self.resumed["state_dict"])):
+            raise UserError(
+                f"{str(self.file)!r} cannot be resumed: its weights do not fit the model, they differ in "
+                f"{some(wrong)}. Give another checkpoint, or start a new training."
+            )
 
 
 def find_origin(command: Command, run: Path | None) -> Origin:
@@ -73,6 +94,9 @@ def find_origin(command: Command, run: Path | None) -> Origin:
         origin.file = find_checkpoint(Path(path), "last", "--ckpt_path", root)
         settings.ckpt_path = str(origin.file)
         origin.resumed = read_checkpoint(origin.file, "--ckpt_path")
+        require_resumable(origin.resumed, origin.file)
+        if origin.run is not None and (best := origin.run / BEST_CHECKPOINT).is_file():
+            read_checkpoint(best, "the best checkpoint")  # which the end of the training reads
         require_same_length(origin.resumed, settings.trainer.max_epochs)
     if origin.run is not None:
         require_same_settings(command.resolved, read_config(origin.run))
@@ -96,6 +120,7 @@ class ExactResume(Callback):
     """
 
     def __init__(self) -> None:
+        self.is_restoring = False
         self.loader_states: list[dict[str, int]] = []
         self.metric_states: list[dict[str, Any]] = []
 
@@ -108,11 +133,24 @@ class ExactResume(Callback):
         checkpoint["train_metrics"] = states
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.is_restoring = True
         self.loader_states = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
         self.metric_states = checkpoint["train_metrics"]
 
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.is_restoring = False
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """What Lightning cannot restore is damaged: it has written everything that it reads."""
+        if self.is_restoring and isinstance(exception, Exception) and not isinstance(exception, UserError):
+            raise UserError(
+                f"{str(trainer.ckpt_path)!r} cannot be resumed ({type(exception).__name__}: {exception}). Give another "
+                "checkpoint, or start a new training from its weights with --init_from."
+            ) from exception
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
+        require_same_shapes(trainer)
         if len(self.metric_states) == trainer.world_size:  # another number of processes divides images differently
             pl_module.train_metrics.load_state(self.metric_states[trainer.global_rank])
         self.metric_states = []
@@ -122,12 +160,26 @@ class ExactResume(Callback):
             if self.loader_states[0]["position"] < trainer.num_training_batches:  # otherwise the next epoch follows
                 loader.load_state_dict(self.loader_states[0])
             self.loader_states = []
+        self.is_restoring = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         seed = mixed_seed(training_seed(), trainer.current_epoch, batch_idx, trainer.global_rank, STEP)
         torch.default_generator.manual_seed(seed)
         if pl_module.device.type != "cpu":
             torch.get_device_module(pl_module.device).manual_seed(seed)
+
+
+def require_same_shapes(trainer: Trainer) -> None:
+    """Refuse a restored state of an optimizer with other shapes than its parameters, which torch does not check."""
+    for optimizer in trainer.optimizers:
+        for parameter, state in optimizer.state.items():
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.ndim > 0 and value.shape != parameter.shape:
+                    raise UserError(
+                        f"{str(trainer.ckpt_path)!r} cannot be resumed: {name} of the optimizer is "
+                        f"{tuple(value.shape)}, and its parameter {tuple(parameter.shape)}. Give another checkpoint, "
+                        "or start a new training from its weights with --init_from."
+                    )
 
 
 def add_resume_options(parser: LightningArgumentParser) -> None:
@@ -139,8 +191,11 @@ def add_resume_options(parser: LightningArgumentParser) -> None:
     parser.add_argument("--ckpt_path", type=str | None, help="run or checkpoint to continue in a new run directory")
 
 
-def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:
-    """Replace ``--resume`` by the run's config and last checkpoint; also returns its directory (None without it)."""
+def resume_options(options: Sequence[str], tables: Tables) -> tuple[list[str], Path | None]:
+    """Replace ``--resume`` by the run's config and last checkpoint; also returns its directory (None without it).
+
+    The config may name the classes in ``tables`` and Lightning's callbacks; others only if the user's configs do too.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--resume")
     known, others = parser.parse_known_args(options)
@@ -148,6 +203,10 @@ def resume_options(options: Sequence[str]) -> tuple[list[str], Path | None]:
         return list(options), None
     parser.add_argument("--run.root", dest="root", default=RunSettings.root)
     run = run_to_resume(known.resume, Path(parser.parse_known_args(others)[0].root))
+    trust = f"{program_name()} fit --resume {shlex.quote(shown(run))} --config {shlex.quote(shown(run / CONFIG))}"
+    remedy = f"If you know what it does, name it in a config of your own, or give this one as your own: {trust}"
+    given = text_of(values_of(others, "--config", "-c"))
+    require_known_classes(read_config(run), tables, repr(str(run / CONFIG)), remedy, given)
     own = [f"--config={run / CONFIG}", *others]
     if (run / LAST_CHECKPOINT).is_file():
         return [*own, f"--ckpt_path={run / LAST_CHECKPOINT}"], run
@@ -170,7 +229,7 @@ def run_to_resume(resume: str, root: Path) -> Path:
 
 def is_finished(run: Path) -> bool:
     """Whether the run is finished; a run without a status cannot be resumed and counts as finished."""
-    return read_json(run / STATUS).get("state", "finished") == "finished"
+    return not (run / STATUS).is_file() or read_status(run).state == "finished"
 
 
 def restarted_run(settings: RunSettings, recipe: str) -> Path | None:
@@ -214,8 +273,8 @@ def require_same_settings(config: dict[str, Any], trained: dict[str, Any]) -> No
 
 def require_same_length(checkpoint: dict[str, Any], max_epochs: int) -> None:
     """Refuse to resume a schedule that was planned for another number of epochs."""
-    trained = checkpoint["bundle"]["config"]["trainer"]["max_epochs"]
-    schedule = checkpoint["hyper_parameters"]["schedule"]["name"]
+    trained = checkpoint["bundle"]["config"]["trainer"].get("max_epochs")
+    schedule = checkpoint["hyper_parameters"].get("schedule", {}).get("name")
     if schedule in {"onecycle", "cosine"} and trained != max_epochs:
         raise UserError(
             f"trainer.max_epochs is {max_epochs}, but the checkpoint's {schedule} schedule was planned for "

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +19,14 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..errors import UserError, program_name, shown
-from ..files import replacing
+from ..files import require_folder, write_text, writing
+from .reading import Count, read_json
 from .stopping import LOST_PROCESS, is_lost_process
 
 log = logging.getLogger(__name__)
 
 # The files of a run directory; the report has its name in tools/report.
-CONFIG = "config.yaml"  # the first that is written, and the one that makes a folder a run directory
+CONFIG = "config.yaml"  # makes a folder a run directory
 ENVIRONMENT = "environment.json"
 LOCK = ".lock"
 METRICS = "metrics.csv"
@@ -74,9 +76,11 @@ def create_run_directory(settings: RunSettings, recipe: str, resumed: Path | Non
             claim(directory)
     elif settings.directory is not None:
         directory = Path(settings.directory)
-        claim(directory)
+        with writing("run.directory", directory):
+            claim(directory)
     else:
-        directory = create_dated(Path(settings.root, settings.name or recipe))
+        with writing("run.root", settings.root):
+            directory = create_dated(Path(settings.root, settings.name or recipe))
     if is_rank_zero():
         hold(directory)
     os.environ[INHERITED] = str(directory.absolute())
@@ -88,7 +92,7 @@ def save_config(directory: Path, config: dict[str, Any]) -> None:
     """Write ``config.yaml``, which repeats the run in a new directory."""
     config = config | {"run": config["run"] | {"directory": None}}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    (directory / CONFIG).write_text(text, encoding="utf-8")
+    write_text(directory / CONFIG, text)
 
 
 def release_run_directory() -> None:
@@ -120,20 +124,41 @@ def launched_directory(settings: RunSettings, recipe: str) -> Path:
     )
 
 
+def require_location(settings: RunSettings) -> None:
+    """Refuse settings whose directory cannot be created; creates nothing."""
+    if settings.directory is None:
+        require_folder(Path(settings.root), "run.root")
+        return
+    require_folder(Path(settings.directory), "run.directory")
+    if not is_launched():
+        require_empty(Path(settings.directory))
+
+
+def require_empty(directory: Path) -> None:
+    """Refuse a directory with files."""
+    if directory.exists() and not (directory.is_dir() and all(map(is_of_start, directory.iterdir()))):
+        raise UserError(f"run.directory is {str(directory)!r}, which is not empty. Give a new or empty folder.")
+
+
 def claim(directory: Path) -> None:
     """Create the directory, or refuse one with files."""
-    if directory.exists() and not (directory.is_dir() and all(path.name == LOCK for path in directory.iterdir())):
-        raise UserError(f"run.directory is {str(directory)!r}, which is not empty. Give a new or empty folder.")
+    require_empty(directory)
     directory.mkdir(parents=True, exist_ok=True)
+
+
+def is_of_start(file: Path) -> bool:
+    """Whether a file is written before the config, by rank zero now, or by a training that ended before it began."""
+    return file.name in {LOCK, STATUS} or (file.name.startswith(".") and file.suffix == ".tmp")
 
 
 def create_dated(parent: Path) -> Path:
     """Create ``parent/date-time``; a number is appended where another run started in the same second."""
+    parent.mkdir(parents=True, exist_ok=True)
     stamp, number = datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), 1
     directory = parent / stamp
     while True:
         try:
-            directory.mkdir(parents=True)
+            directory.mkdir()
             return directory
         except FileExistsError:
             number += 1
@@ -157,9 +182,9 @@ def hold(directory: Path) -> None:
 def held_by(directory: Path) -> str:
     """Error message that names the process that trains in a run directory, and what to do."""
     refused = f"another process trains in {str(directory)!r}"
-    if not (directory / STATUS).is_file():
+    holder = read_status(directory)
+    if not holder.started:
         return f"{refused}. Wait until it ends, or give this training another --run.directory."
-    holder = read_status(directory / STATUS)
     since = f"{holder.started[:16].replace('T', ' ')} UTC"
     if holder.host == platform.node():
         remedy = f"stop it, which saves first: kill {holder.process}"
@@ -178,10 +203,10 @@ class Status:
     # Stopped runs received a signal and saved a checkpoint. A process that was killed leaves "running".
     state: Literal["running", "finished", "stopped", "failed"]
     reason: str = ""  # why it stopped or failed
-    num_epochs: int = 0  # completed epochs
-    num_steps: int = 0  # optimizer steps taken
+    num_epochs: Count = 0  # completed epochs
+    num_steps: Count = 0  # optimizer steps taken
     host: str = ""
-    process: int = 0
+    process: Count = 0
     started: str = ""
     updated: str = ""
 
@@ -192,7 +217,7 @@ class StatusFile(Callback):
     def __init__(self, directory: Path) -> None:
         self.file = directory / STATUS
         self.has_reported = False
-        before = read_status(self.file) if self.file.is_file() else Status("running")
+        before = read_status(directory)
         progress = (before.num_epochs, before.num_steps)
         self.status = Status("running", "", *progress, platform.node(), os.getpid(), started=now())
         self.write(self.status)
@@ -205,7 +230,8 @@ class StatusFile(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if is_lost_process(exception):
             self.report_lost_process(exception, trainer)
-        self.on_train_start(trainer, pl_module)
+        with suppress(OSError):  # of a full disk, which would hide the exception
+            self.on_train_start(trainer, pl_module)
         if not isinstance(exception, SIGTERMException):  # written now, as a launcher may end this process at any moment
             self.fail(exception)
 
@@ -228,13 +254,14 @@ class StatusFile(Callback):
         """Write that the run has failed. A finished run stays finished: only printing its results can fail."""
         if self.status.state == "finished":
             return
-        if not is_lost_process(error):
-            self.end("failed", f"{type(error).__name__}: {error}")
-        elif is_rank_zero():
-            self.end("failed", LOST_PROCESS)
-        elif (written := read_status(self.file)).state == "running":
-            # Any process that is left writes it.
-            self.put(replace(written, state="failed", reason=LOST_PROCESS, updated=now()))
+        with suppress(OSError):  # of a full disk, which would hide the error
+            if not is_lost_process(error):
+                self.end("failed", f"{type(error).__name__}: {error}")
+            elif is_rank_zero():
+                self.end("failed", LOST_PROCESS)
+            elif (written := read_status(self.file.parent)).state == "running":
+                # Any process that is left writes it.
+                self.put(replace(written, state="failed", reason=LOST_PROCESS, updated=now()))
 
     @rank_zero_only
     def write(self, status: Status) -> None:
@@ -242,12 +269,19 @@ class StatusFile(Callback):
         self.put(self.status)
 
     def put(self, status: Status) -> None:
-        with replacing(self.file) as stream:
-            stream.write(json.dumps(asdict(status), indent=2, allow_nan=False) + "\n")
+        write_text(self.file, json.dumps(asdict(status), indent=2, allow_nan=False) + "\n")
 
 
-def read_status(file: Path) -> Status:
-    return Status(**json.loads(file.read_text(encoding="utf-8")))
+def read_status(directory: Path) -> Status:
+    """The state of a run; one that cannot be read, as after a power cut, is rebuilt from the other files."""
+    file, has_results = directory / STATUS, (directory / SUMMARY).is_file()
+    if not file.is_file():
+        return Status("running")
+    try:
+        return read_json(file, Status, "It is written again.")
+    except UserError as error:
+        log.warning("%s", error)
+        return Status("finished" if has_results else "stopped")
 
 
 def is_rank_zero() -> bool:

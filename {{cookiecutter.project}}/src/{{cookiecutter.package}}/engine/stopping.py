@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from torch import distributed
 
 from ..errors import UserError, program_name, shown
+from ..files import explain
 from .private import request_stop, skip_sigterm_broadcast
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ def ending(run: Any, give_up: Callable[[DivergedError], None]) -> Iterator[None]
         raise SystemExit(1) from diverged
     except BaseException as error:
         run.status.fail(error)
+        if problem := explain(error):
+            raise UserError(f"{problem} To continue the training: {again}") from error
         if not is_lost_process(error):
             raise
         run.status.report_lost_process(error, run.trainer)

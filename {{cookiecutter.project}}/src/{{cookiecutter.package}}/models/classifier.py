@@ -20,7 +20,8 @@ from ..engine.images import Batch
 from ..engine.metrics import StageMetrics, per_class_metrics
 from ..engine.optimization import OptimizerSettings, ParameterGroup, ScheduleSettings, build_optimizer, build_schedule
 from ..engine.preprocessing import MixSettings, Preprocess, build_mix
-from ..facts import ImageFacts, from_plain, require_range, to_plain
+from ..engine.reading import from_plain
+from ..facts import ImageFacts, require_range, to_plain
 
 
 def build_metrics(stage: str, num_classes: int) -> dict[str, Metric]:

@@ -13,14 +13,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..data import DATA_MODULES
-from ..engine.checkpoints import (
-    Checkpoint,
-    data_config,
-    find_checkpoint,
-    load_classifier,
-    read_checkpoint,
-    require_same_facts,
-)
+from ..engine.bundles import Checkpoint, data_config, load_classifier, read_checkpoint
+from ..engine.checkpoints import find_checkpoint, require_same_facts
 from ..engine.command_line import HELP, Command, Form, compile_networks
 from ..engine.companions import Companion
 from ..engine.recipes import values_of

@@ -18,6 +18,7 @@ from ..engine.recipes import VerbParser
 from ..engine.splits import SPLITS, Split, carve, carve_groups, digest_of
 from ..errors import UserError
 from ..files import require_output
+from ..predictor import read_file
 
 EPILOGUE = """\
 Existing split folders (train, val, test) are kept; missing splits are carved from train. `fit` reads ROOT/splits.csv
@@ -95,7 +96,7 @@ def list_images(index: FolderIndex, group: re.Pattern[str] | None) -> list[Manif
             path = file.relative_to(index.root).as_posix()
             match = group.search(path) if group else None
             name = match[min(1, match.re.groups)] or "" if match else ""  # the first group, or the whole match
-            rows.append(ManifestRow(path, index.class_names[label], split, digest_of(file.read_bytes()), name))
+            rows.append(ManifestRow(path, index.class_names[label], split, digest_of(read_file(file)), name))
     return rows
 
 

@@ -12,12 +12,14 @@ import netrc
 import os
 import re
 import shlex
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,14 +28,18 @@ import torch
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 
+from ..engine.backbones import server_problem
 from ..engine.companions import Companion, Start
 from ..engine.contracts import DataModule
+from ..engine.findings import Finding
 from ..engine.folder import MANIFEST
 from ..engine.recipes import values_of
 from ..engine.record import Row, RunRecord, best_epoch
 from ..engine.results import SplitOutputs
+from ..engine.run_directory import CONFIG
 from ..engine.splits import SPLITS
-from ..errors import runner
+from ..errors import runner, without_secrets
+from ..files import write_text
 from ..predictor import TOP_K, likeliest, rank_columns
 
 SETTINGS_FILE = Path("configs", "tracking", "wandb.yaml")  # the project's W&B settings, read before any --config
@@ -94,6 +100,31 @@ class Tracking(Companion):
         folders = [folder for start in starts for folder in [start, *start.parents]]
         return [folder / SETTINGS_FILE for folder in folders if (folder / SETTINGS_FILE).is_file()][:1]
 
+    def findings(self, settings: Any) -> list[Finding]:
+        """The mode of W&B in the next training, and whether its server can be reached."""
+        mode = wandb_mode(settings.tracking)
+        if mode == "off":
+            return [Finding("ok", "W&B", "off")]
+        if find_spec("wandb") is None:
+            remedy = "pip install wandb, or --tracking.wandb off"
+            return [Finding("warning", "W&B", f"{mode}, but wandb is not installed", "W&B records nothing", remedy)]
+        if mode == "offline":
+            remedy = f"to upload runs as they train: {runner()}wandb login"
+            return [
+                Finding("ok", "W&B", "offline: not logged in, or asked for; runs can be uploaded later", "", remedy)
+            ]
+        if not is_logged_in():
+            why, remedy = "W&B asks for a login, fails, and records nothing", f"{runner()}wandb login"
+            return [
+                Finding("warning", "W&B", "online, but not logged in", why, f"{remedy}, or --tracking.wandb offline")
+            ]
+        if problem := server_problem(f"https://{wandb_host()}"):
+            remedy = "--tracking.wandb offline, and upload the run later"
+            return [
+                Finding("warning", "W&B", f"online, but {problem}", "the start waits, then records nothing", remedy)
+            ]
+        return [Finding("ok", "W&B", f"online, logged in to {wandb_host()}")]
+
     def trial_options(self, name: str, given: Sequence[str]) -> list[str]:
         """W&B is off in a search, or has its trials in one group if the user configures it."""
         is_configured = any(option.startswith("--tracking.") for option in given)
@@ -119,8 +150,9 @@ class Tracking(Companion):
                 entity=settings.entity,
                 tags=[*(settings.tags or []), *(start.config[name]["class_path"] for name in ("model", "data"))],
                 group=settings.group,
-                config=start.config,
-                settings=wandb.Settings(silent=True),
+                config=without_secrets(start.config),
+                # W&B's record of the machine holds the command line.
+                settings=wandb.Settings(silent=True, x_disable_machine_info=without_secrets(sys.argv) != sys.argv),
             )
             self.logger = WandbLogger(run, start.config["monitor"], start.directory, is_continued=run_id is not None)
         except Exception as error:  # an error of any type in W&B must not end the training
@@ -159,13 +191,21 @@ def wandb_mode(settings: TrackingSettings) -> str:
     asked = os.environ.get("WANDB_MODE", "")
     if asked in {"online", "offline", "disabled"}:
         return "off" if asked == "disabled" else asked
+    return "online" if is_logged_in() else "offline"
+
+
+def wandb_host() -> str:
+    return os.environ.get("WANDB_BASE_URL", "api.wandb.ai").removeprefix("https://").removeprefix("http://").strip("/")
+
+
+def is_logged_in() -> bool:
+    """Whether there is a key in the environment or in the file that ``wandb login`` writes."""
     if os.environ.get("WANDB_API_KEY"):
-        return "online"
-    host = os.environ.get("WANDB_BASE_URL", "api.wandb.ai").removeprefix("https://").removeprefix("http://").strip("/")
-    try:  # the file that ``wandb login`` writes
-        return "online" if netrc.netrc(os.environ.get("NETRC")).authenticators(host) else "offline"
+        return True
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(wandb_host()) is not None
     except (OSError, netrc.NetrcParseError):
-        return "offline"
+        return False
 
 
 def is_written(file: Path) -> bool:
@@ -201,7 +241,8 @@ class WandbLogger(Logger):
         last = max((int(row["epoch"]) for row in self.rows), default=-1)
         known = last if is_continued else -1
         if self.marker.is_file():
-            known = int(self.marker.read_text(encoding="utf-8"))
+            text = self.marker.read_text(encoding="utf-8", errors="replace")
+            known = int(text) if text.strip().isdecimal() else known  # W&B ignores rows that it has
         self.sent = min(known, last)  # a training that was killed repeats its last epochs
         self.attempt(self._define_axes)
         self.log_metrics({})
@@ -227,10 +268,10 @@ class WandbLogger(Logger):
             if best := best_epoch(rows, self.monitor):
                 of_best = {name: value for name, value in best.items() if name.startswith(("train/", "val/"))}
                 self.experiment.summary.update(of_best | {"best_epoch": int(best["epoch"])})
+            write_text(self.marker, f"{int(new[-1]['epoch'])}\n")
 
         if new and self.attempt(send):
             self.sent = int(new[-1]["epoch"])
-            self.marker.write_text(f"{self.sent}\n", encoding="utf-8")
 
     def _define_axes(self) -> None:
         self.experiment.define_metric("epoch")
@@ -280,7 +321,9 @@ def mirror_run(record: RunRecord, run: Any, data: DataModule) -> None:
     run.log(media(record, data))
     # Offline, W&B refuses to say that a run uses an artifact; then the run is what the artifact comes from.
     (run.log_artifact if run.offline else run.use_artifact)(split_artifact(data))
-    run.log_artifact(artifact_of(record, "record", run.id, [record.directory / name for name in RECORD]))
+    has_secrets = without_secrets(record.config) != record.config
+    files = [record.directory / name for name in RECORD if not (has_secrets and name == CONFIG)]
+    run.log_artifact(artifact_of(record, "record", run.id, files))
     if record.config["tracking"].get("log_model", True):
         checkpoints = [record.directory / "checkpoints" / name for name in CHECKPOINTS]
         run.log_artifact(artifact_of(record, "model", run.id, checkpoints), aliases=["best", "latest"])

@@ -12,7 +12,8 @@ from google.api_core import exceptions as google
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import StreamingImageDataModule
-from {{cookiecutter.package}}.engine.streaming.stores import FolderStore, MissingError, StoreError, final_error
+from {{cookiecutter.package}}.engine.streaming.stores import FolderStore, MissingError, StoreError, final_error, open_store
+from {{cookiecutter.package}}.errors import UserError
 
 from ...conftest import Fit
 
@@ -54,6 +55,15 @@ def test_requests_are_repeated_unless_the_answer_is_final(error: Exception, mess
 def test_an_error_of_a_worker_keeps_its_message_only() -> None:
     text = "Caught MissingError in DataLoader worker process 0.\nOriginal Traceback\n  package.MissingError: no file.\n"
     assert str(MissingError(text)) == "no file."
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint_url"), [("s3://me:hunter2@bucket/photos", None), ("s3://bucket", "https://me:hunter2@host:9000")]
+)
+def test_addresses_with_passwords_are_refused_without_showing_them(url: str, endpoint_url: str | None) -> None:
+    with pytest.raises(UserError, match=r"//\*\*\*@.*holds a user name or a password.*AWS_ACCESS_KEY_ID") as refused:
+        open_store(url, endpoint_url)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_nothing_is_written_over(messy: Path, capsys: pytest.CaptureFixture[str]
     [
         (["nowhere"], "'nowhere', which is not a folder"),
         (["messy", "--quarantine", "messy/aside"], "which is inside 'messy'"),
-        (["messy", "--output", "messy/train/bee/1.jpg"], "1.jpg', which cannot be a folder: File exists"),
+        (["messy", "--output", "messy/train/bee/1.jpg"], "1.jpg', which cannot be written: File exists"),
         (["messy", "--restore", "nowhere"], "has no quarantine.csv"),
         (["messy", "--restore", "a", "--quarantine", "b"], "not allowed with"),
         ([], "the following arguments are required: root"),

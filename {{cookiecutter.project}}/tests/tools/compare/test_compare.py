@@ -198,7 +198,7 @@ def test_an_unfinished_run_is_left_out(fit: Fit, caplog: pytest.LogCaptureFixtur
     unfinished.mkdir()
     shutil.copy(run / "config.yaml", unfinished)
     assert status(str(run.parent)) == 0
-    assert f"{unfinished} is left out, because it has no test result" in caplog.text
+    assert f"{unfinished} is left out: it has no test result" in caplog.text
     assert "Comparison of 1 run " in Page().text
     assert f"{unfinished}: left out" in Page().text
 

@@ -144,7 +144,7 @@ def test_the_hook_of_fit(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
     (run.directory / "report.html").unlink()
     (run.directory / "outputs.npz").write_bytes(b"")
     COMPANION.conclude(read_run(run.directory, DATA_MODULES), run.data)
-    assert "The report could not be written (EOFError: " in caplog.messages[-1]
+    assert "The report could not be written (UserError: " in caplog.messages[-1]
     assert caplog.messages[-1].endswith(f"report {run.directory.relative_to(Path.cwd())}")
     assert [file for file in run.directory.iterdir() if file.name.startswith((".report", "report"))] == []
 
@@ -259,7 +259,7 @@ def test_a_report_that_fails_does_not_end_the_fit(
     ("words", "message"),
     [
         (["nowhere"], "RUN is 'nowhere', but there is no such file or folder"),
-        (["other"], "'other/config.yaml' is not the config of a run: it lacks data, model"),
+        (["other"], "'other/config.yaml' cannot be used: data is missing"),
         (["broken"], "'broken/config.yaml' is not valid YAML"),
         (["empty"], "RUN is 'empty', which is not a run directory and does not contain one"),
         ([], "the following arguments are required: RUN"),
@@ -284,4 +284,4 @@ def test_mistakes_with_a_run(fit: Fit, capsys: pytest.CaptureFixture[str]) -> No
         assert message in shown
     (run / "outputs.npz").write_bytes((run / "outputs.npz").read_bytes()[:100])
     assert run_report(str(run)) == 2
-    assert "is damaged" in capsys.readouterr().err
+    assert "outputs.npz' cannot be read" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import wandb
+from lightning.pytorch import Callback
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.tools import tracking as wandb_logger
@@ -97,6 +98,26 @@ def test_the_whole_record_is_there(fit: Fit) -> None:
     (mistakes,) = [found for found in wandb_file.of_kind(file, "artifact") if "mistakes" in found.name]
     pictures = [entry.path for entry in mistakes.manifest.contents if entry.path.endswith(".png")]
     assert len(pictures) == num_wrong
+
+
+class Notifier(Callback):
+    """A team's own callback, whose argument is a secret."""
+
+    def __init__(self, api_key: str = "") -> None:
+        self.api_key = api_key
+
+
+def test_no_secret_leaves_the_machine(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = [f"--trainer.callbacks+={__name__}.Notifier", "--trainer.callbacks.api_key=hunter2"]
+    monkeypatch.setattr(sys, "argv", ["fit", *options])
+    monkeypatch.setenv("MY_VARIABLE", "hunter3")
+    run = fit(*OFFLINE, *options, "--report", "true", epochs=1)
+    assert "hunter2" in (run / "config.yaml").read_text()  # which stays here, so that the run can be resumed
+    holding = [file for file in run.rglob("*") if file.is_file() and b"hunter" in file.read_bytes()]
+    assert holding == [run / "config.yaml"]
+    (record,) = [found for found in wandb_file.of_kind(closed_files(run)[0], "artifact") if found.type == "record"]
+    assert "config.yaml" not in {entry.path for entry in record.manifest.contents}
+    assert "***" in (run / "environment.json").read_text()
 
 
 def test_artifacts(fit: Fit) -> None:

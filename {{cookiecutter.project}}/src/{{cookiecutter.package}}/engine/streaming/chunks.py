@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from ...errors import UserError
+from ...files import replacing
 from ...predictor import Decoding, error_text
 from ..images import LabelledImages
 from ..splits import Split
@@ -207,7 +208,8 @@ class ChunkCache:
             )
         if not self.is_local:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            with replacing(path, "wb") as stream:
+                stream.write(content)
         return content
 
     def require_room(self, chunks: Sequence[Chunk], num_processes: int, num_together: int) -> None:

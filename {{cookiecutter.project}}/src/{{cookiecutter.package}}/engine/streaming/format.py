@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,12 +20,14 @@ from ...errors import UserError
 from ...facts import Fit, ImageFacts
 from ...predictor import Decoding
 from ..preprocessing import class_weights, for_channels
-from ..splits import Split
+from ..reading import Count, checked
+from ..splits import SPLITS, Split
 from .stores import MissingError, Store, StoreError
 
 log = logging.getLogger(__name__)
 
 DATASET = "dataset.json"
+TABLES = {"index.json", "names.txt", "labels.npy"}  # of each split
 DIGEST_TABLE = "digests.npy"  # table of a split; packings of older versions have none
 FORMAT = 1
 FIRST_CONTACT_SECONDS = 10.0  # for the first request of a training, so that a wrong address is reported soon
@@ -52,9 +54,9 @@ class Chunk:
 class PackedSplit:
     """Size and digests of a split."""
 
-    num_images: int
-    num_chunks: int
-    counts: list[int]  # of the images of each class
+    num_images: Count
+    num_chunks: Count
+    counts: list[Count]  # of the images of each class
     sha256: dict[str, str]  # of index.json, names.txt, labels.npy and digests.npy
 
 
@@ -68,12 +70,24 @@ class Description:
     std: list[float]
     fit: Fit
     image_size: int | None  # side of decoded images, or shorter side of smaller JPEGs; None for unchanged files
-    stored: str  # files, jpeg or decoded
+    stored: Literal["files", "jpeg", "decoded"]  # files, jpeg or decoded
     split_hash: str  # the same as that of an image folder with the same splits
     splits: dict[Split, PackedSplit]
     plan: str  # digest of the images, splits and settings that were packed
     unreadable: dict[str, str] = field(default_factory=dict)  # files left out, each with the reason
     format: int = FORMAT
+
+    def require_consistent(self) -> None:
+        """Raise a ValueError if the fields do not belong together."""
+        side = self.image_size
+        ImageFacts(self.class_names, self.num_channels, 1 if side is None else side, self.mean, self.std, self.fit)
+        if self.splits.keys() != set(SPLITS):
+            raise ValueError(f"its splits are {', '.join(self.splits)}, expected {', '.join(SPLITS)}")
+        for split, packed in self.splits.items():
+            if len(packed.counts) != len(self.class_names) or sum(packed.counts) != packed.num_images:
+                raise ValueError(f"the counts of {split} do not add up")
+            if missing := TABLES - packed.sha256.keys():
+                raise ValueError(f"{split} has no digest of {min(missing)}")
 
     def decoding(self, image_size: int | None, num_channels: int | None, fit: Fit | None) -> Decoding:
         """Settings of decoding for the options of a training; None takes what was packed."""
@@ -99,11 +113,12 @@ class Description:
 def read_description(store: Store) -> Description:
     """Read ``dataset.json``; raises a UserError that says why there is none or why it cannot be read."""
     try:
-        fields: dict[str, Any] = json.loads(store.read(DATASET, FIRST_CONTACT_SECONDS))
-        if fields["format"] != FORMAT:
-            raise ValueError(f"it is of format {fields['format']}, and this version reads {FORMAT}")
-        fields["splits"] = {split: PackedSplit(**packed) for split, packed in fields["splits"].items()}
-        return Description(**fields)
+        fields = json.loads(store.read(DATASET, FIRST_CONTACT_SECONDS))
+        if isinstance(fields, dict) and (found := fields.get("format", FORMAT)) != FORMAT:
+            raise ValueError(f"it is of format {found}, and this version reads {FORMAT}")
+        description: Description = checked(fields, Description, "it", "Pack again")
+        description.require_consistent()
+        return description
     except MissingError as error:
         try:
             reason = f"it has no {DATASET}. Pack a folder of images with pack ROOT OUT, and let it finish."
@@ -114,7 +129,7 @@ def read_description(store: Store) -> Description:
         except StoreError as missing:
             reason = str(missing)
         raise UserError(f"data.root is {store.url!r}, which is not a packed data set: {reason}") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, RecursionError, UserError) as error:
         raise UserError(f"data.root is {store.url!r}, whose {DATASET} cannot be read: {error}.") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 from ...errors import UserError
-from ...files import replacing
+from ...files import reason_of, replacing
 
 if TYPE_CHECKING:
     from .format import Chunk
@@ -23,10 +24,7 @@ LONGEST_PAUSE = 30.0  # seconds between two requests
 
 
 class StoreError(UserError):
-    """A store cannot read or write a file; of a worker's error, text with a traceback, only the message is kept."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message.rsplit(f"{type(self).__name__}: ", 1)[-1].strip())
+    """A store cannot read or write a file."""
 
 
 class MissingError(StoreError):
@@ -55,7 +53,7 @@ class FolderStore:
             with replacing(target, "wb") as stream:
                 stream.write(content)
         except OSError as error:
-            raise StoreError(f"{str(target)!r} cannot be written: {error.strerror}.") from error
+            raise StoreError(f"{str(target)!r} cannot be written: {reason_of(error)}") from error
 
     def has(self, chunk: Chunk) -> bool:
         """Whether the chunk is there, with its content."""
@@ -155,7 +153,18 @@ Store = FolderStore | ObjectStore
 
 
 def open_store(url: str, endpoint_url: str | None = None) -> Store:
-    """The store at a path or URL; raises a UserError if its scheme is not supported or it has no bucket."""
+    """The store at a path or URL.
+
+    Raises:
+        UserError: the scheme is not supported, there is no bucket, or an address holds a password.
+    """
+    for address in (url, endpoint_url or ""):
+        if "://" in address and "@" in urlparse(address).netloc:
+            raise UserError(
+                f"{re.sub('//[^/]*@', '//***@', address)!r} holds a user name or a password, which would be "
+                "written into config.yaml and sent to W&B. Leave it out, and put credentials into the environment "
+                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or ~/.aws."
+            )
     if "://" not in url:
         return FolderStore(Path(url))
     parsed = urlparse(url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shlex
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from rich.markup import escape
 
 from ...engine.folder import index_folder
 from ...engine.image_cache import FileDigests
+from ...engine.reading import read_csv
 from ...engine.recipes import VerbParser
 from ...engine.splits import SPLITS
 from ...errors import UserError, program_name
-from ...files import replacing, require_output
+from ...files import move, replacing, require_output, writing
 from ..pages.rendering import thumbnail, write_page
 from .findings import SEVERITIES, Finding, audit, grouped
 from .inspection import InspectedFile, inspect_folder
@@ -48,10 +48,8 @@ def run_audit(options: Sequence[str]) -> int:
     index = index_folder(root)
     if aside and aside.resolve().is_relative_to(root.resolve()):
         raise UserError(f"--quarantine is {str(aside)!r}, which is inside {str(root)!r}. Give a folder outside it.")
-    try:
+    with writing("--output", output):
         output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output is {str(output)!r}, which cannot be a folder: {error.strerror}.") from error
     require_output(output / "audit.html")
     files = inspect_folder(index)
     stale = set(FileDigests(arguments.cache_dir).stale({file.path: file.digest for file in files if file.digest}))
@@ -140,21 +138,27 @@ def files_to_move(findings: Iterable[Finding]) -> dict[Path, str]:
 
 
 def quarantine(folder: Path, root: Path, reasons: dict[Path, str]) -> None:
-    """Move files from ``root`` to the same relative path under ``folder``; each move is logged first."""
+    """Move files from ``root`` to the same relative path under ``folder``; the moves are logged first."""
     taken = [path for path in reasons if (folder / path.relative_to(root)).exists()]
     if taken:
         raise UserError(f"{str(folder)!r} already has {str(taken[0].relative_to(root))!r}. Give another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG).open("a", newline="", encoding="utf-8") as stream:
+    rows = {path.relative_to(root).as_posix(): reason for path, reason in sorted(reasons.items())}
+    known = dict(read_log(folder / LOG)) if (folder / LOG).is_file() else {}
+    with replacing(folder / LOG) as stream:
         writer = csv.writer(stream)
-        if stream.tell() == 0:
-            writer.writerow(["path", "reason"])
-        for path, reason in sorted(reasons.items()):
-            relative = path.relative_to(root)
-            writer.writerow([relative.as_posix(), reason])
-            stream.flush()
-            (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, folder / relative)
+        writer.writerows([("path", "reason"), *(known | rows).items()])
+    for path in rows:
+        move(root / path, folder / path)
+
+
+def read_log(file: Path) -> list[tuple[str, str]]:
+    """Path and reason of each file that was moved, or was going to be."""
+    remedy = f"Correct the file, or move the files in {str(file.parent)!r} back by hand."
+    rows = [(row["path"], row["reason"]) for row in read_csv(file, ("path", "reason"), remedy)]
+    if outside := [path for path, _ in rows if Path(path).is_absolute() or ".." in Path(path).parts]:
+        raise UserError(f"{str(file)!r} names {outside[0]!r}, which is not inside the folder. {remedy}")
+    return rows
 
 
 def restore(folder: Path, root: Path) -> int:
@@ -162,14 +166,12 @@ def restore(folder: Path, root: Path) -> int:
     log = folder / LOG
     if not log.is_file():
         raise UserError(f"--restore is {str(folder)!r}, which has no {LOG}. Give the folder of an audit --quarantine.")
-    with log.open(newline="", encoding="utf-8") as stream:
-        paths = [Path(row["path"]) for row in csv.DictReader(stream)]
+    paths = [path for path, _ in read_log(log)]
     waiting = [path for path in paths if (folder / path).exists()]
     taken = [path for path in waiting if (root / path).exists()]
     if taken:
         raise UserError(f"{str(root / taken[0])!r} exists already. Nothing was moved; remove that file and try again.")
     for path in waiting:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(folder / path, root / path)
+        move(folder / path, root / path)
     log.unlink()
     return len(waiting)

@@ -16,7 +16,7 @@ from rich.progress import track
 from ...engine.folder import FolderIndex
 from ...engine.progress import bar_options
 from ...engine.splits import Split, digest_of
-from ...predictor import UNDECODABLE, error_text, files_below, image_extensions
+from ...predictor import UNDECODABLE, error_text, files_below, image_extensions, read_file
 
 JUNK = {"thumbs.db", "desktop.ini", "splits.csv"}
 
@@ -40,8 +40,11 @@ class InspectedFile:
     main_colour_share: float = 0.0  # share of the most frequent colour in that sample
 
 
-def inspect_folder(index: FolderIndex) -> list[InspectedFile]:
-    """Open all files of the class folders, except hidden and system files, on all cores, with a progress bar."""
+def inspect_folder(index: FolderIndex, limit: int | None = None) -> list[InspectedFile]:
+    """Open all files of the class folders, except hidden and system files, on all cores, with a progress bar.
+
+    With a ``limit``, at most that many are opened, evenly spaced in path order.
+    """
     folders = set()
     for split, listed in index.files.items():
         for path, label in listed:
@@ -49,6 +52,8 @@ def inspect_folder(index: FolderIndex) -> list[InspectedFile]:
             folders.add((index.root.joinpath(*parts[: parts.index(name) + 1]), name, split))
     found = ((path, name, split) for folder, name, split in sorted(folders) for path in sorted(files_below(folder)))
     files = [InspectedFile(*place) for place in found if place[0].name.lower() not in JUNK]
+    if limit is not None and len(files) > limit:
+        files = [files[num * len(files) // limit] for num in range(limit)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(track(pool.map(inspect_file, files), "Opening images", total=len(files), **bar_options()))
 
@@ -56,7 +61,7 @@ def inspect_folder(index: FolderIndex) -> list[InspectedFile]:
 def inspect_file(file: InspectedFile) -> InspectedFile:
     """Open the file and set its other properties."""
     try:
-        content = file.path.read_bytes()
+        content = read_file(file.path)
     except OSError as error:
         return replace(file, problem=f"cannot be read: {error.strerror}")
     file = replace(file, digest=digest_of(content))

@@ -25,6 +25,8 @@ from ...errors import UserError, some
 from ..pages.rendering import duration
 
 MAJORITY = "majority class"
+NEEDED = {"recipe", "seed", "model", "monitor", "seconds", "milliseconds_per_image", "num_epochs"}  # of a summary
+NEEDED |= {"test/acc", "test/f1", "test/classes"}
 MAX_TRAIN_IMAGES = 20_000
 MAX_SIDE = 32
 
@@ -67,23 +69,42 @@ def best_first(candidates: Iterable[AnyCandidate]) -> list[AnyCandidate]:
 
 
 def read_candidates(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
-    """Read the runs with a test result, in the order given; also returns the directories of the other runs."""
+    """Read the runs with a test result, in the order given; also returns the directories of the others, with a warning.
+
+    A run with a damaged file is one of the others.
+    """
     tested: dict[Path, tuple[RunRecord, SplitOutputs]] = {}
-    unfinished = []
+    others = []
     for directory in run_directories(paths):
-        record = read_run(directory, DATA_MODULES)
-        if record.summary and (outputs := record.outputs("test")) is not None:
-            tested[directory] = record, outputs
+        try:
+            record, outputs = read_tested(directory)
+        except UserError as error:
+            log.warning("%s is left out: %s", directory, error)
+            others.append(directory)
         else:
-            unfinished.append(directory)
+            tested[directory] = record, outputs
     if not tested:
         raise UserError(
-            f"no run has a test result: {some([str(path) for path in unfinished])}. Complete a fit, and compare again."
+            f"no run has a test result: {some([str(path) for path in others])}. Complete a fit, and compare again."
         )
     names = short_names(list(tested))
     by_content = all(outputs.digests is not None for _, outputs in tested.values())  # older runs have no digests
     runs = [candidate_of(*run, names[directory], by_content=by_content) for directory, run in tested.items()]
-    return runs, unfinished
+    return runs, others
+
+
+def read_tested(directory: Path) -> tuple[RunRecord, SplitOutputs]:
+    """Read all files of a run that a comparison needs; raises a UserError if it has no test result."""
+    record = read_run(directory, DATA_MODULES)
+    outputs = record.outputs("test") if record.summary else None
+    if outputs is None:
+        raise UserError("it has no test result.")
+    if missing := NEEDED - record.summary.keys():
+        raise UserError(f"its {SUMMARY} has no {min(missing)!r}.")
+    if not np.isclose(record.summary["test/acc"], outputs.is_correct.mean(), atol=1e-3):
+        raise UserError(f"its {SUMMARY} has another test/acc than its outputs.")
+    _ = record.epochs  # read by the page
+    return record, outputs
 
 
 def run_directories(paths: Sequence[Path]) -> list[Path]:

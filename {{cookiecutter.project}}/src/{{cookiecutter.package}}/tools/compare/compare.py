@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +15,6 @@ from ...files import require_output
 from .candidates import by_test_images, read_candidates
 from .comparison import Comparison
 from .page import cells, headings, seed_row, write_comparison
-
-log = logging.getLogger(__name__)
-
 
 BASELINES = """\
 add baselines, fitted to the images of the first run: majority class, logistic regression and nearest neighbour on
@@ -40,9 +36,7 @@ def compare(options: Sequence[str]) -> None:
     add("--allow_different_splits", action="store_true", help=DIFFERENT)
     arguments = parser.parse_args(options)
     require_output(arguments.output)
-    runs, unfinished = read_candidates(arguments.runs)
-    for directory in unfinished:
-        log.warning("%s is left out, because it has no test result", directory)
+    runs, others = read_candidates(arguments.runs)
     groups = [runs] if arguments.allow_different_splits else by_test_images(runs)
     comparisons = [Comparison(group, arguments.baselines) for group in groups]
     if len(groups) > 1:
@@ -51,7 +45,7 @@ def compare(options: Sequence[str]) -> None:
         if len(groups) > 1:
             print(f"\n{comparison.test_set}")
         print_comparison(comparison)
-    write_comparison(arguments.output, comparisons, unfinished)
+    write_comparison(arguments.output, comparisons, others)
     print(arguments.output)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.record import WITHOUT_EFFECT, flatten
+from ...errors import without_secrets
 from .candidates import MAX_SIDE, MAX_TRAIN_IMAGES, Candidate, Run, best_first, measure_baselines
 
 MARK = "*"  # beside an accuracy to which a warning belongs
@@ -83,7 +84,7 @@ def seed_groups(runs: Sequence[Run]) -> list[list[Run]]:
 
 def differing_settings(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Values of each setting that differs between runs: one per run, empty if the run does not have the setting."""
-    configs = [dict(flatten(run.record.config)) for run in runs]
+    configs = [dict(flatten(without_secrets(run.record.config))) for run in runs]
     names = dict.fromkeys(name for config in configs for name in config)
     values = {name: [config.get(name, "") for config in configs] for name in names}
     return {name: of_runs for name, of_runs in values.items() if len(set(of_runs)) > 1}

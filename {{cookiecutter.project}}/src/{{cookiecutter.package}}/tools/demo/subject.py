@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ...engine.calibration import answers_at
-from ...engine.record import RunRecord, read_run
+from ...engine.reading import Count, Share, checked, read_csv
+from ...engine.record import DAMAGED, RunRecord, read_run
 from ...engine.results import accuracy_interval
 from ...engine.run_directory import BEST_CHECKPOINT, CONFIG, PREDICTIONS
-from ...predictor import Predictor
+from ...errors import UserError
+from ...predictor import DESCRIPTION, Predictor
+
+log = logging.getLogger(__name__)
 
 COVERAGE = 0.95  # share of the validation images for which a run's model is sure enough
 NUM_EXAMPLES = 4  # of correct and of wrong predictions
@@ -39,10 +42,10 @@ class Example:
 class Result:
     """Accuracy on the test images, with the ends of its 95 % interval."""
 
-    accuracy: float
-    low: float
-    high: float
-    num_images: int
+    accuracy: Share
+    low: Share
+    high: Share
+    num_images: Count
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Subject:
 
 
 def subject_of_export(predictor: Predictor, description: Mapping[str, Any]) -> Subject:
-    known = description.get("test")
-    result = Result(**{name: known[name] for name in ("accuracy", "low", "high", "num_images")}) if known else None
+    known, what = description.get("test"), f"the test result of {DESCRIPTION}"
+    result = None if known is None else checked(known, Result, what, "Export again.")
     return Subject(predictor, description.get("model", "Image classifier"), predictor.abstain_below, result)
 
 
@@ -68,16 +71,17 @@ def subject_of_run(predictor: Predictor, checkpoint: Path) -> Subject:
     directory = checkpoint.parents[1] if len(checkpoint.parts) > 2 else checkpoint.parent
     if directory / BEST_CHECKPOINT != checkpoint or not (directory / CONFIG).is_file():
         return Subject(predictor, model)
-    run = read_run(directory)
-    return Subject(predictor, model, threshold_of(run), result_of(run), choose(examples_of(run)))
+    try:
+        run = read_run(directory)
+        return Subject(predictor, model, threshold_of(run), result_of(run), choose(examples_of(run)))
+    except UserError as error:
+        log.warning("The page shows no results of this model: %s", error)
+        return Subject(predictor, model)
 
 
 def threshold_of(run: RunRecord) -> float:
     """The threshold that ``COVERAGE`` of the validation images reach; 0, which is never unsure, without outputs."""
-    try:
-        val, test = run.outputs("val"), run.outputs("test")
-    except (BadZipFile, EOFError, ValueError):  # the run was stopped while it wrote them
-        return 0.0
+    val, test = run.outputs("val"), run.outputs("test")
     return answers_at(val, test, COVERAGE).threshold if val and test else 0.0
 
 
@@ -100,8 +104,11 @@ def examples_of(run: RunRecord) -> list[Example]:
     )
     if folder is None:
         return []
-    with table.open(newline="", encoding="utf-8") as stream:
-        rows = sorted(csv.DictReader(stream), key=lambda row: -float(row["probability"]))
+    try:
+        read = read_csv(table, ("path", "true_class", "predicted_class", "probability"), DAMAGED)
+        rows = sorted(read, key=lambda row: -float(row["probability"]))
+    except ValueError as error:
+        raise UserError(f"{str(table)!r} cannot be used: {error}. {DAMAGED}") from error
     examples = (Example(folder / row["path"], row["true_class"], row["predicted_class"]) for row in rows)
     return [example for example in examples if example.file.is_file()]
 

@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import Environment
 
 from ...errors import UserError
-from ...files import replacing
+from ...files import write_text
 from ...predictor import INT8_MODEL, MODEL, checked_model, read_description
 from ..pages.rendering import count, number, percent
 
@@ -57,8 +57,7 @@ def write_browser_page(export: Path, file: Path, runtime: Runtime) -> None:
     name = INT8_MODEL if (export / INT8_MODEL).exists() else MODEL
     model = checked_model(export, description, name).read_bytes()
     page = render(description, name, model, runtime)
-    with replacing(file) as stream:
-        stream.write(page)
+    write_text(file, page)
 
 
 def find_runtime(ort_web: Path | None) -> Runtime:

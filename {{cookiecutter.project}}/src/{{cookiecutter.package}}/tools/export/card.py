@@ -14,7 +14,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from ...engine.results import SplitOutputs
 from ...engine.splits import Split
-from ...files import replacing
+from ...files import write_text
 from .proof import PairedLoss, Proof, Reference
 
 NUM_WEAKEST = 5
@@ -70,8 +70,7 @@ def write_card(
         calibration_error=calibration_error(test),
         num_images={split: len(reference.outputs) for split, reference in references.items()},
     )
-    with replacing(file) as stream:
-        stream.write(page)
+    write_text(file, page)
 
 
 def cell(text: str) -> str:

@@ -20,14 +20,16 @@ from rich.table import Table
 
 from ... import predictor as standalone
 from ...data import DATA_MODULES
+from ...engine.bundles import Checkpoint, data_config, load_classifier, read_checkpoint
 from ...engine.calibration import COVERAGES, answers_at
-from ...engine.checkpoints import Checkpoint, data_config, find_checkpoint, load_classifier, read_checkpoint
+from ...engine.checkpoints import find_checkpoint
+from ...engine.environment import versions
 from ...engine.recipes import VerbParser
-from ...engine.record import strict_json, versions
+from ...engine.record import build_data, strict_json
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
 from ...errors import UserError, shown
-from ...files import replacing
+from ...files import write_text, writing
 from ...models import CLASSIFIERS, ImageClassifier
 from ...predictor import DESCRIPTION, FORMAT, INT8_MODEL, MODEL, digest_of
 from .browser_page import find_runtime, write_browser_page
@@ -146,9 +148,9 @@ def open_data(checkpoint: Checkpoint, root: Path | None) -> Any:
         if "root" not in arguments:
             raise UserError(f"--data_root is {str(root)!r}, but {config['class_path']} reads no folder. Leave it out.")
         arguments["root"] = str(root)
-    data = DATA_MODULES[config["class_path"]](**arguments)
+    data = build_data(config | {"init_args": arguments}, DATA_MODULES, "the checkpoint")
     data.prepare_data()
-    if data.split_hash != checkpoint["bundle"]["split_hash"]:
+    if data.split_hash != checkpoint["bundle"].get("split_hash"):
         raise UserError(
             "the images of the run have changed since its training, so an export cannot be compared with it. Restore "
             "them, give their folder with --data_root, or train again."
@@ -169,10 +171,10 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
             raise UserError(f"--out is {str(out)!r}, an earlier export. Replace it with --overwrite, or give another.")
     temporary, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
     try:
-        with writing(out):
+        with writing("--out", out):
             temporary.mkdir(parents=True)
         yield temporary
-        with writing(out):
+        with writing("--out", out):
             if out.is_dir():
                 out.rename(old)
             temporary.rename(out)
@@ -181,14 +183,6 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
             old.rename(out)
         for folder in (temporary, old):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"--out is {str(out)!r}, which cannot be written: {error.strerror or error}.") from error
 
 
 class Export:
@@ -213,8 +207,8 @@ class Export:
             "abstain_below": 0.0,
             "split_hash": bundle["split_hash"],
             "versions": versions(),
-            "trained_with": bundle["versions"],
-            "git_commit": bundle["git_commit"],
+            "trained_with": bundle.get("versions", {}),
+            "git_commit": bundle.get("git_commit"),
             "files": {},
         }
 
@@ -315,7 +309,7 @@ class Export:
         write_json(self.folder / PARITY, {"tolerance": TOLERANCE, "tie": TIE, "models": self.parity})
         if MODEL in self.rows:
             requirements = [f"{name}=={version(name)}\n" for name in ("numpy", "onnxruntime", "pillow")]
-            (self.folder / REQUIREMENTS).write_text("".join(requirements), encoding="utf-8")
+            write_text(self.folder / REQUIREMENTS, "".join(requirements))
         else:
             (self.folder / PREDICTOR).unlink()  # it needs that model
         if not self.rows:
@@ -329,8 +323,7 @@ class Export:
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
-    with replacing(file) as stream:
-        stream.write(strict_json(content))
+    write_text(file, strict_json(content))
 
 
 def print_table(exported: Export) -> None:

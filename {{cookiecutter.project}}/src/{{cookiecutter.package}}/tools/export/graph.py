@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...files import replacing
 from ...models import ImageClassifier
 
 OPSET = 20  # onnxruntime's static quantization does not take 21; below 18 the exporter writes 18
@@ -47,8 +48,11 @@ def trace(classifier: ImageClassifier, temperature: float) -> torch.export.Expor
 
 
 def write_pt2(program: torch.export.ExportedProgram, file: Path) -> None:
+    content = BytesIO()  # if the disk is full, torch's own writer of files ends the process
     with quiet():
-        torch.export.save(program, file)
+        torch.export.save(program, content)
+    with replacing(file, "wb") as stream:
+        stream.write(content.getbuffer())
 
 
 def write_onnx(program: torch.export.ExportedProgram, file: Path) -> None:

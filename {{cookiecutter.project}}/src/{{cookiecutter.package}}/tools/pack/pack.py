@@ -30,7 +30,7 @@ from ...engine.streaming.format import DATASET, DIGEST_TABLE, Chunk, Description
 from ...engine.streaming.stores import FolderStore, MissingError, Store, open_store, require_litdata
 from ...errors import UserError, some
 from ...facts import Fit
-from ...predictor import UNDECODABLE, Decoding, to_mode
+from ...predictor import UNDECODABLE, Decoding, error_text, read_file, to_mode
 
 log = logging.getLogger(__name__)
 
@@ -280,10 +280,10 @@ def encode_part(part: Part, key: str, encoding: Encoding) -> tuple[Record, bytes
         writer = BinaryWriter(folder, chunk_bytes=2**32 - 1)  # litdata's offsets are uint32
         for file, name, label in zip(part.files, part.names, part.labels, strict=True):
             try:
-                content = file.read_bytes()
+                content = read_file(file)
                 stored = encoding.encode(content)
             except OSError as error:
-                unreadable[name] = str(error)
+                unreadable[name] = error.strerror or error_text(error)
                 continue
             writer.add_item(len(packed), (stored, label))
             packed.append((name, label, digest_of(content)))

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ...files import replacing
+from ...files import write_text
 
 SIDE = 160  # of photographs, in pixels
 SIDE_KEPT = 64  # up to which every pixel of an image is kept
@@ -31,8 +31,7 @@ def write_page(file: Path, package: str, filters: dict[str, Callable[..., Any]] 
     shared = (breakable, count, duration, number, percent, two_digits)
     environment.filters |= {function.__name__: function for function in shared} | (filters or {})
     page = environment.get_template("page.html").render(values, date=datetime.now().strftime("%Y-%m-%d %H:%M"))
-    with replacing(file) as stream:
-        stream.write(page)
+    write_text(file, page)
 
 
 def percent(share: float, digits: int = 1) -> str:

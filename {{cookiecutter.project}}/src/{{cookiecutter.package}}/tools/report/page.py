@@ -15,7 +15,7 @@ from ...engine.calibration import COVERAGES, answers_at, fit_temperature
 from ...engine.record import CONFIG, RunRecord, best_epoch
 from ...engine.results import CONFIDENCE, SplitOutputs, accuracy_interval
 from ...engine.splits import Split
-from ...errors import UserError, program_name, some
+from ...errors import UserError, program_name, some, without_secrets
 from ...predictor import likeliest
 from ..pages.rendering import thumbnail
 from . import calibration, pictures
@@ -199,5 +199,5 @@ def describe_origin(run: RunRecord) -> Section:
     return {
         "again": f"{program_name()} fit --config {shlex.quote(str(run.directory / CONFIG))}",
         "given": f"{run.environment.get('program', words[0])} {shlex.join(words[1:])}" if words else None,
-        "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
+        "config": yaml.safe_dump(without_secrets(run.config), sort_keys=False, allow_unicode=True),
     }

@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from lightning.pytorch.cli import LightningArgumentParser
-from yaml import YAMLError
 
 from ...data import DATA_MODULES
 from ...engine.companions import Companion, Start
@@ -103,22 +100,7 @@ def report(options: Sequence[str]) -> None:
     arguments = parser.parse_args(options)
     directory = find_run(arguments.run, "RUN", lambda _: True, f"has {CONFIG}")
     output: Path = arguments.output or directory / REPORT
-    try:
-        run = read_run(directory, DATA_MODULES)
-        sections = set(run.config) if isinstance(run.config, dict) else set()
-        if missing := {"data", "model", "monitor", "run", "trainer"} - sections:
-            raise UserError(
-                f"{str(directory / CONFIG)!r} is not the config of a run: it lacks {', '.join(sorted(missing))}. Give "
-                "a run directory written by fit."
-            )
-        require_output(output)
-        write_report(run, output)
-    except YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{str(directory / CONFIG)!r} is not valid YAML: {reason}. Correct that line.") from error
-    except (BadZipFile, EOFError, JSONDecodeError) as error:
-        raise UserError(
-            f"a file in {str(directory)!r} is damaged ({error}), because the run was stopped while writing it. "
-            "Remove that file (outputs.npz or a .json) for a report from the other files."
-        ) from error
+    run = read_run(directory, DATA_MODULES)
+    require_output(output)
+    write_report(run, output)
     print(output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from statistics import mean
 
 from rich.progress import Progress
 
-from ...engine.record import SUMMARY
+from ...engine.record import SUMMARY, RunRecord
 from ...engine.stopping import DivergedError
 from ...facts import mode_of
 from ...fit import fit
@@ -97,7 +96,7 @@ def compare_recipes(search: Search, progress: Progress) -> Comparison | None:
             shutil.rmtree(directory, ignore_errors=True)
             with quietly(), suppress(DivergedError):
                 fit(search.options_of(trial, seed, directory), search.companions)
-        summaries.append(json.loads(file.read_text(encoding="utf-8")) if file.exists() else {})
+        summaries.append(RunRecord(directory, {}).summary)
     # A training that diverged has no metric, which is worse than any other.
     values = [math.nan if summary.get("best") is None else summary["best"] for summary in summaries]
     accuracies = [summary.get("test/acc", math.nan) for summary in summaries]

@@ -9,6 +9,7 @@ import logging
 import math
 import shutil
 import signal
+import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -21,10 +22,12 @@ import optuna
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy.exc import DatabaseError
 
 from ...engine.companions import Companion
+from ...engine.parse_errors import in_one_line
 from ...engine.record import flatten
 from ...engine.stopping import DivergedError
 from ...errors import UserError
@@ -33,6 +36,16 @@ from ...fit import train
 from .sweep import Sweep
 
 SHIPPED, PROBLEM, MADE_WITH = "shipped", "problem", "made_with"  # attributes of trials and of the study
+
+
+OF_DISK = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
 
 
 def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int) -> optuna.Study:
@@ -54,9 +67,13 @@ def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int)
             pruner=pruner,
             load_if_exists=True,
         )
-    except DatabaseError as error:
+        study.get_trials(deepcopy=False)  # reads every value
+    except Exception as error:  # of a damaged database, SQLite, SQLAlchemy, Optuna and its JSON raise many kinds
+        if error_of_disk(error):
+            raise
         raise UserError(
-            f"--study is {str(file)!r}, which is not a study. Give a study that tune has created, or a new file."
+            f"--study is {str(file)!r}, which is not a study, or is damaged ({type(error).__name__}: "
+            f"{in_one_line(str(error))[:200]}). Give a study that tune has created, or a new file."
         ) from error
     require_same_search(study, sweep, recipe, num_seeds, file)
     # The seed depends on the number of trials: a continued study would draw the same trials with a constant seed. The
@@ -67,6 +84,27 @@ def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int)
     if not any(SHIPPED in trial.user_attrs for trial in [*concluded(study), *waiting]):
         study.enqueue_trial(shipped_params(sweep, recipe), user_attrs={SHIPPED: True})
     return study
+
+
+def error_of_disk(error: BaseException) -> BaseException | None:
+    """SQLite's error, if it cannot read or write the file of the study."""
+    database = error if isinstance(error, DatabaseError) else error.__cause__
+    origin = database.orig if isinstance(database, DatabaseError) else None
+    return origin if getattr(origin, "sqlite_errorcode", 0) & 0xFF in OF_DISK else None  # the other bits are details
+
+
+@contextmanager
+def keeping(file: Path) -> Iterator[None]:
+    """Raise errors of the study's database as a UserError."""
+    try:
+        yield
+    except (DatabaseError, StorageInternalError) as error:
+        if not (problem := error_of_disk(error)):
+            raise
+        raise UserError(
+            f"--study is {str(file)!r}, which cannot be read or written: {problem}. Check its permissions and "
+            "the disk. The same command continues the search."
+        ) from error
 
 
 def requeue(study: optuna.Study) -> None:
@@ -85,6 +123,8 @@ def require_same_search(study: optuna.Study, sweep: Sweep, recipe: dict[str, Any
     if MADE_WITH not in study.user_attrs and not study.trials:
         study.set_user_attr(MADE_WITH, wanted)
     found = study.user_attrs.get(MADE_WITH, {})
+    if not isinstance(found, dict):
+        raise UserError(f"--study is {str(file)!r}, which is damaged: {MADE_WITH} is {found!r}. Give a new file.")
     for name in [*wanted, *found]:
         if found.get(name) != wanted.get(name):
             raise UserError(
@@ -161,7 +201,8 @@ class Search:
     def run_trial(self) -> FrozenTrial:
         """Run a trial, whose value is the metric of its best epoch, averaged over the seeds, and record its end.
 
-        A trial that raises KeyboardInterrupt, or a UserError for the shipped recipe, has no end and is repeated later.
+        A trial that raises KeyboardInterrupt or an OSError, or a UserError for the shipped recipe, has no end and is
+        repeated later.
         """
         trial = self.study.ask(self.sweep.space)
         try:
@@ -169,6 +210,8 @@ class Search:
         except optuna.TrialPruned:
             return self.study.tell(trial, state=TrialState.PRUNED)
         except Exception as error:
+            if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+                raise  # a full disk, for example, is not the fault of the trial, which is repeated later
             if isinstance(error, UserError) and SHIPPED in trial.user_attrs:
                 raise UserError(f"the shipped recipe cannot be trained: {error}") from error
             is_known = isinstance(error, UserError | DivergedError | torch.OutOfMemoryError)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from ...engine.reading import read_yaml
 from ...errors import UserError, did_you_mean
 from ...facts import mode_of
 from ...models.classifier import MONITORS
@@ -53,12 +53,7 @@ def read_sweep(file: Path) -> Sweep:
         missing = "The working directory has no folder configs/sweep: change to the folder of the project."
         found = did_you_mean(str(file), known) if known else missing
         raise UserError(f"--sweep is {str(file)!r}, but there is no such file. {found}")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}. Correct that line.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file} is not a sweep file: it must contain command, metric and parameters.")
+    content = read_yaml(file, dict[str, Any], "A sweep file contains command, metric and parameters: correct it.")
     try:
         command, parameters = content.get("command"), content.get("parameters")
         words = [str(word) for word in command] if isinstance(command, list) else []

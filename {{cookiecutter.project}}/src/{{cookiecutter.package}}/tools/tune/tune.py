@@ -25,10 +25,22 @@ from ...engine.recipes import VerbParser, find_config
 from ...engine.record import WITHOUT_EFFECT
 from ...errors import UserError, program_name
 from ...facts import require_above_zero
+from ...files import write_text, writing
 from ...fit import resolve
 from .comparison import Comparison, compare_recipes
 from .page import note, short, shown_value, write_search
-from .study import PROBLEM, SHIPPED, Search, best_trial, concluded, examples, open_study, requeue, shipped_trial
+from .study import (
+    PROBLEM,
+    SHIPPED,
+    Search,
+    best_trial,
+    concluded,
+    examples,
+    keeping,
+    open_study,
+    requeue,
+    shipped_trial,
+)
 from .sweep import Sweep, plain, read_sweep, text_of
 
 NUM_TRIALS = 20
@@ -66,16 +78,17 @@ def tune(arguments: Sequence[str], companions: Sequence[Companion] = ()) -> int:
     require_suitable(recipe, sweep)
     require_known_options(sweep, options, companions)
     file: Path = settings.study or Path("runs", "tune", sweep.name, STUDY)
-    file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # A trial that is marked as running then belongs to a process that has ended.
-        lock = FileLock(file.with_name("study.lock")).acquire(timeout=0)
+        with writing("--study", file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # A trial that is marked as running then belongs to a process that has ended.
+            lock = FileLock(file.with_name("study.lock")).acquire(timeout=0)
     except Timeout as error:
         raise UserError(
             f"another process is searching in {str(file.parent)!r}. Wait until it ends, or give --study a file in "
             "another folder."
         ) from error
-    with lock:
+    with lock, keeping(file):
         first = 0 if isinstance(recipe["seed_everything"], bool) else recipe["seed_everything"]
         seeds = list(range(first, first + settings.seeds))
         study = open_study(file, sweep, recipe, settings.seeds)
@@ -159,7 +172,7 @@ def write_results(search: Search, comparison: Comparison | None, is_stopped: boo
     if best is not None:
         options = shlex.join([*sweep.options, *search.given])
         recipe = recipe_card(command, f"{statement} Searched: {sweep.file}; recipe: fit {options}", search, best)
-        file.write_text(recipe, encoding="utf-8")
+        write_text(file, recipe)
         shipped = shipped_trial(search.study)
         table = Table("", Column("shipped", justify="right"), Column(f"best, trial {best.number}", justify="right"))
         table.add_row(sweep.metric, shown_value(shipped) if shipped else "failed", shown_value(best))

@@ -1,0 +1,79 @@
+"""What a folder that was left by interrupted commands and one of an uninterrupted command differ in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import torch
+
+TEMPORARY = (".tmp", ".part", ".partial", ".writing")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below a folder, by its path."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def of_files(name: str, part: Path, whole: Path) -> list[str]:
+    """Content of one file, or of all files of a folder."""
+    one, other = part / name, whole / name
+    if not one.exists() or not other.exists():
+        return [f"{name} is missing"] if other.exists() else [f"{name} is new"] if one.exists() else []
+    if one.is_file():
+        return [] if one.read_bytes() == other.read_bytes() else [f"{name} differs"]
+    before, after = digests(other), digests(one)
+    return [f"{name}/{path} differs" for path in sorted(before.keys() | after) if before.get(path) != after.get(path)]
+
+
+def of_runs(name: str, part: Path, whole: Path) -> list[str]:
+    """Weights, optimizer, schedules and counters of both checkpoints, metrics, predictions, and names of files."""
+    one, other = part / name, whole / name
+    found = []
+    for checkpoint in ("last.ckpt", "best.ckpt"):
+        found += of_checkpoints(one / "checkpoints" / checkpoint, other / "checkpoints" / checkpoint)
+    for file in ("metrics.csv", "predictions.csv"):
+        found += of_files(file, one, other)
+    if (state := json.loads((one / "status.json").read_text(encoding="utf-8"))["state"]) != "finished":
+        found.append(f"status.json says {state}")
+    names = [{path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()} for run in (one, other)]
+    return found + [f"{file} is missing or new" for file in sorted(names[0] ^ names[1])]
+
+
+def of_checkpoints(one: Path, other: Path) -> list[str]:
+    contents: list[dict[str, Any]] = [torch.load(file, weights_only=True) for file in (one, other)]
+    keys = ("state_dict", "lr_schedulers", "global_step", "epoch")
+    found = [f"{one.name}: {key} differs" for key in keys if not same(*(content.get(key) for content in contents))]
+    states = [[optimizer["state"] for optimizer in content["optimizer_states"]] for content in contents]
+    return found if same(*states) else [*found, f"{one.name}: the optimizer's state differs"]
+
+
+def same(one: Any, other: Any) -> bool:
+    try:
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    except (AssertionError, TypeError, ValueError):
+        return bool(one == other) if not isinstance(one, torch.Tensor | dict | list) else one == other
+    return True
+
+
+def of_trials(name: str, part: Path, whole: Path) -> list[str]:
+    """The study is whole, and has as many finished trials with a value."""
+    counts = []
+    for file in (part / name, whole / name):
+        connection = sqlite3.connect(file)
+        if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+            return [f"{name} is damaged"]
+        query = "SELECT COUNT(*) FROM trials JOIN trial_values USING (trial_id) WHERE state IN ('COMPLETE', 'PRUNED')"
+        counts.append(connection.execute(query).fetchone()[0])
+        connection.close()
+    return [] if counts[0] == counts[1] else [f"{name} has {counts[0]} finished trials, not {counts[1]}"]
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Temporary files, which an interrupted command must remove or use again."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return [f"{path.relative_to(folder)} is left" for path in files if path.name.endswith(TEMPORARY)]

@@ -1,0 +1,39 @@
+"""Versions, git state and hardware, read without importing torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import distributions, version
+
+from .. import __version__
+
+
+def num_cpus() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def packages() -> dict[str, str]:
+    """Versions of all packages. To parse all of their metadata, as ``importlib.metadata`` does, takes half a second."""
+    texts = [found.read_text("METADATA") or found.read_text("PKG-INFO") or "" for found in distributions()]
+    heads = [dict(re.findall(r"^(Name|Version): *(.+)$", text.partition("\n\n")[0], re.MULTILINE)) for text in texts]
+    found = [(head["Name"], head["Version"]) for head in heads if len(head) == 2]
+    return dict(sorted(dict(reversed(found)).items()))  # of a package that is there twice, the first is imported
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this project and the packages that affect results."""
+    own = {"python": platform.python_version(), __package__.split(".")[0]: __version__}
+    return own | {name: version(name) for name in ("torch", "torchvision", "lightning", "torchmetrics", "numpy")}
+
+
+def git(*arguments: str) -> str | None:
+    """Output of a git command in the working directory; None outside a repository or without git."""
+    try:
+        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()

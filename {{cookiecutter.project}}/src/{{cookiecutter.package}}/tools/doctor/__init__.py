@@ -1,0 +1,1 @@
+"""Checks machine, settings and data before a training."""
