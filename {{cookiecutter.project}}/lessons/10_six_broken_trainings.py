@@ -75,8 +75,8 @@ for run in runs.values():
     print(run.directory.name, "-", run.diagnosis[0])
 again = fit(*BROKEN, "--data.fault", "std", "--model.optimizer.lr", "0.0005", name="10_nan_lower_rate")
 assert not again.summary  # diverged again: no test
-mended = fit(*BROKEN, "--model.optimizer.lr", "0.005", "--model.label_smoothing", "0.1", name="10_mended")
-assert mended.diagnosis == ["fine"]
+mended = fit(*BROKEN, "--model.optimizer.lr", "0.005", name="10_mended")
+assert not mended.diagnosis[0].startswith("diverged")
 assert mended.test_accuracy > 96
 
 # %% [markdown]
