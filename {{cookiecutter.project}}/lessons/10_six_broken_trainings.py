@@ -10,14 +10,13 @@
 # %%
 import math
 import shutil
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import replace
-from io import StringIO
 from typing import Any
 
 import torch
 from checks import check_six_broken
-from course import RUNS, Result, fit, show
+from course import RUNS, Result, captured, fit, show
 from matplotlib import pyplot as plt
 from PIL import Image
 
@@ -111,8 +110,7 @@ assert "were trained on" in leak.summary["notes"][0]
 # %%
 aside, page = RUNS / "10_leak_aside", RUNS / "10_leak_audit"
 shutil.rmtree(aside, ignore_errors=True)
-printed = StringIO()
-with suppress(SystemExit), redirect_stdout(printed):
+with suppress(SystemExit), captured() as printed:
     main(["audit", str(folder), "--output", str(page), "--quarantine", str(aside)])
 lines = printed.getvalue().splitlines()
 print(*lines[:4], "...", lines[-1].split("; to undo")[0], sep="\n")
