@@ -119,7 +119,7 @@ def test_pages_show_all_figures_and_no_others() -> None:
 def test_lists_begin_after_an_empty_line(page: Path) -> None:
     """The site's Markdown takes them for a part of the paragraph otherwise, which a notebook does not."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert re.findall(r"^(?![-*\d ]|\s*$).+\n(?:[-*]|\d\.) .*", text, re.MULTILINE) == []
+    assert re.findall(r"^(?![-*\d# ]|\s*$).+\n(?:[-*]|\d\.) .*", text, re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
