@@ -38,7 +38,7 @@ class BrokenDigits(DigitsDataModule):
 
     @property
     def facts(self) -> ImageFacts:  # pixels are divided by the std
-        return replace(super().facts, std=[0.0]) if self.fault == "std" else super().facts
+        return replace(super().facts, std=[1e-40]) if self.fault == "std" else super().facts
 
     def load_split(self, split: Any) -> LabelledImages:
         whole = super().load_split(split)
@@ -64,8 +64,8 @@ assert runs["random labels"].test_accuracy < 25
 # ## Mend four of them
 # Read what the diagnosis measured and proposes; it is at the end of `fit` and in the report.
 # 1. *Rate too high*: the loss rises far above ln 10 = 2.3, the loss of a guess. Its advice is right: divide the rate.
-# 2. *NaN*, in the first epoch. A tenth of the rate gives NaN again: pixels are divided by a std of 0. Then the
-#    diagnosis names what to look at besides: mean and std of the data set, and a loss of your own.
+# 2. *NaN*, in the first epoch. A tenth of the rate gives NaN again: a std of 1e-40 makes pixels infinite (one of 0 is
+#    refused). Then the diagnosis names what else to look at: mean and std of the data set, and a loss of your own.
 # 3. *Random labels*: training accuracy rises, validation accuracy stays a guess. Look at images beside their labels.
 # 4. *Too little data*, 72 images: it knows them all, and fewer of the others. More images help most (lesson 7).
 
