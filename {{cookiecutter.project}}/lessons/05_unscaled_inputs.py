@@ -14,7 +14,7 @@ from course import Result, fit, show
 from matplotlib import pyplot as plt
 
 from {{cookiecutter.package}}.data import DATA_MODULES, DigitsDataModule, ImageFacts
-from {{cookiecutter.package}}.engine.checkpoints import load_classifier, read_checkpoint
+from {{cookiecutter.package}}.engine.bundles import load_classifier, read_checkpoint
 from {{cookiecutter.package}}.engine.run_directory import BEST_CHECKPOINT
 from {{cookiecutter.package}}.models import CLASSIFIERS
 

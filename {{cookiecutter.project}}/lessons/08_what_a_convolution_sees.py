@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from {{cookiecutter.package}}.data import DATA_MODULES, DigitsDataModule, ImageDataModule, MNISTDataModule
-from {{cookiecutter.package}}.engine.checkpoints import load_classifier
+from {{cookiecutter.package}}.engine.bundles import load_classifier
 from {{cookiecutter.package}}.engine.images import LabelledImages
 from {{cookiecutter.package}}.models import CLASSIFIERS, CNNClassifier, ImageClassifier
 

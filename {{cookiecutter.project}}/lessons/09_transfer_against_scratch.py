@@ -30,7 +30,7 @@ from {{cookiecutter.package}}.data import (
     ImageFacts,
     ImageFolderDataModule,
 )
-from {{cookiecutter.package}}.engine.checkpoints import load_classifier
+from {{cookiecutter.package}}.engine.bundles import load_classifier
 from {{cookiecutter.package}}.engine.images import LabelledImages
 from {{cookiecutter.package}}.models import TransferClassifier
 

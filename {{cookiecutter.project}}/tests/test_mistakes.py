@@ -45,7 +45,7 @@ MISTAKES = [
     (MLP + "--monitor val/auc", ["monitor is 'val/auc'", "'val/loss', 'val/acc', 'val/balanced_acc'"]),
     (MLP + "--tracking.wandb maybe", ["tracking.wandb is 'maybe'", "'auto', 'online', 'offline', 'off'"]),
     (MLP + "--model.dropout 1.5", ["model.dropout is 1.5", "below 1"]),
-    (MLP + "--model.optimizer.lr -1", ["model.optimizer.lr is -1.0", "above 0"]),
+    (MLP + "--model.optimizer.lr -1", ["model.optimizer.lr is -1", "above 0"]),
     (MLP + "--data.batch_size 0", ["data.batch_size is 0", "1 or more"]),
     (MLP + "--data.val_fraction 1.5", ["data.val_fraction is 1.5", "for example 0.1"]),
     (MLP + "--trainer.accelerator abacus", ["abacus", "cpu"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
-from .errors import UserError, did_you_mean, program_name
+from .errors import UserError, did_you_mean, escaped, is_utf8, program_name
 from .files import explain
 
 
@@ -78,6 +79,9 @@ VERBS = {name: verb for name, verb in ALL_VERBS.items() if exists(verb.module)}
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that its encoding does not have are written as escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         with reader_may_leave():
             dispatch(sys.argv[1:] if args is None else args)
@@ -98,13 +102,17 @@ def reader_may_leave() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # rich raises SystemExit when standard output is closed.
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         try:
             print(flush=True)
         except BrokenPipeError:  # standard output is closed, not a pipe to another process
             discard_output()
         else:
-            raise
+            if isinstance(error, BrokenPipeError):
+                raise
     except OSError:
         try:
             sys.stdout.flush()
@@ -127,6 +135,9 @@ def dispatch(args: Sequence[str]) -> None:
     elif verb not in VERBS:
         fail(f"{verb!r} is not a verb. {did_you_mean(verb, VERBS)}")
     else:
+        for word in args:
+            if not is_utf8(word) and verb != "predict":  # which writes such paths with escapes
+                fail(f"{escaped(word)} is not UTF-8 text. Rename the file or folder, or correct the option.")
         try:
             status = run(verb, args[1:])
         except UserError as error:

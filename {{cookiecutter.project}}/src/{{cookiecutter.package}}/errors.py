@@ -41,6 +41,24 @@ def did_you_mean(given: str, choices: Iterable[str]) -> str:
     return f"{hint}Valid choices: {', '.join(known)}."
 
 
+def brief(value: object) -> str:
+    """The value as in Python, shortened to 80 letters; a number without quotes, also if it is text."""
+    text = repr(value)
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|-?inf|nan", value):
+        text = value
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a file name or an argument is text; other bytes are surrogates, which no file of this project holds."""
+    return name.isascii() or name.encode(errors="replace").decode() == name
+
+
+def escaped(name: str) -> str:
+    """A name that is not UTF-8, as bytes in Python's notation."""
+    return repr(os.fsencode(name))
+
+
 def some(names: Sequence[str]) -> str:
     """The first few names, and the number of the others."""
     more = f" and {len(names) - NUM_SHOWN} more" if len(names) > NUM_SHOWN else ""

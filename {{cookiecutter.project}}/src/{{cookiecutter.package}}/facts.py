@@ -10,7 +10,7 @@ from typing import Any, Literal
 from .errors import UserError
 
 Fit = Literal["crop", "pad", "squash"]
-MAX_CLASSES, MAX_IMAGE_SIZE = 1_000_000, 8192
+MAX_CLASSES, MAX_IMAGE_SIZE = 1_000_000, 65536
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,11 @@ class ImageFacts:
 
     def __post_init__(self) -> None:
         num_classes, weights = len(self.class_names), self.class_weights
-        require_range("the number of classes", num_classes, 1, MAX_CLASSES, closed=True)
-        require_range("image_size", self.image_size, 1, MAX_IMAGE_SIZE, closed=True)
+        if not 1 <= num_classes <= MAX_CLASSES or not 1 <= self.image_size <= MAX_IMAGE_SIZE:
+            raise UserError(
+                f"image_size is {self.image_size}, with {num_classes} class_names; it must be 1 to {MAX_IMAGE_SIZE}, "
+                f"with 1 to {MAX_CLASSES} classes."
+            )
         if self.num_channels not in {1, 3} or not self.num_channels == len(self.mean) == len(self.std):
             raise UserError(
                 f"num_channels is {self.num_channels}, with {len(self.mean)} values of mean, {len(self.std)} of std; "
@@ -71,20 +74,3 @@ def to_plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"{value!r} is a {type(value).__name__}; a hyperparameter must be of a JSON type")
-
-
-def require_range(name: str, value: float, low: float, high: float, *, closed: bool = False) -> None:
-    """Refuse a value outside [low, high), or outside [low, high] if ``closed``."""
-    if not (low <= value < high or (closed and value == high)):
-        limit = "at most" if closed else "below"
-        raise UserError(f"{name} is {value}; it must be at least {low} and {limit} {high}.")
-
-
-def require_count(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"{name} is {value}; it must be 1 or more.")
-
-
-def require_above_zero(name: str, value: float) -> None:
-    if value <= 0:
-        raise UserError(f"{name} is {value}; it must be above 0.")

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import UserError
+from .errors import UserError, brief
 
 fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None  # not on Windows
 
@@ -135,14 +135,15 @@ def explain(error: BaseException) -> str | None:
         return None
     reason, is_named = reason_of(error), isinstance(error.filename, str | bytes)
     if is_named and error.errno is not None:
-        return f"{error.filename!r} cannot be {'' if error.errno in NO_SPACE else 'read or '}written: {reason}"
+        return f"{brief(error.filename)} cannot be {'' if error.errno in NO_SPACE else 'read or '}written: {reason}"
     return reason if error.errno in {*NO_SPACE, errno.EIO, errno.EMFILE, errno.ENOMEM} else None
 
 
-def reason_of(error: OSError) -> str:
+def reason_of(error: OSError | ValueError) -> str:
     """Why a file cannot be read or written, and what to do."""
-    default = (error.strerror or str(error), REMEDIES.get(error.errno or 0, "Check the path."))
-    reason, remedy = NO_SPACE.get(error.errno or 0, default)
+    number = getattr(error, "errno", None) or 0
+    default = (getattr(error, "strerror", None) or str(error), REMEDIES.get(number, "Check the path."))
+    reason, remedy = NO_SPACE.get(number, default)
     return f"{reason}. {remedy}"
 
 
@@ -151,10 +152,10 @@ def writing(option: str, value: Path | str) -> Iterator[None]:
     """Raise an error of the file system as a UserError that names the option."""
     try:
         yield
-    except OSError as error:
-        named = isinstance(error.filename, str) and Path(error.filename) != Path(value)
-        where = f"where {error.filename!r}" if named else "which"
-        raise UserError(f"{option} is {str(value)!r}, {where} cannot be written: {reason_of(error)}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        name = getattr(error, "filename", None)
+        where = f"where {name!r}" if isinstance(name, str) and Path(name) != Path(value) else "which"
+        raise UserError(f"{option} is {brief(str(value))}, {where} cannot be written: {reason_of(error)}") from error
 
 
 def is_writable(folder: Path) -> bool:

@@ -52,6 +52,7 @@ from .errors import program_name, shown
 from .facts import ImageFacts, mode_of
 from .models import CLASSIFIERS, ImageClassifier
 from .models.classifier import MONITORS
+from .values import Count, Positive
 
 CLASSES: dict[str, Any] = {"data": (ImageDataModule, DATA_MODULES), "model": (ImageClassifier, CLASSIFIERS)}
 log = logging.getLogger(__name__)
@@ -120,9 +121,13 @@ def add_options(parser: LightningArgumentParser, companions: Sequence[Companion]
         default="auto",
         help="compute the features of a frozen backbone once instead of in every epoch",
     )
-    add("--feature_views", type=int, default=2, help="cached augmented versions of each training image")
+    add("--feature_views", type=Count, default=2, help="cached augmented versions of each training image")
     add("--init_from", type=str | None, help="run or checkpoint with the initial weights of the training")
-    add("--checkpoint_every_minutes", type=float | None, help="also save a checkpoint every N minutes within an epoch")
+    add(
+        "--checkpoint_every_minutes",
+        type=Positive | None,
+        help="also save a checkpoint every N minutes within an epoch",
+    )
     add(
         "--allow_trained_images",
         action="store_true",

@@ -47,7 +47,7 @@ except ImportError:  # this file is a copy outside of the package
 
 MODEL, INT8_MODEL, DESCRIPTION = "model.onnx", "model_int8.onnx", "model.json"
 FORMAT = 1  # of model.json
-MAX_IMAGE_SIZE = 8192
+MAX_IMAGE_SIZE = 65536
 BATCH_SIZE = 64
 TOP_K = 5
 COLUMNS = ("path", "class", "probability", "temperature", "abstained", "error")

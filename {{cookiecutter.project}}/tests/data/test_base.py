@@ -171,12 +171,6 @@ def test_workers_serve_the_same_images(workers: int) -> None:
     assert torch.equal(images, whole(data.split("test")))
 
 
-@pytest.mark.parametrize(("argument", "value"), [("batch_size", 0), ("val_fraction", 1.0), ("test_fraction", -0.1)])
-def test_wrong_numbers_are_echoed(argument: str, value: float) -> None:
-    with pytest.raises(UserError, match=rf"data\.{argument} is {value}"):
-        DigitsDataModule(**{argument: value})  # type: ignore[arg-type]
-
-
 def left(photos: Path) -> list[Path]:
     return sorted(photos.rglob("*.*"))
 

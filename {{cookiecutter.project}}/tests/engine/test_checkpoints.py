@@ -106,7 +106,7 @@ def test_resuming_averaged_weights_equals_never_stopping(fit: Fit) -> None:
 def test_wrong_decay_is_echoed(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         fit("--averaging.ema_decay", "1.5")
-    assert "averaging.ema_decay is 1.5; it must be at least 0.0 and below 1.0" in capsys.readouterr().err
+    assert "averaging.ema_decay is 1.5; it must be a number from 0 to below 1" in capsys.readouterr().err
 
 
 NOTHING = ["--model.optimizer.lr", "1e-30", "--model.optimizer.weight_decay", "0"]  # moves no weight

@@ -222,7 +222,7 @@ def test_auto_says_that_it_does(fit: Fit, caplog: pytest.LogCaptureFixture) -> N
     [
         (["--model.mix.name", "mixup"], "cache_features is on, but images are mixed. Give --model.mix.name none"),
         (["--data.num_workers", "1"], "workers load the images. Give --data.num_workers 0"),
-        (["--feature_views", "0"], "feature_views is 0; it must be 1 or more"),
+        (["--feature_views", "0"], "feature_views is 0; it must be a whole number of 1 or more"),
     ],
 )
 def test_on_that_cannot_be_is_refused(

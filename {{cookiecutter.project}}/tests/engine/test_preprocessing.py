@@ -76,8 +76,3 @@ def test_only_training_is_mixed(facts: ImageFacts) -> None:
     assert not torch.isclose(model.training_step((images, labels), 0), plain)
     model.validation_step((images, labels), 0)
     torch.testing.assert_close(model.val_metrics.compute()["val/loss"], plain)
-
-
-def test_wrong_alpha_is_echoed() -> None:
-    with pytest.raises(UserError, match=r"model\.mix\.alpha is 0; it must be above 0"):
-        MixSettings("mixup", alpha=0)

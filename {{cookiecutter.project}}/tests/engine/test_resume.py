@@ -196,6 +196,21 @@ def test_nothing_to_go_on_with(fit: Fit, capsys: pytest.CaptureFixture[str], res
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 200, b'{"state": "run', b"[]", b'{"state": "asleep"}'])
+def test_a_status_that_a_power_cut_has_emptied(
+    fit: Fit, interrupt: Callable[..., None], content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The checkpoint is whole, so the run goes on."""
+    interrupt(1, 0, power_cut)
+    with pytest.raises(PowerCutError):
+        fit("--run.directory", "run")
+    Path("run", "status.json").write_bytes(content)
+    main(["fit", "--resume", "run"])
+    assert status(Path("run"))["state"] == "finished"
+    assert status(Path("run"))["num_epochs"] == 2
+    assert "run/status.json' cannot be used" in caplog.text
+
+
 def test_the_table_has_a_row_an_epoch(fit: Fit) -> None:
     with (fit(epochs=3) / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))

@@ -164,10 +164,10 @@ def test_out_holds_something_else(photos: Path, workspace: Path, capsys: pytest.
     ("options", "message"),
     [
         (["--chunk_megabytes", "0"], "--chunk_megabytes is 0.0; it must be above 0"),
-        (["--workers", "0"], "--workers is 0; it must be 1 or more"),
-        (["--image_size", "-4"], "--image_size is -4; it must be 1 or more"),
+        (["--workers", "0"], "--workers is 0; it must be a whole number from 1"),
+        (["--image_size", "-4"], "--image_size is -4; it must be a whole number from 1"),
         (["--decoded"], "--decoded needs --image_size"),
-        (["--quality", "80"], "--quality is 80; it must be from 1 to 95, with --image_size and without --decoded"),
+        (["--quality", "80"], "--quality is 80; it needs --image_size, and cannot be given with --decoded"),
         (["--image_size", "8", "--quality", "101"], "--quality is 101"),
     ],
 )

@@ -117,7 +117,7 @@ def test_nothing_is_overwritten(photos: Path, capsys: pytest.CaptureFixture[str]
         (["--extend"], "does not exist"),
         (["--folds", "1"], "--folds is 1; it must be 2 or more"),
         (["--folds", "50"], "--folds is 50, but outside the test split the smallest class has"),
-        (["--test_fraction", "1.5"], "1.5 must be above 0 and below 1"),
+        (["--test_fraction", "1.5"], "--test_fraction is 1.5; it must be a number above 0 and below 1"),
         (["--group", "("], "is not a regular expression"),
         (["--group", "red|green|blue"], "all images of class 'blue' are of one group"),
         (["--output", "nowhere/splits.csv"], "nowhere"),

@@ -17,9 +17,9 @@ from ..engine.batches import EvaluationBatches, TrainingBatches, TrainingLoader,
 from ..engine.images import Batch, BatchDataset, LabelledImages, keep_batch, require_variety
 from ..engine.preprocessing import class_weights, for_channels
 from ..engine.splits import SPLITS, Split, carve_splits, content_hash, pixel_digests
-from ..errors import UserError
-from ..facts import Fit, ImageFacts, require_count
+from ..facts import Fit, ImageFacts
 from ..predictor import Decoding
+from ..values import Count, Fraction, NumWorkers, Positive, Seed, Size
 from .augmentation import AugmentationName, build_augmentation
 
 log = logging.getLogger(__name__)
@@ -51,20 +51,15 @@ class ImageDataModule(LightningDataModule):
 
     def __init__(
         self,
-        batch_size: int = 128,
-        num_workers: int = 0,
+        batch_size: Count = 128,
+        num_workers: NumWorkers = 0,
         augmentation: AugmentationName = "none",
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.15,
-        split_seed: int = 0,
+        val_fraction: Fraction = 0.1,
+        test_fraction: Fraction = 0.15,
+        split_seed: Seed = 0,
     ) -> None:
         super().__init__()
-        require_count("data.batch_size", batch_size)
         self.fractions: dict[Split, float] = {"test": test_fraction, "val": val_fraction}
-        for split, fraction in self.fractions.items():
-            if not 0 < fraction < 1:
-                name = f"data.{split}_fraction"
-                raise UserError(f"{name} is {fraction}; it must be above 0 and below 1, for example 0.1.")
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.augmentation: AugmentationName = augmentation
@@ -184,19 +179,18 @@ class DecodedDataModule(ImageDataModule):
 
     def __init__(
         self,
-        image_size: int = 224,
+        image_size: Size = 224,
         fit: Fit = "crop",
         num_channels: Literal[1, 3] = 3,
-        batch_size: int = 32,
+        batch_size: Count = 32,
         augmentation: AugmentationName = "standard",
         mirror: bool = True,
-        val_fraction: float = 0.15,
+        val_fraction: Fraction = 0.15,
         imbalance: Literal["none", "loss_weights", "sampler"] = "none",
-        memory_budget_gb: float = 4.0,
+        memory_budget_gb: Positive = 4.0,
         **loading: Any,
     ) -> None:
         super().__init__(batch_size, augmentation=augmentation, val_fraction=val_fraction, **loading)
-        require_count("data.image_size", image_size)
         self.decoding = Decoding(image_size, num_channels, fit)
         self.mirror = mirror
         self.imbalance = imbalance

@@ -9,6 +9,7 @@ import torch
 from ..engine.images import LabelledImages
 from ..engine.splits import Split
 from ..facts import ImageFacts
+from ..values import Count, Fraction
 from .base import ImageDataModule
 
 
@@ -18,7 +19,7 @@ class DigitsDataModule(ImageDataModule):
     mirror = False
     carved = ("test", "val")
 
-    def __init__(self, batch_size: int = 64, test_fraction: float = 0.2, **loading: Any) -> None:
+    def __init__(self, batch_size: Count = 64, test_fraction: Fraction = 0.2, **loading: Any) -> None:
         super().__init__(batch_size, test_fraction=test_fraction, **loading)
 
     @property

@@ -13,8 +13,9 @@ from ..engine.images import Batch, LabelledImages
 from ..engine.splits import Split
 from ..engine.streaming.chunks import PackedDataset
 from ..engine.streaming.order import ChunkedBatches, ChunkOrder, StreamedDataset
-from ..facts import Fit, ImageFacts, require_count
+from ..facts import Fit, ImageFacts
 from ..predictor import Decoding
+from ..values import Count, NonNegative, NumWorkers, Positive, Size
 from .augmentation import AugmentationName, build_augmentation
 from .base import ImageDataModule
 
@@ -43,23 +44,21 @@ class StreamingImageDataModule(ImageDataModule):
     def __init__(
         self,
         root: str = "packed/",
-        image_size: int | None = None,
+        image_size: Size | None = None,
         fit: Fit | None = None,
         num_channels: Literal[1, 3] | None = None,
-        batch_size: int = 32,
-        num_workers: int = 0,
+        batch_size: Count = 32,
+        num_workers: NumWorkers = 0,
         augmentation: AugmentationName = "standard",
         mirror: bool = True,
         imbalance: Literal["none", "loss_weights"] = "none",
-        shuffle_chunks: int = 16,
+        shuffle_chunks: Count = 16,
         cache_dir: str = "data/cache",
-        cache_gb: float = 10.0,
-        retry_minutes: float = 10.0,
+        cache_gb: Positive = 10.0,
+        retry_minutes: NonNegative = 10.0,
         endpoint_url: str | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, augmentation=augmentation)
-        require_count("data.shuffle_chunks", shuffle_chunks)
-        require_count("data.image_size", 1 if image_size is None else image_size)
         self.image_size = image_size
         self.fit = fit
         self.num_channels = num_channels

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, TypeVar
+from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
+from msgspec import Meta
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -19,6 +21,8 @@ from .contracts import class_named
 from .named_classes import require_known_classes
 from .reading import NEWER, Amount, ClassSection, Count, Number, Temperature, arguments_of, checked, from_plain
 from .seen_images import TRAINED_ON
+
+log = logging.getLogger(__name__)
 
 Checkpoint = dict[str, Any]
 FORMAT = 1
@@ -97,9 +101,9 @@ class Resumable(TypedDict):
     global_step: Count
     loops: Loops
     callbacks: dict[str, dict[str, Any]]
-    optimizer_states: list[OptimizerState]
-    lr_schedulers: list[dict[str, Any]]
-    train_metrics: list[dict[str, Any]]
+    optimizer_states: Annotated[list[OptimizerState], Meta(min_length=1)]
+    lr_schedulers: Annotated[list[dict[str, Any]], Meta(min_length=1)]
+    train_metrics: Annotated[list[dict[str, Any]], Meta(min_length=1)]
     bundle: ResumableBundle
 
 
@@ -189,6 +193,10 @@ def load_classifier(checkpoint: Checkpoint, classifiers: Mapping[str, type[M]]) 
             f"{some(wrong)}. {DAMAGED}"
         )
     classifier.load_state_dict(state)
+    if broken := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
+        log.warning(
+            "The weights are not finite, as after a training that diverged, so results mean nothing: %s", broken
+        )
     return classifier.eval()
 
 

@@ -91,8 +91,6 @@ class RunCheckpoint(ModelCheckpoint):
 
 def checkpoint_callbacks(directory: Path, monitor: str, every_minutes: float | None = None) -> list[Callback]:
     """Write ``best.ckpt`` by ``monitor``, and ``last.ckpt`` after every epoch, and within one ``every_minutes``."""
-    if every_minutes is not None and every_minutes <= 0:
-        raise UserError(f"checkpoint_every_minutes is {every_minutes}; it must be above 0, for example 10.")
     folder = directory / BEST_CHECKPOINT.parent
     best: dict[str, Any] = {"filename": BEST_CHECKPOINT.stem, "monitor": monitor, "mode": mode_of(monitor)}
     last: dict[str, Any] = {"filename": LAST_CHECKPOINT.stem}

@@ -6,11 +6,14 @@ import argparse
 import glob
 import logging
 import os
+import re
 import shutil
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import torch
 import yaml
@@ -23,14 +26,21 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import nn
 
-from ..errors import UserError
-from .option_help import Form, help_text
+from ..errors import UserError, brief
+from ..values import Seed
+from .config_files import require_config
+from .option_help import Classes, Form, help_text
 from .parse_errors import Explainer, mistake_within
 from .processes import switch_off_sync_batchnorm
 from .progress import progress_callback
-from .recipes import run_name
+from .recipes import run_name, values_of
+from .trainer_options import TrainerOptions
 
 HELP, ALL = {"-h", "--help", "--help-all"}, "--help-all"
+# Lightning's table of modules would list metrics; the number of parameters is logged by fit.
+# The data set divides its images over the processes itself: each once, and resumable.
+TRAINER_DEFAULTS = {"enable_model_summary": False, "max_epochs": 10, "use_distributed_sampler": False}
+LINKED = ("facts", "monitor")  # arguments of a model that the command line sets
 COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
@@ -48,10 +58,7 @@ class Command(LightningCLI):
             form.classes["model"][0],
             form.classes["data"][0],
             save_config_callback=None,
-            # Lightning's table of modules would list metrics; the number of parameters is logged by fit.
-            # The data set divides its images over the processes itself: each once, and resumable.
-            trainer_defaults={"enable_model_summary": False, "max_epochs": 10, "use_distributed_sampler": False},
-            seed_everything_default=0,
+            trainer_defaults=TRAINER_DEFAULTS,
             parser_kwargs={
                 "exit_on_error": False,
                 "allow_abbrev": False,
@@ -59,12 +66,21 @@ class Command(LightningCLI):
             },
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=self.args,
+            args=[*([f"--config={form.preset}"] if form.preset else []), *self.args],
             run=False,
             auto_configure_optimizers=False,
             # It would store class paths in checkpoints and import them on loading, which is unsafe.
             load_from_checkpoint_support=False,
         )
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--seed_everything", type=bool | Seed, default=0)
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_class_arguments(TrainerOptions, "trainer", fail_untyped=False, instantiate=False)
+        parser.set_defaults({f"trainer.{name}": value for name, value in TRAINER_DEFAULTS.items()})
+        for section, (base, _) in self.form.classes.items():
+            parser.add_subclass_arguments(base, section, fail_untyped=False, required=True)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         self.form.add_options(parser)
@@ -75,6 +91,13 @@ class Command(LightningCLI):
             config, chosen = self.parse_for_help([word for word in args if word not in HELP])
             print(help_text(self.form, parser, config, chosen, is_full=ALL in asked))
             raise SystemExit(0)
+        groups = {name.split(".")[0] for name, _ in parser.get_defaults().items() if "." in name}
+        for file in [*map(str, self.form.default_files), *values_of(self.args, "--config", "-c")]:
+            if os.path.exists(file):  # noqa: PTH110, it returns False for text that is too long for a path
+                require_config(Path(file), groups, LINKED)
+        for word in self.args:
+            if re.match(rf"--model\.(init_args\.)?({'|'.join(LINKED)})\b", word):
+                raise UserError(f"{word.split('=')[0]} cannot be given: it is taken from the data set or --monitor.")
         try:
             self.config = parser.parse_args(args)
         except argparse.ArgumentError as error:
@@ -86,6 +109,7 @@ class Command(LightningCLI):
                     f"{section} is {path!r}, which checkpoints cannot load. Add it to the table in the "
                     f"package's {'data' if section == 'data' else 'models'}/__init__.py. Known: {', '.join(table)}."
                 )
+        require_values(self.config, parser.get_defaults(), self.form.tables)
 
     def instantiate_classes(self) -> None:
         """Nothing: ``fit`` checks the settings first, and builds the parts in its own order."""
@@ -144,7 +168,7 @@ class Command(LightningCLI):
         options["enable_progress_bar"] = any(isinstance(found, ProgressBar) for found in [*shown, *own])
         try:
             trainer = Trainer(**settings | options | {"callbacks": [*shown, *callbacks, *own]})
-        except (MisconfigurationException, ValueError, TypeError) as error:
+        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             causes = "--trainer.accelerator, --trainer.devices, --trainer.strategy and --trainer.precision"
             raise UserError(f"the trainer cannot be set up: {str(error).rstrip('.')}. Check {causes}.") from error
         if trainer.max_epochs == trainer.max_steps == -1:
@@ -161,6 +185,32 @@ class Command(LightningCLI):
         if isinstance(trainer.accelerator, CUDAAccelerator):
             torch.set_float32_matmul_precision("high")  # TensorFloat-32: float32's range, 10 bits of mantissa
         return trainer
+
+
+def require_values(config: Namespace, defaults: Namespace, tables: Classes) -> None:
+    """Refuse what jsonargparse takes for an argument of any type: null, and a single value for a group of settings."""
+    for name, default in defaults.items():
+        if default is not None and config.get(name) is None and name.split(".")[0] not in {*tables, "trainer"}:
+            raise UserError(f"{name} is null. Leave it out for its default, or give a value.")
+    for section, owners in tables.items():
+        arguments = config[section].get("init_args") or argparse.Namespace()
+        require_types(arguments, owners[bare_name(config[section].class_path)], section)
+    require_types(config.trainer, TrainerOptions, "trainer")
+
+
+def require_types(arguments: Any, owner: Any, section: str) -> None:
+    bases = reversed(owner.__mro__[:-1])  # object has no arguments
+    hints = {name: hint for base in bases for name, hint in get_type_hints(base.__init__).items()}
+    for name, value in vars(arguments).items():
+        hint, full = hints.get(name, Any), f"{section}.{name}"
+        if name in LINKED:
+            continue
+        if is_dataclass(hint) and isinstance(value, Namespace):
+            require_types(value, hint, full)
+        elif is_dataclass(hint):
+            raise UserError(f"{full} is {brief(value)}; it must be a group of settings. All: --{section} CLASS --help.")
+        elif value is None and hint is not Any and type(None) not in get_args(hint):
+            raise UserError(f"{full} is null. Leave it out for its default, or give a value.")
 
 
 def link_facts(parser: LightningArgumentParser, facts: Sequence[str]) -> None:

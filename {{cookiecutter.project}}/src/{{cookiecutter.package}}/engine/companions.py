@@ -11,6 +11,8 @@ from typing import Any
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 
+from ..errors import UserError
+from ..files import explain
 from .contracts import DataModule
 from .findings import Finding
 from .record import RunRecord
@@ -66,11 +68,14 @@ class Companion:
 @contextmanager
 def closing(companions: Sequence[Companion]) -> Iterator[None]:
     """Close the companions and release the run directory at the end, so that another training can follow."""
-    failed = True
+    failed, is_refused = True, False
     try:
         yield
         failed = False
+    except UserError as error:
+        is_refused = error.__cause__ is None or explain(error.__cause__) is None  # a full disk refuses no training
+        raise
     finally:
         for companion in companions:
             companion.close(failed=failed)
-        release_run_directory()
+        release_run_directory(is_refused=is_refused)

@@ -11,7 +11,6 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..facts import require_count
 from .contracts import Classifier, FeatureExtractor, count_parameters
 from .images import BatchDataset, LabelledImages
 from .processes import gather_in_order
@@ -51,7 +50,6 @@ class CachedFeatures(Callback):
     """
 
     def __init__(self, mode: CacheFeatures, num_views: int) -> None:
-        require_count("feature_views", num_views)
         self.mode = mode
         self.num_views = num_views
         self.train_views: list[LabelledImages] = []

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from ..errors import UserError, some
+from ..errors import UserError, escaped, is_utf8, some
 from ..files import replacing
 from ..predictor import image_extensions, images_below
 from .reading import read_csv
@@ -64,6 +64,13 @@ def index_folder(root: Path) -> FolderIndex:
             raise UserError(
                 f"{str(folder)!r} has no images. Add images, or remove the folder to carve {split} from train."
             )
+    if wrong := [
+        path.relative_to(root) for of_split in files.values() for path, _ in of_split if not is_utf8(str(path))
+    ]:
+        raise UserError(
+            f"{escaped(str(root)) if not is_utf8(str(root)) else repr(str(root))} has names that are not UTF-8: "
+            f"{some([escaped(str(path)) for path in wrong])}. Rename these files or folders."
+        )
     for label in sorted(set(range(len(class_names))) - {label for _, label in files["train"]}):
         name, extensions = class_names[label], ", ".join(sorted(image_extensions()))
         raise UserError(

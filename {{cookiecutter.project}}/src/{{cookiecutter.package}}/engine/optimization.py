@@ -12,7 +12,8 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
 from ..errors import UserError
-from ..facts import mode_of, require_above_zero, require_range
+from ..facts import mode_of
+from ..values import Count, Fraction, NonNegative, Positive, Share, Whole
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,11 @@ class OptimizerSettings:
     """
 
     name: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    momentum: float = 0.9
-    gradient_clip_norm: float | None = None
-    lr_for_batch_size: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("lr", "gradient_clip_norm", "lr_for_batch_size"):
-            if getattr(self, name) is not None:
-                require_above_zero(f"model.optimizer.{name}", getattr(self, name))
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 0.01
+    momentum: Share = 0.9
+    gradient_clip_norm: Positive | None = None
+    lr_for_batch_size: Count | None = None
 
     def for_batch(self, num_images: int) -> OptimizerSettings:
         """Settings for steps of ``num_images`` images, by the linear scaling rule (Goyal et al., 2017, section 2.1)."""
@@ -57,8 +53,8 @@ class EarlyStoppingSettings:
         min_delta: smallest change that counts as an improvement.
     """
 
-    patience: int | None = None
-    min_delta: float = 0.0
+    patience: Whole | None = None
+    min_delta: NonNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,11 +65,7 @@ class AveragingSettings:
         ema_decay: decay of the exponential moving average, such as 0.999; None does not average.
     """
 
-    ema_decay: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.ema_decay is not None:
-            require_range("averaging.ema_decay", self.ema_decay, 0.0, 1.0)
+    ema_decay: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -110,16 +102,11 @@ class ScheduleSettings:
     """
 
     name: Literal["onecycle", "cosine", "plateau", "step", "constant"] = "onecycle"
-    warmup_fraction: float = 0.3
-    warmup_epochs: float = 0.0
-    step_epochs: int = 10
-    patience: int = 3
-    factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        require_range("model.schedule.warmup_fraction", self.warmup_fraction, 0.0, 1.0)
-        require_range("model.schedule.factor", self.factor, 0.0, 1.0)
-        require_range("model.schedule.warmup_epochs", self.warmup_epochs, 0.0, float("inf"))
+    warmup_fraction: Share = 0.3
+    warmup_epochs: NonNegative = 0.0
+    step_epochs: Count = 10
+    patience: Whole = 3
+    factor: Fraction = 0.1
 
 
 def build_schedule(

@@ -54,6 +54,7 @@ class Form:
     usage: str = "[--config FILE ...] [--OPTION VALUE ...]"
     hidden: frozenset[str] = frozenset()  # groups of options that help does not show, as the verb does not use them
     unchosen: frozenset[str] = frozenset()  # the sections (data, model) for which the arguments choose no class
+    preset: str = ""  # YAML text of settings that come before those of the command line
     default_files: tuple[Path, ...] = ()  # config files that are read before those of the command line
 
     @property

@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..errors import UserError, did_you_mean, program_name
+from ..errors import UserError, brief, did_you_mean, program_name
+from ..values import CHECKED
 from .option_help import Classes, parser_of_class
 from .recipes import suggest
 
 EXAMPLE = "--config configs/digits_cnn.yaml"
 TYPE_NAMES = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "NoneType": "null"}
+TYPE_NAMES |= {"Sequence": "a list", "list": "a list", "dict": "a group of settings"}
+TYPE_NAMES |= {name: checked.text for name, checked in CHECKED.items()}
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Explainer:
         for pattern, rule in RULES:
             if found := re.search(pattern, message, re.DOTALL):
                 return UserError(rule(self, found))
-        return UserError(in_one_line(message.split("Given value type")[0]))
+        # The text of a library: only its first line, which names the key or the problem, is for users.
+        return UserError(f"a setting is wrong: {brief(in_one_line(message.split('Given value')[0]))}.")
 
     def argument(self, found: re.Match[str]) -> str:
         class_name = found["class"].rsplit(".", 1)[-1]
@@ -45,14 +49,42 @@ class Explainer:
         return f"{class_name} has no argument {given!r}. {hint}"
 
     def class_(self, found: re.Match[str]) -> str:
-        given = re.search(r"(?:'class_path': '|Given value: (?!{))([^\s']+)", found.string)
+        given = re.search(
+            r"(?:'class_path': '|key='class_path', val='|Given value: (?!{|NestedArg))([^\s']+)", found.string
+        )
         name, known = given[1] if given else "", self.classes[found["section"]]
         return f"{found['section']} is {name!r}, which is not a class of this project. {did_you_mean(name, known)}"
 
     def value(self, found: re.Match[str]) -> str:
         name = ".".join(filter(None, [found.groupdict().get("section"), found["key"]]))
         types = re.split(r",\s*(?![^\[]*\])", found["types"])
-        return f"{name} is {found['value']!r}; it must be {' or '.join(map(allowed, types))}."
+        *others, last = map(allowed, types)
+        value = "null" if found["value"] == "None" else brief(found["value"])
+        return f"{name} is {value}; it must be {' or '.join([*filter(None, [', '.join(others)]), last])}."
+
+    def checked(self, found: re.Match[str]) -> str:
+        name = ".".join(filter(None, [found.groupdict().get("section"), found["key"]]))
+        return f"{name} is {found['problem']}"
+
+    def nested(self, found: re.Match[str]) -> str:
+        where = f"{program_name()} {self.verb} --{found['section']} CLASS --help"
+        value = brief(found["value"].strip("'"))
+        return f"{found['section']}.{found['key']} is {value}, which is not allowed. Its settings: {where}."
+
+    def group(self, found: re.Match[str]) -> str:
+        return f"{found['key']} is {brief(found['value'])}; it must be a group of settings (--trainer.max_epochs 3)."
+
+    def instance(self, found: re.Match[str]) -> str:
+        if problem := re.search(r"Problem with given class_path '(\S+)':\s*(.*?)\n\s*- ", found.string, re.DOTALL):
+            text = re.sub(r'Parser key "([\w.]+)":', r"\1:", in_one_line(problem[2]))
+            return f"{found['key']}: {problem[1]} cannot be created: {text}. Correct its init_args."
+        given = re.search(r"Given value: ([^\n]*)", found.string)
+        kinds = " or ".join(dict.fromkeys(re.findall(r"lightning\.(?:\w+\.)+([A-Z]\w+)", found["types"])))
+        value = f" is {brief(given[1])}; it" if given else ""
+        return (
+            f"{found['key']}{value} must name a class of type {kinds} that can be imported, in class_path, with its "
+            "arguments in init_args. Names of Lightning's own need no path (EarlyStopping)."
+        )
 
     def option(self, found: re.Match[str]) -> str:
         given, options = found["given"].lstrip("-").split("=")[0], self.all_options()
@@ -97,13 +129,24 @@ CLASS += r"(?:Expected a dot import path string|does not correspond to a subclas
 VALUE = r'Parser key "(?P<key>[\w.]+)":\s*'
 VALUE += r"(?:Expected an? |Does not validate against any of the Union subtypes\s*Subtypes: \[)(?P<types>[^\n]*)"
 VALUE += r"(?:\. Got value: |\]\n.*?Given value: )(?P<value>[^\n]*)"
+CLASS_GIVEN = r"Parser key \"(?P<section>data|model)\":.*key='class_path', val="
+NESTED = r"Parser key \"(?P<section>data|model)\":.*"
+NESTED += r"Given value: NestedArg\(key='(?P<key>[\w.]+)', val=(?P<value>[^\n]*)\)"
+INSTANCE = r'Parser key "(?P<key>trainer\.\w+)":.*?Subtypes: \[(?P<types>[^\n]*lightning\.[^\n]*)'
+CHECKED_VALUE = r'Parser key "(?P<key>[\w.]+)":\s*Not of type \w+: (?P<problem>[^\n]*)'
 RULES = (
     (CLASS_PROBLEM + ARGUMENT, Explainer.argument),
+    (CLASS_PROBLEM + CHECKED_VALUE, Explainer.checked),
     (CLASS_PROBLEM + VALUE, Explainer.value),
+    (CLASS_GIVEN, Explainer.class_),
+    (NESTED, Explainer.nested),
     (CLASS, Explainer.class_),
+    (r'Parser key "(?P<key>\w+)":\s*Unable to load config \'(?P<value>[^\n]*)\'', Explainer.group),
+    (INSTANCE, Explainer.instance),
+    (CHECKED_VALUE, Explainer.checked),
     (VALUE, Explainer.value),
     (r"(?:unrecognized arguments: (?=--)|does not accept option '|Option ')(?P<given>[^\s']+)", Explainer.option),
-    (r"unrecognized arguments: (?P<given>\S+)", Explainer.word),
+    (r"unrecognized arguments: (?P<given>\S*)", Explainer.word),
     (r"File does not exist: '(?P<path>[^']*)'", Explainer.file),
     (r"Problems parsing config: (?P<reason>.*)", Explainer.syntax),
     (r"the following arguments are required: (?P<names>[\w., ]+)", Explainer.required),
@@ -113,8 +156,8 @@ RULES = (
 def allowed(type_name: str) -> str:
     """'a number' for "<class 'float'>", "one of 'a', 'b'" for "typing.Literal['a', 'b']"."""
     if literal := re.search(r"Literal\[(.*)\]", type_name):
-        return f"one of {literal[1]}"
-    simple = re.search(r"<class '(\w+)'>", type_name)
+        return f"one of {literal[1]}" if "," in literal[1] else literal[1]
+    simple = re.search(r"<class '(?:\w+\.)*(\w+)'>", type_name)
     return TYPE_NAMES.get(simple[1], simple[1]) if simple else type_name
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from ..facts import require_above_zero
+from ..values import Positive
 
 
 class Preprocess(nn.Module):
@@ -61,10 +61,7 @@ class MixSettings:
     """
 
     name: Literal["none", "mixup", "cutmix", "both"] = "none"
-    alpha: float = 1.0
-
-    def __post_init__(self) -> None:
-        require_above_zero("model.mix.alpha", self.alpha)
+    alpha: Positive = 1.0
 
 
 def build_mix(settings: MixSettings, num_classes: int) -> Mix | None:

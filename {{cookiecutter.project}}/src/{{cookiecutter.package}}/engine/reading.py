@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from inspect import Parameter, signature
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-import yaml
 
 from ..errors import UserError, some
 from ..predictor import read_file
+from ..values import Checked
+from . import config_files
 
 T = TypeVar("T")
 
@@ -38,8 +40,6 @@ class ClassSection(TypedDict):
 
 
 NEWER = "It may be of a newer version: use that one, or train again."
-MAX_CONFIG_BYTES = 1_000_000
-MAX_VALUES = 100_000  # of a config; anchors of YAML let a small file stand for billions
 WORDS = {"array": "a list", "bool": "true or false", "float": "a number", "int": "a whole number", "null": "nothing"}
 WORDS |= {"object": "a mapping", "str": "text"}
 
@@ -59,12 +59,12 @@ def checked(value: Any, kind: Any, what: str, remedy: str) -> Any:
 
 
 def restricted(kind: type, value: Any) -> Any:
-    """A value of one of jsonargparse's restricted types, such as a positive integer."""
-    if issubclass(kind, int | float) and type(value) not in {int, float}:
-        raise ValueError(f"expected a number, got {value!r}")
-    if not isinstance(value, kind) and not issubclass(kind, int | float | str):
-        raise ValueError(f"expected {kind.__name__}, got {type(value).__name__}")
-    return value if isinstance(value, kind) else kind(value)
+    """A value of one of the types in ``values``, such as ``Count``, which a file cannot give as text."""
+    if not issubclass(kind, Checked):
+        raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+    if not isinstance(value, kind):
+        raise ValueError(f"it must be {kind.text}")
+    return value
 
 
 def in_words(error: Exception, value: Any) -> str:
@@ -106,37 +106,24 @@ def read_json(file: Path, kind: Any, remedy: str) -> Any:
     return content if isinstance(found, dict) else found
 
 
-def read_yaml(file: Path, kind: Any, remedy: str) -> Any:
-    """The content of a YAML file of plain values, as ``kind``; see ``read_json``."""
-    text, what = read_text(file, remedy), repr(str(file))
-    if len(text) > MAX_CONFIG_BYTES:
-        raise UserError(f"{what} cannot be used: a config has at most {MAX_CONFIG_BYTES:,} characters. {remedy}")
-    try:
-        content = yaml.safe_load(text)
-        require_plain(content)
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{what} is not valid YAML: {' '.join(str(error).split())}. {remedy}") from error
-    except RecursionError as error:
-        raise UserError(f"{what} cannot be used: it is nested too deeply. {remedy}") from error
+def read_yaml(file: Path, kind: Any, remedy: str, option: str = "the config") -> Any:
+    """The content of a YAML file of plain values, the value of ``option``, as ``kind``; see ``read_json``."""
+    content, what = config_files.read_yaml(file, option), repr(str(file))
+    if problem := not_plain(content):
+        raise UserError(f"{what} cannot be used: {problem}. {remedy}")
     found = checked(content, kind, what, remedy)
     return content if isinstance(found, dict) else found
 
 
-def require_plain(content: Any) -> None:
-    """Raise a ValueError unless a value consists of JSON types, and of at most ``MAX_VALUES`` values."""
-    waiting, num = [content], 0
-    while waiting:
-        value, num = waiting.pop(), num + 1
-        if num + len(waiting) > MAX_VALUES:
-            raise ValueError(f"it has more than {MAX_VALUES:,} values")
-        if isinstance(value, dict):
-            if names := [key for key in value if not isinstance(key, str)]:
-                raise ValueError(f"{names[0]!r} is not a name")
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-        elif not (value is None or isinstance(value, str | int | float)):
-            raise ValueError(f"{value!r} is of the type {type(value).__name__}")
+def not_plain(value: Any) -> str:
+    """Says which part of a value is not of a JSON type; empty if all are."""
+    if isinstance(value, dict):
+        names = [key for key in value if not isinstance(key, str)]
+        return f"{names[0]!r} is not a name" if names else next(filter(None, map(not_plain, value.values())), "")
+    if isinstance(value, list):
+        return next(filter(None, map(not_plain, value)), "")
+    is_plain = value is None or isinstance(value, str | int | float)
+    return "" if is_plain else f"{value!r} is of the type {type(value).__name__}"
 
 
 def read_csv(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:
@@ -150,7 +137,9 @@ def read_csv(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, 
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{what} is not a CSV file in UTF-8: {error}. {remedy}") from error
     if missing := [name for name in columns if name not in heading]:
-        raise UserError(f"{what} has no column {missing[0]!r}; its columns are {some(heading)}. {remedy}")
+        raise UserError(
+            f"{what} has no column {missing[0]!r}; its columns are {some([name[:40] for name in heading])}. {remedy}"
+        )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(heading):
             raise UserError(f"{what}, row {number}, has {len(row)} cells, and the heading has {len(heading)}. {remedy}")
@@ -181,15 +170,16 @@ def arguments_known(build: type) -> dict[str, Any]:
     return known
 
 
+PLAIN = (Any, int, float, str, bool, type(None), list, dict, Ellipsis)
+
+
 def is_checkable(kind: Any) -> bool:
-    """Whether msgspec knows a type: not a union of several classes, for example."""
-    try:
-        msgspec.convert(None, kind | None, dec_hook=restricted)
-    except TypeError:
-        return False
-    except msgspec.ValidationError:
+    """Whether a type is of plain values; a path or a function, for example, is left to the class that takes it."""
+    if get_origin(kind) is Literal:
         return True
-    return True
+    if parts := get_args(kind):
+        return get_origin(kind) is not Callable and all(map(is_checkable, parts))
+    return kind in PLAIN or is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, Checked))
 
 
 def from_plain(settings: type[T], value: T | Mapping[str, Any]) -> T:

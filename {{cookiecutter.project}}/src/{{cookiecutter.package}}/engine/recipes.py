@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -95,6 +95,18 @@ def values_of(options: Sequence[str], *names: str) -> list[str]:
     ]
 
 
+def checked(option_type: Any) -> Callable[[str], Any]:
+    """The ``type`` of an option of argparse whose values are those of one of the types in ``values``."""
+
+    def parse(text: str) -> Any:
+        try:
+            return option_type.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"is {error}") from error
+
+    return parse
+
+
 class VerbParser(argparse.ArgumentParser):
     """An ``ArgumentParser`` for one verb, which keeps line breaks in its texts and raises UserError for mistakes."""
 
@@ -113,4 +125,5 @@ class VerbParser(argparse.ArgumentParser):
             names = [name for option in options_of_parser(self) for name in option.option_strings]
             hint = did_you_mean(unknown[1], [name for name in names if name.startswith("--")])
             raise UserError(f"there is no option {unknown[1]!r}. {hint}")
+        message = re.sub(r"^argument ([\w-]+)(?:/[\w-]+)*: is ", r"\1 is ", message).rstrip(".")
         raise UserError(f"{message}. All options: {self.prog} --help")

@@ -28,7 +28,6 @@ from .contracts import DataModule, class_named, count_parameters
 from .environment import git, num_cpus, packages, versions
 from .reading import (
     Amount,
-    ClassSection,
     Count,
     Share,
     Temperature,
@@ -197,6 +196,12 @@ class ModelSection(TypedDict):
     init_args: NotRequired[ModelArguments]
 
 
+class RunSection(TypedDict, total=False):
+    root: str
+    name: str | None
+    directory: str | None
+
+
 class TrainerSection(TypedDict, total=False):
     max_epochs: int | None
 
@@ -205,11 +210,22 @@ class Stopping(TypedDict, total=False):
     patience: int | None
 
 
+class DataArguments(TypedDict, total=False):
+    root: str
+    cache: str
+    imbalance: str
+
+
+class DataSection(TypedDict):
+    class_path: str
+    init_args: NotRequired[DataArguments]
+
+
 class RunConfig(TypedDict):
-    data: ClassSection
+    data: DataSection
     model: ModelSection
     monitor: str
-    run: Named
+    run: RunSection
     trainer: TrainerSection
     seed_everything: NotRequired[int | bool | None]
     early_stopping: NotRequired[Stopping]
@@ -261,13 +277,13 @@ class Hardware(TypedDict):
     num_threads: NotRequired[Count]
 
 
-class Environment(TypedDict, total=False):
-    program: str
+class Environment(TypedDict):
+    program: NotRequired[str]
     command: list[str]
     working_directory: str
     git_commit: str | None
-    git_dirty: bool
-    hardware: Hardware
+    git_dirty: NotRequired[bool]
+    hardware: NotRequired[Hardware]
     platform: str
     versions: dict[str, str]
     packages: dict[str, str]
@@ -302,7 +318,10 @@ class RunRecord:
         """Metrics of each epoch, in order, including ``epoch``."""
         if not (self.directory / METRICS).is_file():
             return []
-        rows = read_metrics(self.directory / METRICS)
+        file = self.directory / METRICS
+        rows, wanted = read_metrics(file), max(1, self.summary.get("num_epochs", 1))
+        if len(rows) < wanted:
+            raise UserError(f"{str(file)!r} has {len(rows)} rows, but the run has {wanted} epochs. {DAMAGED}")
         return [row for row in rows if "train/loss" in row or "val/loss" in row]
 
     @property
@@ -317,6 +336,7 @@ class RunRecord:
         if outputs is None or confusion is None:
             return outputs
         is_same = outputs.logits.shape[1] == len(confusion)
+        is_same &= bool(np.isclose(outputs.temperature, self.summary.get("temperature", outputs.temperature)))
         if is_same and split == "test":
             counts = np.zeros((len(confusion), len(confusion)), dtype=np.int64)
             np.add.at(counts, (outputs.labels, outputs.predicted), 1)

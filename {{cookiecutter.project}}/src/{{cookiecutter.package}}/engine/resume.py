@@ -23,6 +23,7 @@ from .checkpoints import find_checkpoint, require_same_facts
 from .command_line import Command
 from .contracts import Classifier
 from .named_classes import Tables, require_known_classes, text_of
+from .reading import arguments_of
 from .recipes import values_of
 from .record import find_run, flatten, read_config
 from .run_directory import (
@@ -100,7 +101,7 @@ def find_origin(command: Command, run: Path | None) -> Origin:
         require_same_length(origin.resumed, settings.trainer.max_epochs)
     if origin.run is not None:
         require_same_settings(command.resolved, read_config(origin.run))
-    elif origin.resumed is not None:
+    if origin.resumed is not None:  # whose config cannot have been changed since
         require_same_settings(command.resolved, origin.bundle["config"])
     if settings.init_from is not None and origin.resumed is None:
         file = find_checkpoint(Path(settings.init_from), "best", "--init_from", root)
@@ -137,12 +138,10 @@ class ExactResume(Callback):
         self.loader_states = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
         self.metric_states = checkpoint["train_metrics"]
 
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.is_restoring = False
-
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """What Lightning cannot restore is damaged: it has written everything that it reads."""
-        if self.is_restoring and isinstance(exception, Exception) and not isinstance(exception, UserError):
+        """Until the first step is over, such errors come from a state that Lightning or torch cannot continue."""
+        kinds = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+        if self.is_restoring and isinstance(exception, kinds):
             raise UserError(
                 f"{str(trainer.ckpt_path)!r} cannot be resumed ({type(exception).__name__}: {exception}). Give another "
                 "checkpoint, or start a new training from its weights with --init_from."
@@ -160,6 +159,10 @@ class ExactResume(Callback):
             if self.loader_states[0]["position"] < trainer.num_training_batches:  # otherwise the next epoch follows
                 loader.load_state_dict(self.loader_states[0])
             self.loader_states = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self.is_restoring = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -172,6 +175,12 @@ class ExactResume(Callback):
 def require_same_shapes(trainer: Trainer) -> None:
     """Refuse a restored state of an optimizer with other shapes than its parameters, which torch does not check."""
     for optimizer in trainer.optimizers:
+        names = [set(state) for state in optimizer.state.values()]
+        if any(own != names[0] for own in names):
+            raise UserError(
+                f"{str(trainer.ckpt_path)!r} cannot be resumed: the optimizer's state lacks values. Give another "
+                "checkpoint, or start a new training from its weights with --init_from."
+            )
         for parameter, state in optimizer.state.items():
             for name, value in state.items():
                 if isinstance(value, Tensor) and value.ndim > 0 and value.shape != parameter.shape:
@@ -206,7 +215,13 @@ def resume_options(options: Sequence[str], tables: Tables) -> tuple[list[str], P
     trust = f"{program_name()} fit --resume {shlex.quote(shown(run))} --config {shlex.quote(shown(run / CONFIG))}"
     remedy = f"If you know what it does, name it in a config of your own, or give this one as your own: {trust}"
     given = text_of(values_of(others, "--config", "-c"))
-    require_known_classes(read_config(run), tables, repr(str(run / CONFIG)), remedy, given)
+    config, what = read_config(run), repr(str(run / CONFIG))
+    require_known_classes(config, tables, what, remedy, given)
+    for section, table in {**tables, "trainer": {"Trainer": Trainer}}.items():  # jsonargparse takes null for any type
+        build = table.get(config[section].get("class_path", "Trainer"))
+        arguments = config[section] if section == "trainer" else config[section].get("init_args", {})
+        if build is not None:
+            arguments_of(build, arguments, f"{section} in {what}", "Restore the file from a copy.")
     own = [f"--config={run / CONFIG}", *others]
     if (run / LAST_CHECKPOINT).is_file():
         return [*own, f"--ckpt_path={run / LAST_CHECKPOINT}"], run

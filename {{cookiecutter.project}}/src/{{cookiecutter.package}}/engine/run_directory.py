@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..errors import UserError, program_name, shown
 from ..files import require_folder, write_text, writing
+from ..values import RunName
 from .reading import Count, read_json
 from .stopping import LOST_PROCESS, is_lost_process
 
@@ -45,6 +47,8 @@ LOCK_SECONDS, JOB_LOCK_SECONDS = 6.0, 120.0
 
 held_locks: list[FileLock] = []
 """Of the training of this process."""
+created: list[tuple[Path, list[Path]]] = []
+"""The new directory of the training of this process, and the folders that were missing, itself and its parents."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class RunSettings:
     """
 
     root: str = "runs"
-    name: str | None = None
+    name: RunName | None = None
     directory: str | None = None
 
 
@@ -68,21 +72,26 @@ def create_run_directory(settings: RunSettings, recipe: str, resumed: Path | Non
     """Create the directory of this run, or find the one that rank zero created; rank zero locks it."""
     if INHERITED in os.environ:
         return Path(os.environ[INHERITED])
-    if resumed is not None:
-        directory = resumed
-    elif is_launched():
-        directory = launched_directory(settings, recipe)
-        if not (directory / CONFIG).is_file():  # rank zero, or an earlier start of the job, has not written into it yet
+    option, given = ("run.root", settings.root) if settings.directory is None else ("run.directory", settings.directory)
+    folder = Path(settings.directory or Path(settings.root, settings.name or recipe))
+    with writing(option, given):
+        missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+        if resumed is not None:
+            directory = resumed
+        elif is_launched():
+            directory = launched_directory(settings, recipe)
+            if not (directory / CONFIG).is_file():  # rank zero, or an earlier start, has not written into it yet
+                claim(directory)
+        elif settings.directory is not None:
+            directory = folder
             claim(directory)
-    elif settings.directory is not None:
-        directory = Path(settings.directory)
-        with writing("run.directory", directory):
-            claim(directory)
-    else:
-        with writing("run.root", settings.root):
-            directory = create_dated(Path(settings.root, settings.name or recipe))
+        else:
+            directory = create_dated(folder)
+            missing.insert(0, directory)
     if is_rank_zero():
         hold(directory)
+        if not (directory / CONFIG).is_file():
+            created[:] = [(directory, missing)]
     os.environ[INHERITED] = str(directory.absolute())
     return directory
 
@@ -95,11 +104,22 @@ def save_config(directory: Path, config: dict[str, Any]) -> None:
     write_text(directory / CONFIG, text)
 
 
-def release_run_directory() -> None:
-    """End the use of the run directory: the next training of this process, in a notebook say, has its own."""
+def release_run_directory(*, is_refused: bool = False) -> None:
+    """End the use of the run directory: the next training of this process, in a notebook say, has its own.
+
+    A training that was refused before its first checkpoint leaves nothing.
+    """
     os.environ.pop(INHERITED, None)
     while held_locks:
         held_locks.pop().release()
+    for directory, missing in created:
+        if is_refused and not (directory / LAST_CHECKPOINT).is_file():
+            for path in directory.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for folder in missing:
+                with suppress(OSError):  # another run is in it
+                    folder.rmdir()
+    created.clear()
 
 
 def is_launched() -> bool:

@@ -21,7 +21,8 @@ from ..engine.metrics import StageMetrics, per_class_metrics
 from ..engine.optimization import OptimizerSettings, ParameterGroup, ScheduleSettings, build_optimizer, build_schedule
 from ..engine.preprocessing import MixSettings, Preprocess, build_mix
 from ..engine.reading import from_plain
-from ..facts import ImageFacts, require_range, to_plain
+from ..facts import ImageFacts, to_plain
+from ..values import Share
 
 
 def build_metrics(stage: str, num_classes: int) -> dict[str, Metric]:
@@ -73,12 +74,11 @@ class ImageClassifier(LightningModule):
         facts: ImageFacts,
         optimizer: OptimizerSettings = OptimizerSettings(),
         schedule: ScheduleSettings = ScheduleSettings(),
-        label_smoothing: float = 0.0,
+        label_smoothing: Share = 0.0,
         mix: MixSettings = MixSettings(),
         monitor: str = "val/loss",
     ) -> None:
         super().__init__()
-        require_range("model.label_smoothing", label_smoothing, 0.0, 1.0)
         self.save_hyperparameters(logger=False)  # of all subclasses too
         self.facts = from_plain(ImageFacts, facts)
         self.optimizer_settings = from_plain(OptimizerSettings, optimizer)

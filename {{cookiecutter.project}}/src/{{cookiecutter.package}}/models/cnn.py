@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..facts import ImageFacts, require_range
+from ..facts import ImageFacts
+from ..values import Depth, Share, Size
 from .classifier import ACTIVATIONS, Activation, ImageClassifier
 
 Pool = Literal["average", "max", "none"]
@@ -66,15 +67,14 @@ class CNNClassifier(ImageClassifier):
     def __init__(
         self,
         facts: ImageFacts,
-        widths: Sequence[int] = (32, 64, 128),
-        num_convolutions: int = 1,
+        widths: Sequence[Size] = (32, 64, 128),
+        num_convolutions: Depth = 1,
         pool: Pool = "average",
-        dropout: float = 0.1,
+        dropout: Share = 0.1,
         activation: Activation = "relu",
         **training: Any,
     ) -> None:
         super().__init__(facts, **training)
-        require_range("model.dropout", dropout, 0.0, 1.0)
         side = self.facts.image_size
         if not widths or side >> len(widths) == 0:
             raise UserError(

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from ..facts import ImageFacts, require_range
+from ..facts import ImageFacts
+from ..values import Share, Size
 from .classifier import ACTIVATIONS, Activation, ImageClassifier
 
 
@@ -45,14 +46,13 @@ class MLPClassifier(ImageClassifier):
     def __init__(
         self,
         facts: ImageFacts,
-        hidden_sizes: Sequence[int] = (256, 128),
-        dropout: float = 0.2,
+        hidden_sizes: Sequence[Size] = (256, 128),
+        dropout: Share = 0.2,
         batch_norm: bool = False,
         activation: Activation = "relu",
         **training: Any,
     ) -> None:
         super().__init__(facts, **training)
-        require_range("model.dropout", dropout, 0.0, 1.0)
         num_inputs = self.facts.num_channels * self.facts.image_size**2
         num_classes = self.facts.num_classes
         self.network = build_mlp(num_inputs, hidden_sizes, num_classes, dropout, batch_norm, activation)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ..engine.backbones import backbone_groups, build_backbone, left_frozen
 from ..engine.optimization import ParameterGroup
 from ..engine.preprocessing import Preprocess
-from ..facts import ImageFacts, require_range
+from ..facts import ImageFacts
+from ..values import Count, Factor, NonNegative, Share, Size, Whole
 from .classifier import ImageClassifier
 
 
@@ -40,17 +41,15 @@ class TransferClassifier(ImageClassifier):
         facts: ImageFacts,
         backbone: str = "timm/efficientnet_lite0",
         weights: str = "DEFAULT",
-        input_size: int | None = None,
-        head_epochs: int = 3,
-        unfreeze: int | Literal["all", "none"] = "all",
-        backbone_lr_factor: float = 0.1,
-        layer_decay: float = 1.0,
-        dropout: float = 0.2,
+        input_size: Size | None = None,
+        head_epochs: Whole = 3,
+        unfreeze: Count | Literal["all", "none"] = "all",
+        backbone_lr_factor: NonNegative = 0.1,
+        layer_decay: Factor = 1.0,
+        dropout: Share = 0.2,
         **training: Any,
     ) -> None:
         super().__init__(facts, **training)
-        require_range("model.dropout", dropout, 0.0, 1.0)
-        require_range("model.layer_decay", layer_decay, 0.0, 1.0, closed=True)
         self.head_epochs, self.backbone_lr_factor, self.layer_decay = head_epochs, backbone_lr_factor, layer_decay
         built = build_backbone(backbone, weights)
         self.hparams["weights"] = built.weights  # ``package`` if the download failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def parse(
     )
     # The parser imports the classes that a config names, so pass only names from the fixed tables.
     config = {"data": data_config(checkpoint, DATA_MODULES), "model": checkpoint["bundle"]["model"]}
-    return Command(form, [f"--config={yaml.safe_dump(config)}", *options])
+    return Command(replace(form, preset=yaml.safe_dump(config)), options)
 
 
 def add_evaluation_options(parser: LightningArgumentParser, companions: Sequence[Companion]) -> None:

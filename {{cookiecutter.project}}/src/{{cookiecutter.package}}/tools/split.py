@@ -14,11 +14,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from ..engine.folder import MANIFEST, FolderIndex, ManifestRow, index_folder, read_manifest, write_manifest
-from ..engine.recipes import VerbParser
+from ..engine.recipes import VerbParser, checked
 from ..engine.splits import SPLITS, Split, carve, carve_groups, digest_of
 from ..errors import UserError
 from ..files import require_output
 from ..predictor import read_file
+from ..values import Depth, Fraction, Seed
 
 EPILOGUE = """\
 Existing split folders (train, val, test) are kept; missing splits are carved from train. `fit` reads ROOT/splits.csv
@@ -30,23 +31,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("split", __doc__, EPILOGUE)
     add = parser.add_argument
     add("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
-    add("--val_fraction", type=fraction, default=0.15, help="share of images for val (default: 0.15)")
-    add("--test_fraction", type=fraction, default=0.15, help="share of images for test (default: 0.15)")
+    add("--val_fraction", type=checked(Fraction), default=0.15, help="share of images for val (default: 0.15)")
+    add("--test_fraction", type=checked(Fraction), default=0.15, help="share of images for test (default: 0.15)")
     add("--test_folder", choices=("val", "test"), default="test", help="folder for the test split")
-    add("--seed", type=int, default=0, help="seed of carved splits (default: 0)")
+    add("--seed", type=checked(Seed), default=0, help="seed of carved splits (default: 0)")
     group_help = "regular expression on paths; images with the same match (or first group) stay in one split"
     add("--group", metavar="REGEX", type=pattern, help=group_help)
-    add("--folds", type=int, metavar="K", help="write K manifests for cross-validation")
+    add("--folds", type=checked(Depth), metavar="K", help="write K manifests for cross-validation")
     add("--output", type=Path, metavar="FILE", help="manifest to write (default: ROOT/splits.csv)")
     add("--extend", action="store_true", help="keep known images in their splits, assign new ones")
     return parser
-
-
-def fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be above 0 and below 1, for example 0.15")
-    return value
 
 
 def pattern(text: str) -> re.Pattern[str]:
@@ -82,8 +76,10 @@ def split(options: Sequence[str]) -> None:
         rows = extend(images, read_manifest(output), arguments)
     else:
         rows = first_split(images, index.class_names, arguments)
-    for file, manifest in folds(rows, output, arguments) if arguments.folds else [(output, rows)]:
+    manifests = list(folds(rows, output, arguments)) if arguments.folds else [(output, rows)]
+    for file, manifest in manifests:
         write_manifest(file, manifest)
+    for file, manifest in manifests:
         print_counts(manifest, index.class_names)
         print(file)
 

@@ -203,6 +203,17 @@ def test_an_unfinished_run_is_left_out(fit: Fit, caplog: pytest.LogCaptureFixtur
     assert f"{unfinished}: left out" in Page().text
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "summary.json", "metrics.csv", "outputs.npz"])
+def test_a_run_with_a_damaged_file_is_left_out(name: str, fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
+    run = fit(epochs=1)
+    broken = shutil.copytree(run, run.with_name("broken"))
+    (broken / name).write_bytes((broken / name).read_bytes()[:20])
+    assert status(str(run.parent)) == 0
+    assert f"{broken} is left out: " in caplog.text
+    assert name in caplog.text
+    assert "Comparison of 1 run " in Page().text
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

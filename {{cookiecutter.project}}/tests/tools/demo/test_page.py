@@ -138,7 +138,8 @@ def test_mistakes(
     assert "one of the arguments --ckpt --ckpt_path --export is required" in error().replace("/", " ")
     assert f"{str(tmp_path)!r} is not an export: it has no model.json" in error("--export", str(tmp_path))
     assert "--ckpt is 'nowhere'" in error("--ckpt", "nowhere")
-    assert "'99999' must be a whole number from 1 to 65535" in error("--export", str(exported), "--port", "99999")
+    wrong = error("--export", str(exported), "--port", "99999")
+    assert "--port is 99999; it must be a whole number from 1 to 65535" in wrong
     monkeypatch.setattr(demo, "find_spec", lambda _: None)
     assert "demo needs Gradio, which is not installed. Install it: " in error("--export", str(exported))
 

@@ -185,7 +185,7 @@ def test_int8_is_kept_where_its_loss_is_allowed(run: Path, photos: Path, capsys:
     ("options", "words"),
     [
         (["--formats", "tflite"], "'tflite' must be onnx, pt2 or onnx,pt2"),
-        (["--coverage", "0"], "'0' must be a number above 0, at most 1"),
+        (["--coverage", "0"], "--coverage is 0; it must be a number above 0, up to 1"),
         (["--out", "file"], "--out is 'file', which is a file"),
         (["--out", "photos"], "--out is 'photos', a folder with other files"),
         (["--data_root", "gone"], "data.root is 'gone', which is not a folder"),

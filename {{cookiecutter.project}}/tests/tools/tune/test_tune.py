@@ -294,8 +294,8 @@ def test_a_trial_that_diverges_is_a_failed_run(workspace: Path) -> None:
 
 PARAMETERS: dict[str, Any] = SWEEP["parameters"]  # type: ignore[assignment]
 MISTAKES = [
-    ({}, ["--trials", "0"], ["--trials is 0", "above 0"]),
-    ({}, ["--minutes", "0"], ["--minutes is 0.0", "above 0"]),
+    ({}, ["--trials", "0"], ["--trials is 0", "1 or more"]),
+    ({}, ["--minutes", "0"], ["--minutes is 0", "above 0"]),
     ({}, ["--seeds", "-1"], ["--seeds is -1"]),
     ({}, ["--sweep", "swep.yaml"], ["--sweep is 'swep.yaml'", "no such file"]),
     ({}, ["--trails", "3"], ["no option '--trails'"]),

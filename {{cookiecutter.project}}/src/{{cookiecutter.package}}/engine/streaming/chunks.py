@@ -50,11 +50,6 @@ class PackedDataset:
     def __init__(
         self, root: str, cache_dir: str, cache_gb: float, retry_minutes: float, endpoint_url: str | None
     ) -> None:
-        if not cache_gb > 0 or retry_minutes < 0:
-            raise UserError(
-                f"data.cache_gb is {cache_gb} and data.retry_minutes is {retry_minutes}; cache_gb must be above 0, and "
-                "retry_minutes 0 or more."
-            )
         self.store = open_store(root, endpoint_url)
         folder = Path(cache_dir) / hashlib.sha256(f"{endpoint_url} {root}".encode()).hexdigest()[:16]
         self.cache = ChunkCache(self.store, folder, int(cache_gb * 1e9), 60 * retry_minutes)

@@ -54,14 +54,15 @@ def run_audit(options: Sequence[str]) -> int:
     files = inspect_folder(index)
     stale = set(FileDigests(arguments.cache_dir).stale({file.path: file.digest for file in files if file.digest}))
     findings = audit(files, [file for file in files if file.path in stale])
-    print(f"{root}: {len(files):,} files")
-    print_findings(findings, root)
     write_csv(output / "audit.csv", findings, root)
     write_audit_page(output / "audit.html", findings, files, root)
-    print(output / "audit.html")
     if aside:
         reasons = files_to_move(findings)
         quarantine(aside, root, reasons)
+    print(f"{root}: {len(files):,} files")  # after all files are written, as the reader may leave
+    print_findings(findings, root)
+    print(output / "audit.html")
+    if aside:
         undo = shlex.join(["audit", str(root), "--restore", str(aside)])
         print(f"{len(reasons):,} files moved to {aside}; to undo: {program_name()} {undo}")
     return max(({"error": 2, "warning": 1, "note": 0}[finding.severity] for finding in findings), default=0)

@@ -39,13 +39,13 @@ def compare(options: Sequence[str]) -> None:
     runs, others = read_candidates(arguments.runs)
     groups = [runs] if arguments.allow_different_splits else by_test_images(runs)
     comparisons = [Comparison(group, arguments.baselines) for group in groups]
+    write_comparison(arguments.output, comparisons, others)  # first, as the reader of the table may leave
     if len(groups) > 1:
         print(f"The runs were tested on {len(groups)} different test sets. Runs are compared within each test set.")
     for comparison in comparisons:
         if len(groups) > 1:
             print(f"\n{comparison.test_set}")
         print_comparison(comparison)
-    write_comparison(arguments.output, comparisons, others)
     print(arguments.output)
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from ...engine.checkpoint_predictor import load_predictor
 from ...engine.checkpoints import find_checkpoint
-from ...engine.recipes import VerbParser
+from ...engine.recipes import VerbParser, checked
 from ...errors import UserError
 from ...models import CLASSIFIERS
 from ...predictor import read_description
+from ...values import Port
 from .subject import Subject, subject_of_export, subject_of_run
 
 # Read by Gradio when it is imported. Run history would store images in the browser.
@@ -68,14 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     host_help = "address to listen on; 0.0.0.0 lets other machines use the page (default: 127.0.0.1)"
     add("--host", default="127.0.0.1", help=host_help)
-    add("--port", type=port, help="default: the first free one from 7860")
+    add("--port", type=checked(Port), help="default: the first free one from 7860")
     return parser
-
-
-def port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 to 65535, for example 7860")
-    return int(text)
 
 
 def load_subject(arguments: argparse.Namespace) -> Subject:

@@ -24,7 +24,7 @@ from ...engine.bundles import Checkpoint, data_config, load_classifier, read_che
 from ...engine.calibration import COVERAGES, answers_at
 from ...engine.checkpoints import find_checkpoint
 from ...engine.environment import versions
-from ...engine.recipes import VerbParser
+from ...engine.recipes import VerbParser, checked
 from ...engine.record import build_data, strict_json
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
@@ -32,6 +32,7 @@ from ...errors import UserError, shown
 from ...files import write_text, writing
 from ...models import CLASSIFIERS, ImageClassifier
 from ...predictor import DESCRIPTION, FORMAT, INT8_MODEL, MODEL, digest_of
+from ...values import Factor, NonNegative
 from .browser_page import find_runtime, write_browser_page
 from .card import Row, table_rows, write_card
 from .graph import cpu_flags, trace, write_int8, write_onnx, write_pt2
@@ -91,9 +92,15 @@ def parse(options: Sequence[str]) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace an earlier export in that folder")
     add("--formats", type=formats, default=list(FORMATS), help="onnx, pt2 or both (default: onnx,pt2)")
     add("--int8", action="store_true", help="also write a quantized ONNX model, if its loss of accuracy is small")
-    add("--max_loss", type=float, default=1.0, metavar="POINTS", help="loss that int8 may have, in points (default: 1)")
+    add(
+        "--max_loss",
+        type=checked(NonNegative),
+        default=1.0,
+        metavar="POINTS",
+        help="loss that int8 may have, in points (default: 1)",
+    )
     coverage_help = "share of the validation images above the threshold for abstaining (default: 0.95)"
-    add("--coverage", type=share, default=0.95, metavar="SHARE", help=coverage_help)
+    add("--coverage", type=checked(Factor), default=0.95, metavar="SHARE", help=coverage_help)
     add("--page", action="store_true", help=f"also write {PAGE}, which classifies images in a browser, offline")
     web_help = "npm package onnxruntime-web for --page, as a folder or .tgz (default: npm fetches it)"
     add("--ort_web", type=Path, metavar="PATH", help=web_help)
@@ -114,16 +121,6 @@ def formats(text: str) -> list[str]:
     if not set(names) <= set(FORMATS):
         raise argparse.ArgumentTypeError(f"{text!r} must be onnx, pt2 or onnx,pt2")
     return names
-
-
-def share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0, at most 1, for example 0.95")
-    return value
 
 
 def require_packages(arguments: argparse.Namespace) -> None:

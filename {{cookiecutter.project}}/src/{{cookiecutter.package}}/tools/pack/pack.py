@@ -24,13 +24,14 @@ from torch import Tensor
 
 from ...data import ImageFolderDataModule
 from ...engine.progress import bar_options
-from ...engine.recipes import VerbParser
+from ...engine.recipes import VerbParser, checked
 from ...engine.splits import SPLITS, Split, content_hash, digest_of, short_digests
 from ...engine.streaming.format import DATASET, DIGEST_TABLE, Chunk, Description, PackedSplit, index_of, sha256
 from ...engine.streaming.stores import FolderStore, MissingError, Store, open_store, require_litdata
 from ...errors import UserError, some
 from ...facts import Fit
 from ...predictor import UNDECODABLE, Decoding, error_text, read_file, to_mode
+from ...values import Depth, Fraction, Quality, Seed, Size
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +50,24 @@ def build_parser() -> argparse.ArgumentParser:
     add("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
     add("out", help="output: a new folder, or s3://bucket/folder")
     add("--splits", metavar="FILE", help="manifest written by split (default: ROOT/splits.csv if it exists)")
-    add("--val_fraction", type=float, default=0.15, help="share for val, if there is no val folder (default: 0.15)")
-    add("--test_fraction", type=float, default=0.15, help="share for test, if there is no test folder (default: 0.15)")
-    add("--split_seed", type=int, default=0, help="seed of carved splits (default: 0)")
-    add("--workers", type=int, help="number of threads (default: one per core)")
+    add(
+        "--val_fraction",
+        type=checked(Fraction),
+        default=0.15,
+        help="share for val, if there is no val folder (default: 0.15)",
+    )
+    add(
+        "--test_fraction",
+        type=checked(Fraction),
+        default=0.15,
+        help="share for test, if there is no test folder (default: 0.15)",
+    )
+    add("--split_seed", type=checked(Seed), default=0, help="seed of carved splits (default: 0)")
+    add("--workers", type=checked(Depth), help="number of threads (default: one per core)")
     add("--chunk_megabytes", type=float, default=64.0, help="approximate size of a chunk (default: 64)")
-    add("--image_size", type=int, help="shorter side of re-encoded images, or side of decoded images, in pixels")
-    add("--quality", type=int, help="JPEG quality of re-encoded images (default: 90)")
+    image_size_help = "shorter side of re-encoded images, or side of decoded images, in pixels"
+    add("--image_size", type=checked(Size), help=image_size_help)
+    add("--quality", type=checked(Quality), help="JPEG quality of re-encoded images (default: 90)")
     add("--decoded", action="store_true", help="store pixels, so that training need not decode; requires --image_size")
     add("--fit", choices=("crop", "pad", "squash"), default="crop", help="how images are made square (default: crop)")
     add("--num_channels", type=int, choices=(1, 3), default=3, help="3 (RGB) or 1 (grey) (default: 3)")
@@ -158,13 +170,10 @@ def encoding_of(arguments: argparse.Namespace) -> Encoding:
         raise UserError(
             f"--chunk_megabytes is {arguments.chunk_megabytes}; it must be above 0 and at most {MAX_CHUNK_MEGABYTES}."
         )
-    for option, value in {"workers": arguments.workers, "image_size": image_size}.items():
-        if value is not None and value < 1:
-            raise UserError(f"--{option} is {value}; it must be 1 or more.")
     if arguments.decoded and image_size is None:
         raise UserError("--decoded needs --image_size: all decoded images have one size, for example 224.")
-    if quality is not None and (arguments.decoded or image_size is None or not 1 <= quality <= 95):
-        raise UserError(f"--quality is {quality}; it must be from 1 to 95, with --image_size and without --decoded.")
+    if quality is not None and (arguments.decoded or image_size is None):
+        raise UserError(f"--quality is {quality}; it needs --image_size, and cannot be given with --decoded.")
     if image_size and not arguments.decoded:
         return Encoding("jpeg", image_size, quality or 90, arguments.num_channels, arguments.fit)
     return Encoding("decoded" if image_size else "files", image_size, None, arguments.num_channels, arguments.fit)

@@ -16,12 +16,13 @@ from rich.progress import Progress
 
 from ...engine.checkpoint_predictor import load_predictor
 from ...engine.progress import bar_options
-from ...engine.recipes import VerbParser
+from ...engine.recipes import VerbParser, checked
 from ...engine.run_directory import PREDICTIONS
 from ...errors import UserError
 from ...files import replacing, require_output
 from ...models import CLASSIFIERS
 from ...predictor import BATCH_SIZE, COLUMNS, TOP_K, Prediction, count_images, paths_of, write_csv
+from ...values import Count, Probability
 
 MAX_LISTED = 20  # maximum number of classes, and of failed images, that are printed
 EPILOGUE = """\
@@ -39,28 +40,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--ckpt", "--ckpt_path", type=Path, required=True, metavar="RUN_OR_FILE", help=ckpt_help)
     output_help = f"output file (.csv, .json or .jsonl), or - for CSV to standard output (default: {PREDICTIONS})"
     add("--output", default=PREDICTIONS, metavar="FILE", help=output_help)
-    add("--top_k", type=positive, default=TOP_K, help=f"classes per image (default: {TOP_K})")
+    add("--top_k", type=checked(Count), default=TOP_K, help=f"classes per image (default: {TOP_K})")
     abstain_help = "abstain if the top probability is below P"
-    add("--abstain_below", type=probability, default=0.0, metavar="P", help=abstain_help)
-    add("--batch_size", type=positive, default=BATCH_SIZE, help=f"images per batch (default: {BATCH_SIZE})")
+    add("--abstain_below", type=checked(Probability), default=0.0, metavar="P", help=abstain_help)
+    add("--batch_size", type=checked(Count), default=BATCH_SIZE, help=f"images per batch (default: {BATCH_SIZE})")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="auto uses a GPU")
     return parser
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
-    return int(text)
-
-
-def probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to 1, for example 0.8")
-    return value
 
 
 def predict(options: Sequence[str]) -> int:

@@ -53,7 +53,9 @@ def read_sweep(file: Path) -> Sweep:
         missing = "The working directory has no folder configs/sweep: change to the folder of the project."
         found = did_you_mean(str(file), known) if known else missing
         raise UserError(f"--sweep is {str(file)!r}, but there is no such file. {found}")
-    content = read_yaml(file, dict[str, Any], "A sweep file contains command, metric and parameters: correct it.")
+    content = read_yaml(
+        file, dict[str, Any], "A sweep file contains command, metric and parameters: correct it.", "--sweep"
+    )
     try:
         command, parameters = content.get("command"), content.get("parameters")
         words = [str(word) for word in command] if isinstance(command, list) else []
