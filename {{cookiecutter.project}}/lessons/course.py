@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from {{cookiecutter.package}}.cli import companions, main
 from {{cookiecutter.package}}.engine.record import RunRecord, read_run
-from {{cookiecutter.package}}.engine.run_directory import CONFIG, STATUS, read_status
+from {{cookiecutter.package}}.engine.run_directory import CONFIG, read_status
 
 PROJECT = Path(__file__).resolve().parents[1]
 RUNS = PROJECT / "runs" / "lessons"
@@ -88,7 +88,7 @@ def captured() -> Iterator[StringIO]:
 
 
 def has_diverged(directory: Path) -> bool:
-    return (directory / STATUS).is_file() and read_status(directory / STATUS).reason.startswith("diverged")
+    return read_status(directory).reason.startswith("diverged")
 
 
 def columns(record: RunRecord) -> dict[str, list[float]]:
