@@ -9,17 +9,15 @@
 
 # %%
 import os
-from contextlib import redirect_stdout
 from dataclasses import replace
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
 from checks import check_transfer
-from course import RUNS, fit, show
+from course import RUNS, captured, fit, show
 from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -124,7 +122,7 @@ has_photos = folder.is_dir() and all(map(find_spec, ("timm", "efficientnet_lite0
 if has_photos:
     manifest = RUNS / "09_splits.csv"
     manifest.unlink(missing_ok=True)
-    with redirect_stdout(StringIO()):
+    with captured():
         main(["split", str(folder), "--test_folder", "val", "--output", str(manifest)])
     place: dict[str, Any] = {"root": str(folder), "splits": str(manifest), "cache_dir": str(RUNS / "09_cache")}
     FOLDER = [word for name, value in place.items() for word in (f"--data.{name}", value)]

@@ -6,10 +6,12 @@ Nothing in the project imports this folder. To remove the lessons, delete ``less
 
 from __future__ import annotations
 
+import builtins
 import math
 import shutil
 import sys
-from contextlib import AbstractContextManager, chdir, nullcontext, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -21,7 +23,7 @@ from matplotlib.figure import Figure
 
 from {{cookiecutter.package}}.cli import companions, main
 from {{cookiecutter.package}}.engine.record import RunRecord, read_run
-from {{cookiecutter.package}}.engine.run_directory import CONFIG, STATUS, read_status
+from {{cookiecutter.package}}.engine.run_directory import CONFIG, read_status
 
 PROJECT = Path(__file__).resolve().parents[1]
 RUNS = PROJECT / "runs" / "lessons"
@@ -60,8 +62,7 @@ def fit(*options: str, name: str) -> Result:
     if (directory / CONFIG).is_file():
         shutil.rmtree(directory)
     off = [option for companion in companions() for option in companion.off]  # no report, no W&B
-    printed = StringIO()
-    with chdir(PROJECT), redirect_stdout(printed), redirect_stderr(printed), without_displays():
+    with chdir(PROJECT), captured() as printed:
         try:
             main(["fit", *options, "--run.directory", str(directory), *off])
         except SystemExit:
@@ -74,17 +75,20 @@ def fit(*options: str, name: str) -> Result:
     return result
 
 
-def without_displays() -> AbstractContextManager[Any]:
-    """Rich shows its tables in a notebook without printing them."""
-    if "ipykernel" not in sys.modules:
-        return nullcontext()
-    from IPython.utils.capture import capture_output
-
-    return capture_output(stdout=False, stderr=False)
+@contextmanager
+def captured() -> Iterator[StringIO]:
+    """Collect what is printed. In a notebook, rich would show its tables instead, if it found ``get_ipython``."""
+    printed, notebook = StringIO(), vars(builtins).pop("get_ipython", None)
+    try:
+        with redirect_stdout(printed), redirect_stderr(printed):
+            yield printed
+    finally:
+        if notebook is not None:
+            vars(builtins)["get_ipython"] = notebook
 
 
 def has_diverged(directory: Path) -> bool:
-    return (directory / STATUS).is_file() and read_status(directory / STATUS).reason.startswith("diverged")
+    return read_status(directory).reason.startswith("diverged")
 
 
 def columns(record: RunRecord) -> dict[str, list[float]]:
