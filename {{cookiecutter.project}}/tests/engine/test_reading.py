@@ -56,7 +56,7 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n 
         (b"results: []\n3: x", r"3 is not a name.* Do this\."),
         (b"results: 2026-99-99", "not valid YAML"),
         (LAUGHS.encode(), "nested too deeply or has too many values"),
-        (b"results: " + b"[" * 20_000, "nested too deeply"),
+        (b"results: " + b"[" * 20_000, "nested too deeply|maximum nesting depth"),
         (b"x" * 1_100_000, "at most 1,000,000"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (b"results: {}", r"expected a list, got a mapping.* Do this\."),
@@ -64,7 +64,7 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n 
 )
 def test_yaml(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "results.yaml").write_bytes(content)
-    with pytest.raises(UserError, match=rf"results\.yaml'.*{message}"):
+    with pytest.raises(UserError, match=rf"results\.yaml'.*({message})"):
         read_yaml(tmp_path / "results.yaml", Results, "Do this.")
 
 
@@ -87,7 +87,7 @@ def test_csv(tmp_path: Path, content: bytes, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"widths": [8, "x"]}, r"argument 'widths' .* \[1\]: it must be a whole number from 1 to 65536 \('x'\)"),
+        ({"widths": [8, "x"]}, r"argument 'widths' cannot be used: \[1\]: it must be a whole number.* \('x'\)"),
         ({"pool": "min"}, r"argument 'pool' cannot be used: .*'min'"),
         ({"dropout": None}, r"argument 'dropout' cannot be used: it must be a number from 0 to below 1 \(None\)"),
         ({"label_smoothing": "x"}, r"argument 'label_smoothing' cannot be used: it must be a number"),  # of the base

@@ -195,7 +195,7 @@ def load_classifier(checkpoint: Checkpoint, classifiers: Mapping[str, type[M]]) 
     classifier.load_state_dict(state)
     if broken := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
         log.warning(
-            "The weights are not finite, as after a training that diverged, so results mean nothing: %s", broken
+            "The weights are not finite, as after a training that diverged, so results mean nothing: %s", some(broken)
         )
     return classifier.eval()
 
