@@ -153,6 +153,8 @@ def writing(option: str, value: Path | str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        if isinstance(error, OSError) and error.errno is None:  # not of the file system: the timeout of a lock
+            raise
         name = getattr(error, "filename", None)
         where = f"where {name!r}" if isinstance(name, str) and Path(name) != Path(value) else "which"
         raise UserError(f"{option} is {brief(str(value))}, {where} cannot be written: {reason_of(error)}") from error
