@@ -3,7 +3,6 @@ import torch
 
 from {{cookiecutter.package}}.data import ImageFacts
 from {{cookiecutter.package}}.engine.preprocessing import MixSettings, Preprocess, build_mix
-from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.models import MLPClassifier
 
 

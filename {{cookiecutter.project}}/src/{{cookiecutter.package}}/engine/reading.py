@@ -59,11 +59,9 @@ def checked(value: Any, kind: Any, what: str, remedy: str) -> Any:
 
 
 def restricted(kind: type, value: Any) -> Any:
-    """A value of one of the types in ``values``, such as ``Count``, which a file cannot give as text."""
-    if not issubclass(kind, Checked):
-        raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+    """A value that is of a type other than the plain ones: a tensor, or one in ``values``, such as ``Count``."""
     if not isinstance(value, kind):
-        raise ValueError(f"it must be {kind.text}")
+        raise ValueError(f"it must be {kind.text if issubclass(kind, Checked) else f'a {kind.__name__}'}")
     return value
 
 

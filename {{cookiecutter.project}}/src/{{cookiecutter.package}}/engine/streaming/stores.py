@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 
 from ...errors import UserError
 from ...files import reason_of, replacing
+from ...predictor import read_file
 
 if TYPE_CHECKING:
     from .format import Chunk
@@ -41,7 +42,7 @@ class FolderStore:
     def read(self, name: str, patience: float = 0.0) -> bytes:
         """The content of a small file."""
         try:
-            return (self.root / name).read_bytes()
+            return read_file(self.root / name)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingError(f"there is no {str(self.root / name)!r}.") from error
 

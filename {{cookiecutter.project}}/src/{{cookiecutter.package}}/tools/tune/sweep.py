@@ -66,6 +66,8 @@ def read_sweep(file: Path) -> Sweep:
             )
         if not isinstance(parameters, dict) or not parameters:
             raise UserError("there are no parameters. Give the names of options of fit, such as model.optimizer.lr.")
+        if wrong := [name for name in parameters if not isinstance(name, str) or not name]:
+            raise UserError(f"parameter {wrong[0]!r} is no name of an option of fit, such as model.optimizer.lr.")
         parsed = {plain(name): parse_parameter(name, settings) for name, settings in parameters.items()}
         space = {name: drawn for name, drawn in parsed.items() if isinstance(drawn, BaseDistribution)}
         constants = {name: text for name, text in parsed.items() if isinstance(text, str)}
