@@ -63,6 +63,7 @@ assert runs["random labels"].test_accuracy < 25
 # %% [markdown]
 # ## Mend four of them
 # Read what the diagnosis measured and proposes; it is at the end of `fit` and in the report.
+#
 # 1. *Rate too high*: the loss rises far above ln 10 = 2.3, the loss of a guess. Its advice is right: divide the rate.
 # 2. *NaN*, in the first epoch. A tenth of the rate gives NaN again: a std of 1e-40 makes pixels infinite (one of 0 is
 #    refused). Then the diagnosis names what else to look at: mean and std of the data set, and a loss of your own.
@@ -112,7 +113,7 @@ aside, page = RUNS / "10_leak_aside", RUNS / "10_leak_audit"
 shutil.rmtree(aside, ignore_errors=True)
 with suppress(SystemExit), captured() as printed:
     main(["audit", str(folder), "--output", str(page), "--quarantine", str(aside)])
-lines = printed.getvalue().splitlines()
+lines = [line for line in printed.getvalue().splitlines() if not line.startswith("Opening")]  # no progress
 print(*lines[:4], "...", lines[-1].split("; to undo")[0], sep="\n")
 honest = fit(*FOLDER, name="10_leak_mended")
 print(f"with the leak {leak.test_accuracy:.1f} %, without {honest.test_accuracy:.1f} %")
