@@ -30,7 +30,7 @@ def project(default_bake: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def environment(project: Path) -> dict[str, str]:
     """Without data sets that are not in the project."""
     kept = {name: value for name, value in os.environ.items() if name != "CLASSIFIER_DATA"}
-    return {**kept, "PYTHONPATH": str(project / "src"), "MPLBACKEND": "agg"}
+    return {**kept, "PYTHONPATH": str(project / "src")}
 
 
 def test_there_are_ten() -> None:

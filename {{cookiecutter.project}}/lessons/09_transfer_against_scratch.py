@@ -170,6 +170,8 @@ for axes, results, title in zip(panels, (digits, photos), titles, strict=True):
     axes.set_title(title)
     axes.legend(loc="lower right")
 if not has_photos:
+    panels[1].clear()
+    panels[1].axis("off")
     panels[1].text(0.5, 0.5, "no photographs: see the text", transform=panels[1].transAxes, ha="center")
 show(figure, "09_transfer_against_scratch")
 
