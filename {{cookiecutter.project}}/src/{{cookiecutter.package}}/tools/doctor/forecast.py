@@ -70,9 +70,7 @@ def shown(seconds: float) -> str:
 
 
 def forecast(report: Report, trial: Trial, found: DataFound, start_up: float) -> Forecast | None:
-    """Try a few steps of each stage of the training; None if that fails, or if nothing is trained."""
-    if trial.trainer.max_epochs == 0:
-        return None
+    """Try a few steps of each stage of the training; None if that fails."""
     probe, _ = sample(trial, found, 16, 8)
     report.add(examine_memory(trial, found, probe))
     if report.has_error:

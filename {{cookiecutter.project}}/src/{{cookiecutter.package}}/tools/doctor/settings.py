@@ -162,9 +162,6 @@ def contradictions(known: Mapping[str, str]) -> Iterator[Finding]:
             "the training never stops early",
             f"--early_stopping.patience {max(1, int(epochs) // 4)}",
         )
-    if epochs == "0":
-        why = "nothing is trained, and the initial weights are tested"
-        yield Finding("warning", "settings", "trainer.max_epochs is 0", why, "--trainer.max_epochs 20")
     schedule, steps = known.get("model.schedule.name"), known.get("model.schedule.step_epochs", "1")
     if schedule == "step" and epochs.isdigit() and int(steps) >= int(epochs):
         what = f"model.schedule.step_epochs is {steps}, and trainer.max_epochs is {epochs}"
