@@ -112,6 +112,12 @@ def test_a_training_loss_far_above_that_of_a_guess_has_diverged(highest: float, 
         assert {check.holds for check in diagnosis.checks[1:]} == {None}
 
 
+def test_a_training_that_has_learnt_after_a_jump_has_not_diverged() -> None:
+    """Pixels from 0 to 255, for example, make the loss of the first epoch large."""
+    assert of_losses([30.0, 2.0, 1.2, 1.1], accuracy=0.6).checks[0].holds is False
+    assert of_losses([30.0, 2.0, 1.2, 1.2], accuracy=0.6).name == "diverged"
+
+
 def test_an_epoch_without_validation_may_diverge() -> None:
     assert diagnose([{"epoch": 0.0, "train/loss": float("nan")}], TEN).name == "diverged"
 

@@ -12,6 +12,7 @@ from ...engine.record import EpochMetrics, best_epoch
 from ..pages.rendering import count
 
 DIVERGED = 1.25  # training loss, in units of ln K: the loss of a guess
+RECOVERED = 0.5  # training loss at the end, in these units, of a training that has learnt although it began with a jump
 UNSTABLE = 0.2  # rise of the training loss above its lowest value so far, in units of ln K
 DROP = 0.05  # of validation accuracy, from one epoch to the next
 NUM_DROPS = 2  # a single drop may be caused by unfreezing the backbone
@@ -147,12 +148,14 @@ def diverged(curves: Curves, facts: TrainingFacts) -> Check:
         worst = max(trained, key=lambda epoch: epoch["train/loss"])
         measured = f"highest training loss {worst['train/loss']:.3g}, in epoch {worst['epoch'] + 1:.0f}"
         if curves.guess is not None:
-            holds = worst["train/loss"] > DIVERGED * curves.guess
+            has_recovered = trained[-1]["train/loss"] < RECOVERED * curves.guess
+            holds = worst["train/loss"] > DIVERGED * curves.guess and not has_recovered
             measured += f", and {DIVERGED} ln {facts.num_classes} is {DIVERGED * curves.guess:.3g}"
+            measured += f"; {trained[-1]['train/loss']:.3g} in the last epoch"
     return Check(
         "diverged",
         f"A loss is infinite or not a number, or the training loss of an epoch is above {DIVERGED} times ln K, the "
-        "loss of guessing among K classes.",
+        f"loss of guessing among K classes, and that of the last epoch is not below {RECOVERED} ln K.",
         measured,
         holds,
         f"Divide the learning rate by 10: {facts.rate(0.1)}. If that is not enough, divide it again, or clip "
