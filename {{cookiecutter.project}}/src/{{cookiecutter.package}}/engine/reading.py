@@ -155,6 +155,16 @@ def arguments_of(build: type, arguments: Mapping[str, Any], what: str, remedy: s
     return dict(arguments)
 
 
+def require_values(build: type, arguments: Mapping[str, Any], section: str) -> None:
+    """Refuse arguments of a class that are outside the ranges of their types; for calls from Python."""
+    for name, kind in arguments_known(build).items():
+        if isinstance(kind, type) and issubclass(kind, Checked) and name in arguments:
+            try:
+                kind.parse(arguments[name])
+            except ValueError as error:
+                raise UserError(f"{section}.{name} is {error}") from error
+
+
 def arguments_known(build: type) -> dict[str, Any]:
     """The arguments of a class with their types, and those of its base for ``**kwargs``."""
     known: dict[str, Any] = {}

@@ -20,7 +20,7 @@ from ..engine.images import Batch
 from ..engine.metrics import StageMetrics, per_class_metrics
 from ..engine.optimization import OptimizerSettings, ParameterGroup, ScheduleSettings, build_optimizer, build_schedule
 from ..engine.preprocessing import MixSettings, Preprocess, build_mix
-from ..engine.reading import from_plain
+from ..engine.reading import from_plain, require_values
 from ..facts import ImageFacts, to_plain
 from ..values import Share
 
@@ -80,6 +80,7 @@ class ImageClassifier(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)  # of all subclasses too
+        require_values(type(self), self.hparams, "model")
         self.facts = from_plain(ImageFacts, facts)
         self.optimizer_settings = from_plain(OptimizerSettings, optimizer)
         self.schedule_settings = from_plain(ScheduleSettings, schedule)
