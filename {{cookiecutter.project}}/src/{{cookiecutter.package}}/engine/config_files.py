@@ -16,7 +16,7 @@ MAX_DEPTH = 50
 MAX_VALUES = 100_000  # with every alias replaced by what it stands for
 CLASSES = ("data", "model")
 LINKED = "It is taken from the data set or from --monitor: leave it out."
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(file: Path, option: str) -> Any:
@@ -25,7 +25,7 @@ def read_yaml(file: Path, option: str) -> Any:
     text = read_text(file, given)
     try:
         require_bounded(text, given)
-        return yaml.load(text, Loader)
+        return yaml.load(text, SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).replace('"<unicode string>", ', "").split())
         raise UserError(f"{given}, which is not valid YAML: {reason}. Correct that line.") from error
@@ -55,7 +55,7 @@ def require_bounded(text: str, given: str) -> None:
     sizes: dict[str, int] = {}  # of what each anchor stands for
     stack: list[tuple[str | None, int]] = []  # anchors of the open lists and mappings, and the values before each
     num_values = 0
-    for event in yaml.parse(text, Loader):
+    for event in yaml.parse(text, SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in {anchor for anchor, _ in stack}:
                 raise UserError(f"{given}, in which {event.anchor!r} contains itself. Write the value without *.")

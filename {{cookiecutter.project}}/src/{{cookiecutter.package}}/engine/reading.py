@@ -13,7 +13,19 @@ from dataclasses import is_dataclass
 from inspect import Parameter, signature
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    TypedDict,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -158,7 +170,7 @@ def arguments_of(build: type, arguments: Mapping[str, Any], what: str, remedy: s
 def require_values(build: type, arguments: Mapping[str, Any], section: str) -> None:
     """Refuse arguments of a class that are outside the ranges of their types; for calls from Python."""
     for name, kind in arguments_known(build).items():
-        if isinstance(kind, type) and issubclass(kind, Checked) and name in arguments:
+        if is_restricted(kind) and name in arguments:
             try:
                 kind.parse(arguments[name])
             except ValueError as error:
@@ -186,8 +198,15 @@ def is_checkable(kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return True
     if parts := get_args(kind):
+        is_mixed = get_origin(kind) in {Union, UnionType} and any(map(is_restricted, parts))
+        if is_mixed and len({*parts} - {type(None)}) > 1:  # which msgspec does not check
+            return False
         return get_origin(kind) is not Callable and all(map(is_checkable, parts))
-    return kind in PLAIN or is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, Checked))
+    return kind in PLAIN or is_dataclass(kind) or is_restricted(kind)
+
+
+def is_restricted(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Checked)
 
 
 def from_plain(settings: type[T], value: T | Mapping[str, Any]) -> T:
