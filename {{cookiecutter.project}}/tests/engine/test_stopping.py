@@ -17,9 +17,9 @@ from {{cookiecutter.package}}.engine.record import strict_json
 from ..conftest import Fit
 from .test_processes import SECONDS, environment
 
-OPTIONS = ["--data", "DigitsDataModule", "--model", "MLPClassifier", "--model.optimizer.lr", "1e30"]
-OPTIONS += ["--trainer.max_epochs", "5", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
-OPTIONS += ["--tracking.wandb", "off", "--run.directory", "run"]
+OPTIONS = ["--data", "DigitsDataModule", "--model", "MLPClassifier", "--model.optimizer.name", "sgd"]
+OPTIONS += ["--model.optimizer.lr", "1e9", "--trainer.max_epochs", "5", "--trainer.accelerator", "cpu"]
+OPTIONS += ["--trainer.enable_progress_bar", "false", "--tracking.wandb", "off", "--run.directory", "run"]
 
 
 def refuse(name: str) -> None:
@@ -53,7 +53,7 @@ def test_ends_at_that_epoch_and_says_what_to_do(
     said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert len(said) == 1
     assert said[0].startswith("diverged: the training loss is nan in epoch 1, so the training was stopped; try a tenth")
-    assert said[0].endswith("fit --config run/config.yaml --model.optimizer.lr 1e+29")
+    assert said[0].endswith("fit --config run/config.yaml --model.optimizer.lr 1e+08")
     output = caplog.text + capsys.readouterr().out
     assert "restored" not in output
     assert "Traceback" not in output
