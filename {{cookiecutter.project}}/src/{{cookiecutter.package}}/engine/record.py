@@ -316,10 +316,10 @@ class RunRecord:
     @cached_property
     def epochs(self) -> list[EpochMetrics]:
         """Metrics of each epoch, in order, including ``epoch``."""
-        if not (self.directory / METRICS).is_file():
-            return []
         file = self.directory / METRICS
-        rows, wanted = read_metrics(file), max(1, self.summary.get("num_epochs", 1))
+        if not file.is_file():
+            return []
+        rows, wanted = read_metrics(file), self.summary.get("num_epochs", 0)  # without a summary: not finished
         if len(rows) < wanted:
             raise UserError(f"{str(file)!r} has {len(rows)} rows, but the run has {wanted} epochs. {DAMAGED}")
         return [row for row in rows if "train/loss" in row or "val/loss" in row]

@@ -34,9 +34,9 @@ from ..engine.contracts import DataModule
 from ..engine.findings import Finding
 from ..engine.folder import MANIFEST
 from ..engine.recipes import values_of
-from ..engine.record import Row, RunRecord, best_epoch
+from ..engine.record import Row, RunRecord, best_epoch, read_metrics
 from ..engine.results import SplitOutputs
-from ..engine.run_directory import CONFIG
+from ..engine.run_directory import CONFIG, METRICS
 from ..engine.splits import SPLITS
 from ..errors import runner, without_secrets
 from ..files import write_text
@@ -250,7 +250,8 @@ class WandbLogger(Logger):
     @property
     def rows(self) -> list[Row]:
         """The complete epochs of ``metrics.csv``: Lightning logs the training metrics of an epoch last."""
-        return [row for row in RunRecord(self.directory, {}).epochs if any(name.startswith("train/") for name in row)]
+        rows = read_metrics(file) if (file := self.directory / METRICS).is_file() else []
+        return [row for row in rows if any(name.startswith("train/") for name in row)]
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Sends nothing: W&B received the config at the start."""
