@@ -41,12 +41,12 @@ def did_you_mean(given: str, choices: Iterable[str]) -> str:
     return f"{hint}Valid choices: {', '.join(known)}."
 
 
-def brief(value: object) -> str:
-    """The value as in Python, shortened to 80 letters; a number without quotes, also if it is text."""
+def brief(value: object, length: int = 80) -> str:
+    """The value as in Python, shortened to ``length`` letters; a number without quotes, also if it is text."""
     text = repr(value)
     if isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|-?inf|nan", value):
         text = value
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def is_utf8(name: str) -> bool:

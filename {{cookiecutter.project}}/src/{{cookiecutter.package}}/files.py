@@ -22,6 +22,8 @@ NO_SPACE = {
     errno.EDQUOT: ("your quota of disk space is used up", "Remove files, or ask for more."),
     errno.EFBIG: ("a file would be larger than this shell allows", "Raise the limit: ulimit -f unlimited."),
 }
+OF_MACHINE = {*NO_SPACE, errno.EIO, errno.EMFILE, errno.ENOMEM}
+LONGEST_PATH = 500  # in a message; the name of the file is at the end
 LESS_MEMORY = "Use smaller batches or images, a smaller network or fewer workers, or close other programs."
 # What to do about other errors, which are named by the operating system.
 REMEDIES = {
@@ -135,8 +137,16 @@ def explain(error: BaseException) -> str | None:
         return None
     reason, is_named = reason_of(error), isinstance(error.filename, str | bytes)
     if is_named and error.errno is not None:
-        return f"{brief(error.filename)} cannot be {'' if error.errno in NO_SPACE else 'read or '}written: {reason}"
-    return reason if error.errno in {*NO_SPACE, errno.EIO, errno.EMFILE, errno.ENOMEM} else None
+        return f"{brief(error.filename, LONGEST_PATH)} cannot be {'' if error.errno in NO_SPACE else 'read or '}written: {reason}"
+    return reason if error.errno in OF_MACHINE else None
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Whether the machine lacks space or memory, or fails, as said by the error or by one that has caused it."""
+    if isinstance(error, OSError):
+        return error.errno in OF_MACHINE
+    cause = error.__cause__ or error.__context__
+    return explain(error) is not None or (cause is not None and is_of_machine(cause))
 
 
 def reason_of(error: OSError | ValueError) -> str:

@@ -187,7 +187,7 @@ COMMANDS = [
     ("tune --sweep $image", "image 0.png"),
     ("tune --sweep ''", "--sweep"),
     ("tune --sweep sweep.yaml --study $image", "not a study"),
-    ("tune --sweep sweep.yaml --study empty", ""),
+    ("tune --sweep sweep.yaml --study empty", "which is a folder"),
     ("tune --sweep sweep.yaml --study $image/x.db", "image 0.png"),
     ("tune --sweep sweep.yaml --trainer.max_epochs 0", "trainer.max_epochs is 0"),
     ("tune --sweep sweep.yaml --unknown 3", "unknown"),

@@ -12,11 +12,12 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 
 from ..errors import UserError
-from ..files import explain
+from ..files import is_of_machine
 from .contracts import DataModule
 from .findings import Finding
 from .record import RunRecord
 from .run_directory import release_run_directory
+from .stopping import InterruptedTrainingError
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def closing(companions: Sequence[Companion]) -> Iterator[None]:
         yield
         failed = False
     except UserError as error:
-        is_refused = error.__cause__ is None or explain(error.__cause__) is None  # a full disk refuses no training
+        is_refused = not (isinstance(error, InterruptedTrainingError) or is_of_machine(error))
         raise
     finally:
         for companion in companions:

@@ -146,7 +146,8 @@ def carve_groups(
                 f"cannot carve a {name} split: all images of class {class_name!r} are of one group. Add images of "
                 "another group to the class."
             )
-    num_folds = min(max(2, round(1 / fraction)), len(set(groups)))
+    largest = max(Counter(labels).values())  # more folds than that are refused by scikit-learn
+    num_folds = min(max(2, round(1 / fraction)), len(set(groups)), largest)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer images than folds: checked below
         folds = list(StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed).split(labels, labels, groups))

@@ -70,6 +70,10 @@ def is_lost_process(error: BaseException) -> bool:
     return is_of_gloo or isinstance(error, distributed.DistError)
 
 
+class InterruptedTrainingError(UserError):
+    """An error of the file system or of memory has ended a training, whose directory is kept, as it can continue."""
+
+
 @contextmanager
 def ending(run: Any, give_up: Callable[[DivergedError], None]) -> Iterator[None]:
     """Write into ``status.json`` how a training ended, say what to do next, and exit with the right status.
@@ -94,7 +98,7 @@ def ending(run: Any, give_up: Callable[[DivergedError], None]) -> Iterator[None]
     except BaseException as error:
         run.status.fail(error)
         if problem := explain(error):
-            raise UserError(f"{problem} To continue the training: {again}") from error
+            raise InterruptedTrainingError(f"{problem} To continue the training: {again}") from error
         if not is_lost_process(error):
             raise
         run.status.report_lost_process(error, run.trainer)

@@ -29,7 +29,7 @@ from ...engine.record import build_data, strict_json
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
 from ...errors import UserError, shown
-from ...files import write_text, writing
+from ...files import require_folder, write_text, writing
 from ...models import CLASSIFIERS, ImageClassifier
 from ...predictor import DESCRIPTION, FORMAT, INT8_MODEL, MODEL, digest_of
 from ...values import Factor, NonNegative
@@ -64,10 +64,11 @@ def export(options: Sequence[str]) -> int:
     file = find_checkpoint(arguments.ckpt, "best")
     checkpoint = read_checkpoint(file)
     out = arguments.out or (file.parent.parent if file.parent.name == "checkpoints" else Path()) / "export"
+    require_new(out, overwrite=arguments.overwrite)
     runtime = find_runtime(arguments.ort_web) if arguments.page else None
     classifier = load_classifier(checkpoint, CLASSIFIERS)
     data = open_data(checkpoint, arguments.data_root)
-    with new_folder(out, overwrite=arguments.overwrite) as folder:
+    with new_folder(out) as folder:
         exported = Export(folder, checkpoint, classifier, data)
         exported.describe_results(arguments.coverage)
         exported.write_models(arguments.formats)
@@ -155,17 +156,22 @@ def open_data(checkpoint: Checkpoint, root: Path | None) -> Any:
     return data
 
 
-@contextmanager
-def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder that becomes ``out`` at the end of the block; after an error nothing has changed."""
+def require_new(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder with files, unless they are an export to replace; creates nothing."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out is {str(out)!r}, which is a file. Give a folder.")
+    require_folder(out, "--out")
     if out.is_dir() and any(out.iterdir()):
         is_export = any((out / name).is_file() for name in (DESCRIPTION, PARITY))
         if not is_export:
             raise UserError(f"--out is {str(out)!r}, a folder with other files. Give a new or empty folder.")
         if not overwrite:
             raise UserError(f"--out is {str(out)!r}, an earlier export. Replace it with --overwrite, or give another.")
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder that becomes ``out`` at the end of the block; after an error nothing has changed."""
     temporary, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
     try:
         with writing("--out", out):

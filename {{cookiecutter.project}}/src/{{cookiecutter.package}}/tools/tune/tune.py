@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from .study import (
 from .sweep import Sweep, plain, read_sweep, text_of
 
 NUM_TRIALS = 20
-STUDY = "study.db"
+STUDY, LOCK = "study.db", "study.lock"
 EPILOGUE = """\
 All other options are passed to fit in every trial: --data.root photos/ --trainer.max_epochs 5
 
@@ -76,11 +77,13 @@ def tune(arguments: Sequence[str], companions: Sequence[Companion] = ()) -> int:
     require_suitable(recipe, sweep)
     require_known_options(sweep, options, companions)
     file: Path = settings.study or Path("runs", "tune", sweep.name, STUDY)
+    if file.is_dir():
+        raise UserError(f"--study is {str(file)!r}, which is a folder. Give a file, such as {str(file / STUDY)!r}.")
     try:
         with writing("--study", file):
             file.parent.mkdir(parents=True, exist_ok=True)
             # A trial that is marked as running then belongs to a process that has ended.
-            lock = FileLock(file.with_name("study.lock")).acquire(timeout=0)
+            lock = FileLock(file.with_name(LOCK)).acquire(timeout=0)
     except Timeout as error:
         raise UserError(
             f"another process is searching in {str(file.parent)!r}. Wait until it ends, or give --study a file in "
@@ -89,7 +92,12 @@ def tune(arguments: Sequence[str], companions: Sequence[Companion] = ()) -> int:
     with lock, keeping(file):
         first = 0 if isinstance(recipe["seed_everything"], bool) else recipe["seed_everything"]
         seeds = list(range(first, first + settings.seeds))
-        study = open_study(file, sweep, recipe, settings.seeds)
+        try:
+            study = open_study(file, sweep, recipe, settings.seeds)
+        except UserError:
+            with suppress(OSError):  # Windows removes no open file
+                file.with_name(LOCK).unlink()
+            raise
         search = Search(study, sweep, given, own, seeds, file.parent, companions)
         num_trials = settings.trials or (None if settings.minutes else NUM_TRIALS)
         comparison, is_stopped = run(search, num_trials, settings.minutes)
