@@ -77,7 +77,7 @@ def test_a_manifest(photos: Path, workspace: Path, capsys: pytest.CaptureFixture
     pack(photos, "out", "--splits", "splits.csv")
     folder = ImageFolderDataModule(str(photos), splits="splits.csv")
     assert described(workspace / "out").split_hash == folder.split_hash
-    assert "'nowhere.csv', which cannot be read" in error_of(capsys, photos, "other", "--splits", "nowhere.csv")
+    assert "'nowhere.csv' cannot be read: No such file" in error_of(capsys, photos, "other", "--splits", "nowhere.csv")
 
 
 def test_a_second_call_writes_what_is_missing_or_damaged(

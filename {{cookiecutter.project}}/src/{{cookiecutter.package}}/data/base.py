@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader, DistributedSampler
 from ..engine.batches import EvaluationBatches, TrainingBatches, TrainingLoader, WeightedSampler, training_seed
 from ..engine.images import Batch, BatchDataset, LabelledImages, keep_batch, require_variety
 from ..engine.preprocessing import class_weights, for_channels
+from ..engine.reading import require_values
 from ..engine.splits import SPLITS, Split, carve_splits, content_hash, pixel_digests
 from ..facts import Fit, ImageFacts
 from ..predictor import Decoding
-from ..values import Count, Fraction, NumWorkers, Positive, Seed, Size
+from ..values import Count, Fraction, NonNegative, NumWorkers, Seed, Size
 from .augmentation import AugmentationName, build_augmentation
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class ImageDataModule(LightningDataModule):
         split_seed: Seed = 0,
     ) -> None:
         super().__init__()
+        require_values(type(self), locals(), "data")
         self.fractions: dict[Split, float] = {"test": test_fraction, "val": val_fraction}
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -173,8 +175,8 @@ class DecodedDataModule(ImageDataModule):
         mirror: allow horizontal flips in augmentation. Set to false for text, road signs, or left and right hands.
         imbalance: handling of class imbalance. ``loss_weights`` weights classes in the training loss inversely to
             their size, ``sampler`` draws all classes equally often, ``none`` does neither.
-        memory_budget_gb: maximum size of the decoded images in memory, in gigabytes. Larger data sets are read from
-            the cache on disk, or decoded in every epoch if they have none.
+        memory_budget_gb: maximum size of the decoded images in memory, in gigabytes (0: never in memory). Larger
+            data sets are read from the cache on disk, or decoded in every epoch if they have none.
     """
 
     def __init__(
@@ -187,9 +189,10 @@ class DecodedDataModule(ImageDataModule):
         mirror: bool = True,
         val_fraction: Fraction = 0.15,
         imbalance: Literal["none", "loss_weights", "sampler"] = "none",
-        memory_budget_gb: Positive = 4.0,
+        memory_budget_gb: NonNegative = 4.0,
         **loading: Any,
     ) -> None:
+        require_values(type(self), locals(), "data")
         super().__init__(batch_size, augmentation=augmentation, val_fraction=val_fraction, **loading)
         self.decoding = Decoding(image_size, num_channels, fit)
         self.mirror = mirror

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from ..engine.batches import TrainingLoader, training_seed
 from ..engine.images import Batch, LabelledImages
+from ..engine.reading import require_values
 from ..engine.splits import Split
 from ..engine.streaming.chunks import PackedDataset
 from ..engine.streaming.order import ChunkedBatches, ChunkOrder, StreamedDataset
@@ -58,6 +59,7 @@ class StreamingImageDataModule(ImageDataModule):
         retry_minutes: NonNegative = 10.0,
         endpoint_url: str | None = None,
     ) -> None:
+        require_values(type(self), locals(), "data")
         super().__init__(batch_size=batch_size, num_workers=num_workers, augmentation=augmentation)
         self.image_size = image_size
         self.fit = fit

@@ -14,6 +14,7 @@ from torch.optim import Optimizer, lr_scheduler
 from ..errors import UserError
 from ..facts import mode_of
 from ..values import Count, Fraction, NonNegative, Positive, Share, Whole
+from .reading import require_values
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class OptimizerSettings:
     gradient_clip_norm: Positive | None = None
     lr_for_batch_size: Count | None = None
 
+    def __post_init__(self) -> None:
+        require_values(type(self), vars(self), "model.optimizer")
+
     def for_batch(self, num_images: int) -> OptimizerSettings:
         """Settings for steps of ``num_images`` images, by the linear scaling rule (Goyal et al., 2017, section 2.1)."""
         if self.lr_for_batch_size is None:
@@ -56,6 +60,9 @@ class EarlyStoppingSettings:
     patience: Whole | None = None
     min_delta: NonNegative = 0.0
 
+    def __post_init__(self) -> None:
+        require_values(type(self), vars(self), "early_stopping")
+
 
 @dataclass(frozen=True)
 class AveragingSettings:
@@ -66,6 +73,9 @@ class AveragingSettings:
     """
 
     ema_decay: Share | None = None
+
+    def __post_init__(self) -> None:
+        require_values(type(self), vars(self), "averaging")
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,9 @@ class ScheduleSettings:
     step_epochs: Count = 10
     patience: Whole = 3
     factor: Fraction = 0.1
+
+    def __post_init__(self) -> None:
+        require_values(type(self), vars(self), "model.schedule")
 
 
 def build_schedule(

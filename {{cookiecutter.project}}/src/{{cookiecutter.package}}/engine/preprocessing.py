@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from ..values import Positive
+from .reading import require_values
 
 
 class Preprocess(nn.Module):
@@ -62,6 +63,9 @@ class MixSettings:
 
     name: Literal["none", "mixup", "cutmix", "both"] = "none"
     alpha: Positive = 1.0
+
+    def __post_init__(self) -> None:
+        require_values(type(self), vars(self), "model.mix")
 
 
 def build_mix(settings: MixSettings, num_classes: int) -> Mix | None:

@@ -170,9 +170,13 @@ def arguments_of(build: type, arguments: Mapping[str, Any], what: str, remedy: s
 def require_values(build: type, arguments: Mapping[str, Any], section: str) -> None:
     """Refuse arguments of a class that are outside the ranges of their types; for calls from Python."""
     for name, kind in arguments_known(build).items():
-        if is_restricted(kind) and name in arguments:
+        parts = get_args(kind) if get_origin(kind) in {Union, UnionType} else [kind]
+        others = [part for part in parts if part is not type(None)]  # X | None is checked as X is, besides None
+        if name not in arguments or len(others) != 1 or not is_restricted(others[0]):
+            continue
+        if arguments[name] is not None or len(parts) == 1:
             try:
-                kind.parse(arguments[name])
+                others[0].parse(arguments[name])
             except ValueError as error:
                 raise UserError(f"{section}.{name} is {error}") from error
 

@@ -32,7 +32,7 @@ HEALTHY = [
     PHOTOS + " --data.cache none --data.augmentation standard",
     PHOTOS + " --data.cache memory --data.imbalance sampler",
     PHOTOS + " --data.cache disk --data.imbalance loss_weights --data.num_workers 1",
-    PHOTOS + " --data.memory_budget_gb 0.00001 --data.num_channels 1 --data.fit pad",
+    PHOTOS + " --data.memory_budget_gb 0 --data.num_channels 1 --data.fit pad",
     PHOTOS.replace("MLPClassifier --model.hidden_sizes [16]", "TransferClassifier")
     + " --model.backbone resnet18 --model.weights none --model.head_epochs 1",
 ]

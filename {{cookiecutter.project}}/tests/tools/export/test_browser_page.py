@@ -55,7 +55,7 @@ class Network(nn.Module):
         return logits, torch.softmax(logits / 1.5, dim=1)
 
 
-def write_export(folder: Path, abstain_below: float | None = 0.8, name: str = "model.onnx", **changes: Any) -> Path:
+def write_export(folder: Path, abstain_below: float = 0.8, name: str = "model.onnx", **changes: Any) -> Path:
     """Write what the page needs of an export: a tiny model, and its description."""
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
@@ -280,7 +280,7 @@ def test_the_page_is_not_sure_below_the_threshold_only(
 ) -> None:
     red = write_colours(tmp_path)[0]
     highest = float(predict(export, red).max())
-    for threshold, verdict in ((highest + 1e-3, "Not sure"), (highest - 1e-3, "cat"), (None, "cat")):
+    for threshold, verdict in ((highest + 1e-3, "Not sure"), (highest - 1e-3, "cat"), (0.0, "cat")):
         write_browser_page(write_export(tmp_path / "export", threshold), tmp_path / "page.html", find_runtime(ort_web))
         for page in opened(browser, tmp_path / "page.html"):
             page.set_input_files("#files", red)

@@ -260,14 +260,14 @@ def test_a_report_that_fails_does_not_end_the_fit(
     [
         (["nowhere"], "RUN is 'nowhere', but there is no such file or folder"),
         (["other"], "'other/config.yaml' cannot be used: data is missing"),
-        (["broken"], "'broken/config.yaml' is not valid YAML"),
+        (["broken"], "'broken/config.yaml', which is not valid YAML"),
         (["empty"], "RUN is 'empty', which is not a run directory and does not contain one"),
         ([], "the following arguments are required: RUN"),
     ],
 )
 @pytest.mark.usefixtures("workspace")
 def test_not_a_run(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for folder, text in (("other", "trainer: [1]\nmonitor: val/acc\n"), ("broken", "trainer: [")):
+    for folder, text in (("other", "trainer: {}\nmonitor: val/acc\n"), ("broken", "trainer: [")):
         Path(folder).mkdir()
         Path(folder, "config.yaml").write_text(text)
     Path("empty").mkdir()

@@ -4,7 +4,7 @@
 const NUM_SHOWN = 5; // classes on a card; the others are folded
 const description = JSON.parse(document.getElementById("description").textContent);
 const classNames = description.class_names;
-const abstainBelow = description.abstain_below ?? 0;
+const abstainBelow = description.abstain_below;
 const counts = {all: 0, done: 0};
 let session; // of ONNX Runtime, with the model; a promise
 let lastImage = Promise.resolve(); // resolved when all images so far are classified
