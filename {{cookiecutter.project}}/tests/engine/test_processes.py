@@ -57,6 +57,11 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **more}
 
 
+def continuing(run: str) -> list[str]:
+    """Resume a run, and give its config as one's own: it names ``Strike``, which is no class of the project."""
+    return ["--resume", run, "--config", f"{run}/config.yaml"]
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -90,7 +95,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for rank in range(2):
                 run = f"2/stopped {rank}"
                 tasks.append({"options": [*RANDOM, "--run.directory", run], "strike": f"stop {rank}", "ends with": 143})
-                tasks.append({"options": ["--resume", run], "strike": ""})
+                tasks.append({"options": continuing(run), "strike": ""})
         jobs.append(run_tasks(folder, num, tasks))
     for job in jobs:
         _, errors = job.communicate(timeout=SECONDS)
@@ -150,7 +155,7 @@ def test_they_stop_together_whichever_is_told(folder: Path, rank: int) -> None:
 def fit(folder: Path, *launcher: str, strike: str = "", run: str) -> subprocess.CompletedProcess[str]:
     """One training with a launcher, or with Lightning's own."""
     command = [*(launcher or [sys.executable]), str(SCRIPT), "fit"]
-    options = ["--resume", run] if strike == "" and not launcher else [*RANDOM, "--run.directory", run]
+    options = continuing(run) if strike == "" and not launcher else [*RANDOM, "--run.directory", run]
     words = [*command, *options]
     return subprocess.run(
         words, cwd=folder, env=environment(STRIKE=strike), capture_output=True, text=True, timeout=SECONDS, check=False
