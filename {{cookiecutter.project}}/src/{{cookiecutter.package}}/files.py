@@ -137,7 +137,8 @@ def explain(error: BaseException) -> str | None:
         return None
     reason, is_named = reason_of(error), isinstance(error.filename, str | bytes)
     if is_named and error.errno is not None:
-        return f"{brief(error.filename, LONGEST_PATH)} cannot be {'' if error.errno in NO_SPACE else 'read or '}written: {reason}"
+        name, reading = brief(error.filename, LONGEST_PATH), "" if error.errno in NO_SPACE else "read or "
+        return f"{name} cannot be {reading}written: {reason}"
     return reason if error.errno in OF_MACHINE else None
 
 
