@@ -163,5 +163,6 @@ def test_misspelt_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
         "error: 'fitt' is not a verb. Did you mean 'fit'? "
-        "Valid choices: audit, compare, demo, doctor, export, fit, pack, predict, report, split, test, tune, validate.\n"
+        "Valid choices: audit, compare, demo, doctor, export, fit, pack, predict, "
+        "report, split, test, tune, validate.\n"
     )
