@@ -144,10 +144,15 @@ def explain(error: BaseException) -> str | None:
 
 def is_of_machine(error: BaseException) -> bool:
     """Whether the machine lacks space or memory, or fails, as said by the error or by one that has caused it."""
-    if isinstance(error, OSError):
-        return error.errno in OF_MACHINE
-    cause = error.__cause__ or error.__context__
-    return explain(error) is not None or (cause is not None and is_of_machine(cause))
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:  # causes may form a circle: jsonargparse wraps, and we unwrap
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    origin = next((found for found in causes if isinstance(found, OSError)), None)
+    if origin is not None:
+        return origin.errno in OF_MACHINE
+    return any(explain(found) is not None for found in causes)
 
 
 def reason_of(error: OSError | ValueError) -> str:

@@ -85,7 +85,7 @@ OPTIONS: dict[str, list[tuple[str, str]]] = {
         ("data.unreadable", "choice"),
         ("data.mirror", "bool"),
         ("data.imbalance", "choice"),
-        ("data.memory_budget_gb", "positive"),
+        ("data.memory_budget_gb", "not negative"),
     ],
     STREAM: [("data.shuffle_chunks", "count"), ("data.cache_gb", "positive"), ("data.retry_minutes", "not negative")],
 }

@@ -187,7 +187,11 @@ def arguments_known(build: type) -> dict[str, Any]:
     for owner in build.__mro__:
         if (init := vars(owner).get("__init__")) is None:
             continue
-        parameters, hints = signature(init).parameters, get_type_hints(init)
+        parameters = signature(init).parameters
+        try:
+            hints = get_type_hints(init)
+        except NameError:  # an annotation of a class of yours that exists for type checkers only
+            hints = {}
         known = {name: hints.get(name, Any) for name in parameters} | known
         if all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters.values()):
             break
