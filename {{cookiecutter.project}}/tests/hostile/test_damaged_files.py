@@ -21,13 +21,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from {{cookiecutter.package}} import fit as fit_verb
-from {{cookiecutter.package}}.tools.demo import demo
 
 from ..exported import write_export
 from ..interruption import Interruption, power_cut
 from .campaign import Outcome, judge, run
 from .conftest import CPU, DIGITS, OFF
 from .damage import damage
+
+demo = pytest.importorskip("{{cookiecutter.package}}.tools.demo.demo")
 
 EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "6"))
 BEST, LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"

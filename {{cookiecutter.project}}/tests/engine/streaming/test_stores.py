@@ -12,7 +12,13 @@ from google.api_core import exceptions as google
 
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import StreamingImageDataModule
-from {{cookiecutter.package}}.engine.streaming.stores import FolderStore, MissingError, StoreError, final_error, open_store
+from {{cookiecutter.package}}.engine.streaming.stores import (
+    FolderStore,
+    MissingError,
+    StoreError,
+    final_error,
+    open_store,
+)
 from {{cookiecutter.package}}.errors import UserError
 
 from ...conftest import Fit

@@ -17,10 +17,11 @@ import pytest
 from {{cookiecutter.package}}.data import mnist
 from {{cookiecutter.package}}.engine import backbones
 from {{cookiecutter.package}}.models import MLPClassifier
-from {{cookiecutter.package}}.tools import tracking
 from {{cookiecutter.package}}.tools.doctor import data, forecast, machine, steps
 
 from .set_ups import CNN, MLP, PHOTOS, doctor, fake_command, fake_gpu, git, named, write_folder, write_photo
+
+tracking = pytest.importorskip("{{cookiecutter.package}}.tools.tracking")
 
 Plant = Callable[[Path, pytest.MonkeyPatch], None]
 Usage = namedtuple("Usage", "total used free")
