@@ -1,4 +1,4 @@
-"""The checks of lessons 1 to 5: the right answer is accepted, and the usual mistakes are not."""
+"""The checks of the lessons: the right answer is accepted, and the usual mistakes are not."""
 
 import math
 from collections.abc import Callable
@@ -8,6 +8,8 @@ import checks
 import numpy as np
 import pytest
 import torch
+
+from . import answers_6_to_10
 
 Check = Callable[[Any], bool | None]
 LR = (1 - 0.116**0.05) / 2  # of lesson 2
@@ -86,7 +88,9 @@ WRONG: list[tuple[Check, list[tuple[Any, str]]]] = [
         ],
     ),
 ]
-NO_ANSWERS_AT_ALL = ["650", True, [], math.nan, {}, object()]
+RIGHT += answers_6_to_10.RIGHT
+WRONG += answers_6_to_10.WRONG
+NO_ANSWERS_AT_ALL = ["", "650", True, [], math.nan, {}, object()]
 
 
 @pytest.mark.parametrize(("check", "answers"), RIGHT)

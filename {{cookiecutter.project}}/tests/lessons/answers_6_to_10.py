@@ -1,4 +1,4 @@
-"""The checks of lessons 6 to 10: the right answer is accepted, and the usual mistakes are not."""
+"""Right and wrong answers to the exercises of lessons 6 to 10, for ``test_checks``."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from typing import Any
 
 import checks
 import numpy as np
-import pytest
 
 Check = Callable[[Any], bool | None]
 ERROR = math.sqrt(0.92 * 0.08 / 359)  # of lesson 7, as a share of 1
@@ -79,29 +78,3 @@ WRONG: list[tuple[Check, list[tuple[Any, str]]]] = [
         ],
     ),
 ]
-
-
-@pytest.mark.parametrize(("check", "answers"), RIGHT)
-def test_right_answers(check: Check, answers: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    for answer in answers:
-        assert check(answer) is True
-        assert capsys.readouterr().out.startswith("Right: ")
-
-
-@pytest.mark.parametrize(("check", "answers"), WRONG)
-def test_wrong_answers(check: Check, answers: list[tuple[Any, str]], capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(answers) >= 5
-    for answer, hint in answers:
-        assert check(answer) is False
-        printed = capsys.readouterr().out
-        assert f"{answer!r} is not right. " in printed
-        assert hint in printed
-
-
-@pytest.mark.parametrize("check", [check for check, _ in RIGHT])
-def test_what_is_no_answer(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(None) is None
-    assert capsys.readouterr().out.startswith("No answer yet. ")
-    for answer in ("", True, [], math.nan, {}, object()):
-        assert check(answer) is False
-        assert "is not right" in capsys.readouterr().out
