@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
-UV := $(BIN)/uv pip install --python .venv
-LOWEST := $(BIN)/uv pip install --python build/lowest
+# Where Python may not write bytecode, as in many containers, each import of torch would compile 3,000 files anew.
+UV := $(BIN)/uv pip install --compile-bytecode --python .venv
+LOWEST := $(BIN)/uv pip install --compile-bytecode --python build/lowest
 # Cookiecutter keeps answers in the home folder, over those of the user, and leaves files in the temporary one.
 BAKE := mkdir -p build/home && HOME="$(CURDIR)/build/home" TMPDIR="$(CURDIR)/build/home" \
 	$(BIN)/cookiecutter . --no-input --default-config --output-dir
