@@ -14,6 +14,9 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import jupytext
@@ -101,26 +104,34 @@ def smaller(png: bytes) -> bytes:
     return file.getvalue()
 
 
-def seconds() -> tuple[float, float]:
-    """Of the clock, and of the processors in the kernels that have ended."""
+def make_page(lesson: Path, folder: Path) -> tuple[float, float]:
+    """Run a lesson and write its page; returns the seconds of the clock, and of the processors in its kernel."""
+    start, before = time.perf_counter(), processor_seconds()
+    write_page(execute(lesson), lesson, folder)
+    return time.perf_counter() - start, processor_seconds() - before
+
+
+def processor_seconds() -> float:
+    """Of the processes that this one started and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.perf_counter(), used.ru_utime + used.ru_stime
+    return used.ru_utime + used.ru_stime
+
+
+def make_pages(lessons: list[Path], folder: Path) -> Iterator[tuple[float, float]]:
+    """Two lessons at a time, as their tensors are too small for more than one core each."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(make_page, lessons, [folder] * len(lessons))
 
 
 def main(project: Path, numbers: list[str]) -> None:
     folder = TEMPLATE_ROOT / ("docs/learn" if DATA in os.environ else "build/learn")
     lessons = [file for file in sorted(project.glob("lessons/[0-9]*.py")) if not numbers or file.name[:2] in numbers]
-    start = seconds()
-    for lesson in lessons:
-        before = seconds()
-        write_page(execute(lesson), lesson, folder)
-        print("{:32} {:6.1f} s, {:6.1f} s of the processors".format(lesson.name, *elapsed(before)), flush=True)
-    print("{:32} {:6.1f} s, {:6.1f} s of the processors".format(f"{len(lessons)} lessons", *elapsed(start)))
+    start, used = time.perf_counter(), 0.0
+    for lesson, (elapsed, of_processors) in zip(lessons, make_pages(lessons, folder), strict=True):
+        used += of_processors
+        print(f"{lesson.name:32} {elapsed:6.1f} s, {of_processors:6.1f} s of the processors", flush=True)
+    print(f"{len(lessons)} lessons {time.perf_counter() - start:29.1f} s, {used:6.1f} s of the processors")
     print(f"pages in {folder.relative_to(TEMPLATE_ROOT)}")
-
-
-def elapsed(before: tuple[float, float]) -> list[float]:
-    return [after - earlier for after, earlier in zip(seconds(), before, strict=True)]
 
 
 if __name__ == "__main__":
