@@ -113,7 +113,7 @@ aside, page = RUNS / "10_leak_aside", RUNS / "10_leak_audit"
 shutil.rmtree(aside, ignore_errors=True)
 with suppress(SystemExit), captured() as printed:
     main(["audit", str(folder), "--output", str(page), "--quarantine", str(aside)])
-lines = [line for line in printed.getvalue().splitlines() if not line.startswith("Opening")]  # no progress
+lines = printed.getvalue().splitlines()
 print(*lines[:4], "...", lines[-1].split("; to undo")[0], sep="\n")
 honest = fit(*FOLDER, name="10_leak_mended")
 print(f"with the leak {leak.test_accuracy:.1f} %, without {honest.test_accuracy:.1f} %")

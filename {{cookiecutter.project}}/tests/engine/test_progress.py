@@ -12,7 +12,7 @@ from rich.console import Console
 
 from {{cookiecutter.package}}.data import DigitsDataModule
 from {{cookiecutter.package}}.engine.optimization import OptimizerSettings
-from {{cookiecutter.package}}.engine.progress import CompactBar, EpochClock, EpochLines
+from {{cookiecutter.package}}.engine.progress import CompactBar, EpochClock, EpochLines, bar_options
 from {{cookiecutter.package}}.models import MLPClassifier
 
 LINE = re.compile(
@@ -69,3 +69,9 @@ def test_time_left_is_that_of_the_epochs_of_this_process() -> None:
     clock.now = clock.training_start + 8
     assert clock.left(7, 10) == "00:12 left"
     assert clock.left(7, -1) == ""
+
+
+def test_no_bar_in_a_log_even_if_colours_are_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert bar_options()["disable"]

@@ -20,9 +20,11 @@ log = logging.getLogger(__name__)
 
 
 def bar_options() -> dict[str, Any]:
-    """Options of a rich progress bar on standard error: nothing is drawn where that is no terminal."""
-    console = Console(stderr=True)
-    return {"console": console, "transient": True, "disable": not console.is_terminal}
+    """Options of a rich progress bar on standard error: nothing is drawn where that is no terminal.
+
+    Rich itself takes it for one where FORCE_COLOR is set, as notebooks and many CI services do.
+    """
+    return {"console": Console(stderr=True), "transient": True, "disable": not sys.stderr.isatty()}
 
 
 def progress_callback(is_enabled: bool | None) -> Callback:
