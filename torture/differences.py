@@ -30,6 +30,20 @@ def of_files(name: str, part: Path, whole: Path) -> list[str]:
     return [f"{name}/{path} differs" for path in sorted(before.keys() | after) if before.get(path) != after.get(path)]
 
 
+def of_caches(name: str, part: Path, whole: Path) -> list[str]:
+    """Content of all files of a cache, whose ``digests.json`` names images by absolute paths."""
+    one, other = (remembered_digests(folder / name, folder) for folder in (part, whole))
+    found = [text for text in of_files(name, part, whole) if "digests.json" not in text]
+    return found if one == other else [*found, f"{name}/digests.json differs"]
+
+
+def remembered_digests(cache: Path, folder: Path) -> dict[str, list[int | str]]:
+    """By paths from ``folder`` on, without the checksum in the first line."""
+    _, _, text = (cache / "digests.json").read_text(encoding="utf-8").partition("\n")
+    digests: dict[str, list[int | str]] = json.loads(text.replace(f"{folder}/", ""))
+    return digests
+
+
 def of_runs(name: str, part: Path, whole: Path) -> list[str]:
     """Weights, optimizer, schedules and counters of both checkpoints, metrics, predictions, and names of files."""
     one, other = part / name, whole / name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from differences import of_files, of_runs, of_trials
+from differences import of_caches, of_files, of_runs, of_trials
 from inputs import CNN, FOLDER, SHORT
 
 Differences = Callable[[Path, Path], list[str]]
@@ -70,7 +70,7 @@ SUBJECTS = [
     Subject(
         "cache",
         ["fit", *FOLDER, *SHORT, *CNN, "--data.cache", "disk", "--data.cache_dir", "cache", "--run.directory", "run"],
-        lambda part, whole: [*of_files("cache", part, whole), *of_runs("run", part, whole)],
+        lambda part, whole: [*of_caches("cache", part, whole), *of_runs("run", part, whole)],
         again=["fit", "--resume", "run"],
         begun="run/config.yaml",
         share=2,
