@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...engine.checkpoint_predictor import load_predictor
 from ...engine.checkpoints import find_checkpoint
-from ...engine.recipes import VerbParser, checked
+from ...engine.recipes import VerbParser
 from ...errors import UserError
 from ...models import CLASSIFIERS
 from ...predictor import read_description
@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     host_help = "address to listen on; 0.0.0.0 lets other machines use the page (default: 127.0.0.1)"
     add("--host", default="127.0.0.1", help=host_help)
-    add("--port", type=checked(Port), help="default: the first free one from 7860")
+    add("--port", type=Port, help="default: the first free one from 7860")
     return parser
 
 

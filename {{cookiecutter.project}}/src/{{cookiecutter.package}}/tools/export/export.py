@@ -24,7 +24,7 @@ from ...engine.bundles import Checkpoint, data_config, load_classifier, read_che
 from ...engine.calibration import COVERAGES, answers_at
 from ...engine.checkpoints import find_checkpoint
 from ...engine.environment import versions
-from ...engine.recipes import VerbParser, checked
+from ...engine.recipes import VerbParser
 from ...engine.record import build_data, strict_json
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
@@ -93,15 +93,10 @@ def parse(options: Sequence[str]) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace an earlier export in that folder")
     add("--formats", type=formats, default=list(FORMATS), help="onnx, pt2 or both (default: onnx,pt2)")
     add("--int8", action="store_true", help="also write a quantized ONNX model, if its loss of accuracy is small")
-    add(
-        "--max_loss",
-        type=checked(NonNegative),
-        default=1.0,
-        metavar="POINTS",
-        help="loss that int8 may have, in points (default: 1)",
-    )
+    loss_help = "loss that int8 may have, in points (default: 1)"
+    add("--max_loss", type=NonNegative, default=1.0, metavar="POINTS", help=loss_help)
     coverage_help = "share of the validation images above the threshold for abstaining (default: 0.95)"
-    add("--coverage", type=checked(Factor), default=0.95, metavar="SHARE", help=coverage_help)
+    add("--coverage", type=Factor, default=0.95, metavar="SHARE", help=coverage_help)
     add("--page", action="store_true", help=f"also write {PAGE}, which classifies images in a browser, offline")
     web_help = "npm package onnxruntime-web for --page, as a folder or .tgz (default: npm fetches it)"
     add("--ort_web", type=Path, metavar="PATH", help=web_help)

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from ...engine.checkpoint_predictor import load_predictor
 from ...engine.progress import bar_options
-from ...engine.recipes import VerbParser, checked
+from ...engine.recipes import VerbParser
 from ...engine.run_directory import PREDICTIONS
 from ...errors import UserError
 from ...files import replacing, require_output
@@ -40,10 +40,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--ckpt", "--ckpt_path", type=Path, required=True, metavar="RUN_OR_FILE", help=ckpt_help)
     output_help = f"output file (.csv, .json or .jsonl), or - for CSV to standard output (default: {PREDICTIONS})"
     add("--output", default=PREDICTIONS, metavar="FILE", help=output_help)
-    add("--top_k", type=checked(Count), default=TOP_K, help=f"classes per image (default: {TOP_K})")
+    add("--top_k", type=Count, default=TOP_K, help=f"classes per image (default: {TOP_K})")
     abstain_help = "abstain if the top probability is below P"
-    add("--abstain_below", type=checked(Probability), default=0.0, metavar="P", help=abstain_help)
-    add("--batch_size", type=checked(Count), default=BATCH_SIZE, help=f"images per batch (default: {BATCH_SIZE})")
+    add("--abstain_below", type=Probability, default=0.0, metavar="P", help=abstain_help)
+    add("--batch_size", type=Count, default=BATCH_SIZE, help=f"images per batch (default: {BATCH_SIZE})")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="auto uses a GPU")
     return parser
 
