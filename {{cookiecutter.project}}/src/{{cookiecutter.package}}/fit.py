@@ -31,10 +31,11 @@ from .engine.command_line import Command, Form, compile_networks, link_facts
 from .engine.companions import Companion, Start, closing
 from .engine.contracts import count_parameters
 from .engine.fine_tuning import CachedFeatures, CacheFeatures, SayStepSize, StagedFineTuning
+from .engine.metrics_table import MetricsTable
 from .engine.optimization import AveragingSettings, EarlyStoppingSettings
 from .engine.processes import PrepareDDP
 from .engine.recipes import find_recipes
-from .engine.record import MetricsTable, read_run, summary_facts, write_environment, write_results
+from .engine.record import read_run, write_environment
 from .engine.results import SplitOutputs, SplitResults, evaluate_test_split, predict_split, print_results
 from .engine.resume import ExactResume, Origin, add_resume_options, find_origin, require_same_processes, resume_options
 from .engine.run_directory import (
@@ -48,6 +49,7 @@ from .engine.run_directory import (
 )
 from .engine.seen_images import CountTestCopies
 from .engine.stopping import LOSSES, DivergedError, SaveWhenStopped, StopWhenDiverged, ending, require_finite_losses
+from .engine.summary import summary_facts, write_results
 from .errors import program_name, shown
 from .facts import ImageFacts, mode_of
 from .models import CLASSIFIERS, ImageClassifier

@@ -19,10 +19,10 @@ from ..engine.checkpoints import find_checkpoint, require_same_facts
 from ..engine.command_line import HELP, Command, Form, compile_networks
 from ..engine.companions import Companion
 from ..engine.recipes import values_of
-from ..engine.record import strict_json
 from ..engine.results import evaluate_test_split, limit_notes, print_results
 from ..engine.seen_images import RefuseTrainedImages
 from ..engine.splits import Split
+from ..engine.summary import strict_json
 from ..errors import UserError, program_name, shown
 from ..fit import CLASSES, add_options
 from ..models import CLASSIFIERS

@@ -33,8 +33,9 @@ from ..engine.companions import Companion, Start
 from ..engine.contracts import DataModule
 from ..engine.findings import Finding
 from ..engine.folder import MANIFEST
+from ..engine.metrics_table import EpochMetrics, best_epoch, read_metrics
 from ..engine.recipes import values_of
-from ..engine.record import Row, RunRecord, best_epoch, read_metrics
+from ..engine.record import RunRecord
 from ..engine.results import SplitOutputs
 from ..engine.run_directory import CONFIG, METRICS
 from ..engine.splits import SPLITS
@@ -248,7 +249,7 @@ class WandbLogger(Logger):
         self.log_metrics({})
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[EpochMetrics]:
         """The complete epochs of ``metrics.csv``: Lightning logs the training metrics of an epoch last."""
         rows = read_metrics(file) if (file := self.directory / METRICS).is_file() else []
         return [row for row in rows if any(name.startswith("train/") for name in row)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...engine.record import best_epoch
+from ...engine.metrics_table import best_epoch
 from ...errors import UserError
 from ..pages.rendering import duration, thumbnail, two_digits, write_page
 from .candidates import MAJORITY, Candidate, Run, open_split

@@ -25,9 +25,10 @@ from ...engine.calibration import COVERAGES, answers_at
 from ...engine.checkpoints import find_checkpoint
 from ...engine.environment import versions
 from ...engine.recipes import VerbParser
-from ...engine.record import build_data, strict_json
+from ...engine.record import build_data
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
+from ...engine.summary import strict_json
 from ...errors import UserError, shown
 from ...files import require_folder, write_text, writing
 from ...models import CLASSIFIERS, ImageClassifier

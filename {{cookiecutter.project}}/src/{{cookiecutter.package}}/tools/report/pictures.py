@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...engine.record import EpochMetrics
+from ...engine.metrics_table import EpochMetrics
 from ...engine.results import SplitOutputs
 from ..pages.diagrams import MARK, TRAIN, VAL, as_percent, drawing, plain_numbers
 from ..pages.rendering import data_url
