@@ -44,11 +44,15 @@ Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
 Temperature = Annotated[float, msgspec.Meta(ge=1e-3, le=1e3)]
 
 
-class ClassSection(TypedDict):
-    """A section of a config that names a class."""
+def fields(**kinds: Any) -> Any:
+    """The type of a mapping with these names; one that ends with ``_`` may be missing, and others are allowed."""
+    declared = {name.rstrip("_"): NotRequired[kind] if name.endswith("_") else kind for name, kind in kinds.items()}
+    return TypedDict("Fields", declared)  # type: ignore[operator]
 
-    class_path: str
-    init_args: NotRequired[dict[str, Any]]
+
+def list_of(kind: Any, min_length: int = 0) -> Any:
+    """The type of a list of values of that type."""
+    return Annotated[list[kind], msgspec.Meta(min_length=min_length)]
 
 
 NEWER = "It may be of a newer version: use that one, or train again."

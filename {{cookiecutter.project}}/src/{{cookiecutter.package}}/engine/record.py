@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from ..files import write_text
 from .contracts import class_named
 from .environment import git, num_cpus, packages, versions
 from .metrics_table import EpochMetrics, read_metrics
-from .reading import Amount, Count, arguments_of, read_json, read_yaml
+from .reading import Amount, Count, arguments_of, fields, read_json, read_yaml
 from .results import SplitOutputs, load_outputs
 from .run_directory import CONFIG, DAMAGED, ENVIRONMENT, METRICS, OUTPUTS, STATUS, SUMMARY
 from .summary import read_summary
@@ -60,81 +60,33 @@ def write_environment(directory: Path) -> None:
 
 
 # What the files must have, and what they may have.
-
-
-class Named(TypedDict, total=False):
-    name: str | None
-
-
-class OptimizerArguments(TypedDict, total=False):
-    lr: Amount
-
-
-class ModelArguments(TypedDict, total=False):
-    backbone: str
-    mix: Named
-    optimizer: OptimizerArguments
-    schedule: Named
-
-
-class ModelSection(TypedDict):
-    class_path: str
-    init_args: NotRequired[ModelArguments]
-
-
-class RunSection(TypedDict, total=False):
-    root: str
-    name: str | None
-    directory: str | None
-
-
-class TrainerSection(TypedDict, total=False):
-    max_epochs: int | None
-
-
-class Stopping(TypedDict, total=False):
-    patience: int | None
-
-
-class DataArguments(TypedDict, total=False):
-    root: str
-    cache: str
-    imbalance: str
-
-
-class DataSection(TypedDict):
-    class_path: str
-    init_args: NotRequired[DataArguments]
-
-
-class RunConfig(TypedDict):
-    data: DataSection
-    model: ModelSection
-    monitor: str
-    run: RunSection
-    trainer: TrainerSection
-    seed_everything: NotRequired[int | bool | None]
-    early_stopping: NotRequired[Stopping]
-    tracking: NotRequired[dict[str, Any]]
-
-
-class Hardware(TypedDict):
-    cpu: str
-    num_cpus: Count
-    gpus: list[str]
-    num_threads: NotRequired[Count]
-
-
-class Environment(TypedDict):
-    program: NotRequired[str]
-    command: list[str]
-    working_directory: str
-    git_commit: str | None
-    git_dirty: NotRequired[bool]
-    hardware: NotRequired[Hardware]
-    platform: str
-    versions: dict[str, str]
-    packages: dict[str, str]
+MODEL_ARGUMENTS = fields(
+    backbone_=str,
+    mix_=fields(name_=str | None),
+    optimizer_=fields(lr_=Amount),
+    schedule_=fields(name_=str | None),
+)
+RUN_CONFIG = fields(
+    data=fields(class_path=str, init_args_=fields(root_=str, cache_=str, imbalance_=str)),
+    model=fields(class_path=str, init_args_=MODEL_ARGUMENTS),
+    monitor=str,
+    run=fields(root_=str, name_=str | None, directory_=str | None),
+    trainer=fields(max_epochs_=int | None),
+    seed_everything_=int | bool | None,
+    early_stopping_=fields(patience_=int | None),
+    tracking_=dict[str, Any],
+)
+RUN_ENVIRONMENT = fields(
+    program_=str,
+    command=list[str],
+    working_directory=str,
+    git_commit=str | None,
+    git_dirty_=bool,
+    hardware_=fields(cpu=str, num_cpus=Count, gpus=list[str], num_threads_=Count),
+    platform=str,
+    versions=dict[str, str],
+    packages=dict[str, str],
+)
 
 
 @dataclass(frozen=True)
@@ -155,7 +107,7 @@ class RunRecord:
     def environment(self) -> dict[str, Any]:
         """Packages, hardware, git commit."""
         file = self.directory / ENVIRONMENT
-        return dict(read_json(file, Environment, DAMAGED)) if file.is_file() else {}
+        return dict(read_json(file, RUN_ENVIRONMENT, DAMAGED)) if file.is_file() else {}
 
     @cached_property
     def epochs(self) -> list[EpochMetrics]:
@@ -209,7 +161,7 @@ def read_config(directory: Path) -> dict[str, Any]:
         raise UserError(
             f"{str(directory)!r} is not a run directory: it has no {CONFIG}. Give a directory that fit has written."
         )
-    return dict(read_yaml(file, RunConfig, "Give another run, or restore the file from a copy."))
+    return dict(read_yaml(file, RUN_CONFIG, "Give another run, or restore the file from a copy."))
 
 
 def build_data(section: Mapping[str, Any], data_modules: Mapping[str, type], where: str) -> Any:

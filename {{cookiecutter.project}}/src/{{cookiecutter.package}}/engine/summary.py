@@ -6,14 +6,14 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from lightning.pytorch import Trainer
 
 from ..errors import UserError
 from ..files import write_text
 from .contracts import DataModule, count_parameters
-from .reading import Amount, Count, Share, Temperature, read_json
+from .reading import Amount, Count, Share, Temperature, fields, list_of, read_json
 from .results import SplitOutputs, SplitResults, limit_notes, save_outputs, write_predictions
 from .run_directory import DAMAGED, PREDICTIONS, SUMMARY
 from .seen_images import SeenImages
@@ -66,49 +66,38 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# What the file must have, and what it may have; ``test/NAME`` of other metrics is a number.
-
-
-class ClassSummary(TypedDict):
-    name: str
-    num_images: Count
-    precision: Share
-    recall: Share
-    f1: Share
-
-
-Summary = TypedDict(
-    "Summary",
-    {
-        "recipe": str,
-        "seed": int | bool | None,
-        "model": str,
-        "monitor": str,
-        "best": float | None,
-        "seconds": Amount,
-        "milliseconds_per_image": Amount,
-        "num_epochs": Count,
-        "num_train_images": Count,
-        "num_test_images": Count,
-        "num_parameters": Count,
-        "num_trainable_parameters": Count,
-        "train/class_counts": list[Count],
-        "split_hash": str | None,
-        "notes": list[str],
-        "temperature": Temperature,
-        "test/acc": Share,
-        "test/balanced_acc": Share,
-        "test/f1": Share,
-        "test/loss": float | None,
-        "test/classes": list[ClassSummary],
-        "test/confusion": list[list[Count]],
+# What the file may have; ``test/NAME`` of other metrics is a number.
+OF_CLASS = fields(name=str, num_images=Count, precision=Share, recall=Share, f1=Share)
+SUMMARY_FIELDS = fields(
+    recipe_=str,
+    seed_=int | bool | None,
+    model_=str,
+    monitor_=str,
+    best_=float | None,
+    seconds_=Amount,
+    milliseconds_per_image_=Amount,
+    num_epochs_=Count,
+    num_train_images_=Count,
+    num_test_images_=Count,
+    num_parameters_=Count,
+    num_trainable_parameters_=Count,
+    split_hash_=str | None,
+    notes_=list[str],
+    temperature_=Temperature,
+    **{
+        "train/class_counts_": list[Count],
+        "test/acc_": Share,
+        "test/balanced_acc_": Share,
+        "test/f1_": Share,
+        "test/loss_": float | None,
+        "test/classes_": list_of(OF_CLASS),
+        "test/confusion_": list[list[Count]],
     },
-    total=False,
 )
 
 
 def read_summary(file: Path) -> dict[str, Any]:
-    summary: dict[str, Any] = read_json(file, Summary, DAMAGED)
+    summary: dict[str, Any] = read_json(file, SUMMARY_FIELDS, DAMAGED)
     require_consistent(summary, file)
     return summary
 
