@@ -28,8 +28,8 @@ from ...files import replacing
 from ...predictor import Decoding, error_text
 from ..images import LabelledImages
 from ..splits import Split
-from .format import DIGEST_TABLE, Chunk, Description, Names, chunks_of, integers_of, read_description, sha256
-from .stores import FolderStore, ObjectStore, Store, StoreError, open_store
+from .format import DIGEST_TABLE, Description, Names, chunks_of, integers_of, read_description, sha256
+from .stores import Chunk, FolderStore, ObjectStore, Store, StoreError, open_store
 
 log = logging.getLogger(__name__)
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlparse
 
 from ...errors import UserError
 from ...files import reason_of, replacing
 from ...predictor import read_file
-
-if TYPE_CHECKING:
-    from .format import Chunk
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +29,23 @@ class StoreError(UserError):
 
 class MissingError(StoreError):
     """There is no such file."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A file of many images, in litdata's format."""
+
+    name: str  # of the file in the store
+    num_images: int
+    num_bytes: int
+    sha256: str
+
+    def is_intact(self, file: Path) -> bool:
+        """Whether a file exists and has the content of the chunk."""
+        if not file.is_file() or file.stat().st_size != self.num_bytes:
+            return False
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
 
 
 class FolderStore:

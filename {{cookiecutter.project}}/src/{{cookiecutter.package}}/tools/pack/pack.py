@@ -24,10 +24,11 @@ from torch import Tensor
 
 from ...data import ImageFolderDataModule
 from ...engine.progress import bar_options
+from ...engine.reading import checked
 from ...engine.recipes import VerbParser
 from ...engine.splits import SPLITS, Split, content_hash, digest_of, short_digests
-from ...engine.streaming.format import DATASET, DIGEST_TABLE, Chunk, Description, PackedSplit, index_of, sha256
-from ...engine.streaming.stores import FolderStore, MissingError, Store, open_store, require_litdata
+from ...engine.streaming.format import DATASET, DIGEST_TABLE, Description, PackedSplit, index_of, sha256
+from ...engine.streaming.stores import Chunk, FolderStore, MissingError, Store, open_store, require_litdata
 from ...errors import UserError, some
 from ...facts import Fit
 from ...predictor import UNDECODABLE, Decoding, error_text, read_file, to_mode
@@ -70,11 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def pack(options: Sequence[str]) -> None:
-    """Write the chunks of all splits, then their tables and the description, and print a summary.
-
-    Raises:
-        UserError: an option is wrong, images cannot be read, or OUT cannot be written or holds other files.
-    """
+    """Write the chunks of all splits, then their tables and the description, and print a summary."""
     arguments = build_parser().parse_args(options)
     encoding = encoding_of(arguments)
     store = open_store(arguments.out, arguments.endpoint_url)
@@ -250,12 +247,10 @@ def write_parts(
         key = sha256(json.dumps([[asdict(encoding), part.names, part.labels], stats]).encode())
         name = f"{part.split}/parts/{part.number}.json"
         try:
-            fields = json.loads(store.read(name))
-            chunk = Chunk(**fields["chunk"]) if fields["chunk"] else None
-            known = Record(**fields | {"chunk": chunk})
-            if known.key == key and (chunk is None or store.has(chunk)):
+            known: Record = checked(json.loads(store.read(name)), Record, name, "")
+            if known.key == key and (known.chunk is None or store.has(known.chunk)):
                 return known, True
-        except (MissingError, ValueError, TypeError, KeyError):
+        except (MissingError, ValueError, UserError):
             pass  # there is no record, or that of an older version
         record, content = encode_part(part, key, encoding)
         if skip or not record.unreadable:
