@@ -26,11 +26,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import nn
 
-from ..errors import UserError, brief
+from ..errors import UserError, brief, causes_of
 from ..values import Seed
 from .config_files import require_config
 from .option_help import Classes, Form, help_text
-from .parse_errors import Explainer, mistake_within
+from .parse_errors import Explainer
 from .processes import switch_off_sync_batchnorm
 from .progress import progress_callback
 from .recipes import run_name, values_of
@@ -153,8 +153,10 @@ class Command(LightningCLI):
             self.config.pop(section)
         try:
             self.built = self.parser.instantiate(self.config)
-        except ValueError as error:
-            raise mistake_within(error) or error from error
+        except ValueError as error:  # jsonargparse wraps the errors of constructors
+            raise next(
+                (cause for cause in causes_of(error) if isinstance(cause, UserError | OSError)), error
+            ) from error
         return self.built
 
     def build_trainer(self, callbacks: Sequence[Callback], **options: Any) -> Trainer:
