@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 Checkpoint = dict[str, Any]
 FORMAT = 1
 DAMAGED = "Give another checkpoint, or restore the file from a copy."
+OTHER = "Give another checkpoint, or start a new training from its weights with --init_from."
 M = TypeVar("M", bound=LightningModule)
 
 TRAINER = fields(max_epochs_=int | None)
@@ -107,14 +108,13 @@ def facts_of(checkpoint: Checkpoint) -> ImageFacts:
 
 def require_resumable(checkpoint: Checkpoint, file: Path) -> None:
     """Refuse a checkpoint from which a training cannot continue."""
-    remedy = "Give another checkpoint, or start a new training from its weights with --init_from."
     what = f"{str(file)!r} cannot be resumed: it"
-    checked(checkpoint, RESUMABLE, what, remedy)
+    checked(checkpoint, RESUMABLE, what, OTHER)
     max_epochs = checkpoint["bundle"]["config"]["trainer"].get("max_epochs")
     epoch, current = checkpoint["epoch"], checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
     is_beyond = max_epochs is not None and 0 <= max_epochs < epoch
     if is_beyond or not all(0 <= count - epoch <= 1 for count in (current["ready"], current["completed"])):
-        raise UserError(f"{what} was written in epoch {epoch}, and counts {current} of {max_epochs}. {remedy}")
+        raise UserError(f"{what} was written in epoch {epoch}, and counts {current} of {max_epochs}. {OTHER}")
 
 
 def data_config(checkpoint: Checkpoint, data_modules: Mapping[str, type]) -> dict[str, Any]:
