@@ -6,7 +6,7 @@ import json
 import logging
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from ..errors import UserError, program_name, some, without_secrets
 from ..files import write_text
 from .contracts import class_named
-from .environment import git, num_cpus, packages, versions
+from .environment import cpu_info, git, num_cpus, packages, versions
 from .metrics_table import EpochMetrics, read_metrics
 from .reading import Amount, Count, arguments_of, fields, read_json, read_yaml
 from .results import SplitOutputs, load_outputs
@@ -35,11 +35,6 @@ ROOT = "runs"
 @rank_zero_only
 def write_environment(directory: Path) -> None:
     """Write what is needed to rebuild the environment, and the command of the run; no variables, and no secrets."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    cpus = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     environment = {
         "program": program_name(),
         "command": without_secrets([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -47,7 +42,7 @@ def write_environment(directory: Path) -> None:
         "git_commit": git("rev-parse", "HEAD"),
         "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
         "hardware": {
-            "cpu": cpus[0] if cpus else platform.processor() or platform.machine(),
+            "cpu": cpu_info("model name") or platform.processor() or platform.machine(),
             "num_cpus": num_cpus(),
             "num_threads": torch.get_num_threads(),
             "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
@@ -218,10 +213,12 @@ def last_written(run: Path) -> float:
 WITHOUT_EFFECT = {"run", "tracking"}
 
 
-def flatten(config: dict[str, Any], parent: str = "") -> Iterator[tuple[str, str]]:
-    """Settings by their command-line names, such as ``model.optimizer.lr``, without those that have no effect."""
+def flatten(
+    config: Mapping[str, Any], parent: str = "", without: Collection[str] = WITHOUT_EFFECT
+) -> Iterator[tuple[str, str]]:
+    """Settings by their command-line names, such as ``model.optimizer.lr``, without these sections."""
     for key, value in config.items():
-        if not parent and key in WITHOUT_EFFECT:
+        if not parent and key in without:
             continue
         name = parent if key in {"class_path", "init_args"} else f"{parent}.{key}".strip(".")
         if isinstance(value, dict):

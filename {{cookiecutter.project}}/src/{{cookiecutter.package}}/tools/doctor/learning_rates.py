@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...engine.findings import Finding
 from ...errors import shown
-from .steps import highest_rate, losses_at, sample
+from .steps import losses_at, optimizer_of, sample
 
 if TYPE_CHECKING:
     from .data import DataFound
@@ -32,7 +32,7 @@ def try_learning_rates(report: Report, trial: Trial, found: DataFound, file: Pat
         losses.append(loss)
         if not loss <= 2 * DIVERGED * min(losses):
             break
-    lr = highest_rate(trial)
+    lr = optimizer_of(trial).lr
     draw(file, rates, losses, lr)
     pairs = zip(rates, losses, strict=False)
     report.details["learning_rates"] = [[rate, loss if math.isfinite(loss) else None] for rate, loss in pairs]

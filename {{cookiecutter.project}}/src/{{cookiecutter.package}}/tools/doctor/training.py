@@ -29,7 +29,7 @@ from ...fit import parse
 from ...models import ImageClassifier
 from .data import examine_data, examine_weights
 from .doctor import Report
-from .forecast import Forecast, forecast
+from .forecast import forecast
 from .learning_rates import try_learning_rates
 from .settings import Resolved, examine_place, examine_settings, explain
 
@@ -84,15 +84,12 @@ def examine_training(
         found = attempt(report, "data", lambda: examine_data(report, trial))
         if found is None or report.has_error:
             return
-        attempt(report, "forecast", lambda: tell(report, forecast(report, trial, found, start_up)))
+        expected = attempt(report, "forecast", lambda: forecast(report, trial, found, start_up))
+        if expected is not None:
+            report.details["forecast"] = asdict(expected)
+            report.add([Finding("ok", "forecast", expected.sentence)])
         if lr and not report.has_error:
             attempt(report, "learning rate", lambda: try_learning_rates(report, trial, found, lr))
-
-
-def tell(report: Report, found: Forecast | None) -> None:
-    if found is not None:
-        report.details["forecast"] = asdict(found)
-        report.add([Finding("ok", "forecast", found.sentence)])
 
 
 def prepare(

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...engine.environment import cpu_info
 from ...files import replacing
 from ...models import ImageClassifier
 
@@ -133,10 +133,6 @@ def write_int8(source: Path, file: Path, images: NDArray[np.uint8], *, reduce_ra
 
 def cpu_flags() -> list[str]:
     """Instruction sets of this CPU that matter for speed and for 8-bit sums; empty where they are not known."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return []
-    known: Any = next((line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    known = cpu_info("flags", "Features").split()
     wanted = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimddp", "i8mm")
     return [flag for flag in wanted if flag in known]
