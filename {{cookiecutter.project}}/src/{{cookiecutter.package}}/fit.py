@@ -117,24 +117,14 @@ def add_options(parser: LightningArgumentParser, companions: Sequence[Companion]
     add = parser.add_argument
     add("--monitor", type=Literal[MONITORS], default="val/loss", help="metric that decides which epoch is best")
     add("--compile", type=bool, default=False, help="compile the network with torch.compile")
-    add(
-        "--cache_features",
-        type=CacheFeatures,
-        default="auto",
-        help="compute the features of a frozen backbone once instead of in every epoch",
-    )
+    cache_help = "compute the features of a frozen backbone once instead of in every epoch"
+    add("--cache_features", type=CacheFeatures, default="auto", help=cache_help)
     add("--feature_views", type=Count, default=2, help="cached augmented versions of each training image")
     add("--init_from", type=str | None, help="run or checkpoint with the initial weights of the training")
-    add(
-        "--checkpoint_every_minutes",
-        type=Positive | None,
-        help="also save a checkpoint every N minutes within an epoch",
-    )
-    add(
-        "--allow_trained_images",
-        action="store_true",
-        help="evaluate images that the model was trained on, and mark the result",
-    )
+    minutes_help = "also save a checkpoint every N minutes within an epoch"
+    add("--checkpoint_every_minutes", type=Positive | None, help=minutes_help)
+    allow_help = "evaluate images that the model was trained on, and mark the result"
+    add("--allow_trained_images", action="store_true", help=allow_help)
     parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
     parser.add_class_arguments(AveragingSettings, "averaging")
     parser.add_class_arguments(RunSettings, "run")

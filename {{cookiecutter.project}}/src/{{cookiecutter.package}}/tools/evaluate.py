@@ -32,33 +32,15 @@ NO_CHECKPOINT: Checkpoint = {
     "bundle": {"model": "MLPClassifier", "config": {"data": {"class_path": "DigitsDataModule"}}}
 }
 # Sections that only a training uses; a config may contain them.
-FIT_ONLY = frozenset(
-    {
-        "averaging",
-        "cache_features",
-        "checkpoint_every_minutes",
-        "early_stopping",
-        "feature_views",
-        "init_from",
-        "monitor",
-        "report",
-        "resume",
-        "run",
-        "seed_everything",
-        "tracking",
-    }
-)
+FIT_ONLY = frozenset({"averaging", "cache_features", "checkpoint_every_minutes", "early_stopping", "feature_views"})
+FIT_ONLY |= {"init_from", "monitor", "report", "resume", "run", "seed_everything", "tracking"}
 DEVICES = ("trainer.accelerator", "trainer.devices", "trainer.precision")
 
 log = logging.getLogger(__name__)
 
 
 def evaluate(verb: str, options: Sequence[str], companions: Sequence[Companion] = ()) -> None:
-    """Evaluate on the test split (``test``) or print the metrics of the validation split (``validate``).
-
-    Raises:
-        UserError: no checkpoint is given, it does not match the data, or an option is wrong.
-    """
+    """Evaluate on the test split (``test``) or print the metrics of the validation split (``validate``)."""
     require_own_options(verb, options)
     paths = values_of(options, "--ckpt", "--ckpt_path")
     if not paths and HELP & set(options):
@@ -114,12 +96,8 @@ def parse(
 
 def add_evaluation_options(parser: LightningArgumentParser, companions: Sequence[Companion]) -> None:
     add_options(parser, companions)
-    parser.add_argument(
-        "--ckpt",
-        "--ckpt_path",
-        type=str,
-        help="run directory (uses its best checkpoint), folder of runs (uses the newest), last, or a .ckpt file",
-    )
+    ckpt_help = "run directory (uses its best checkpoint), folder of runs (uses the newest), last, or a .ckpt file"
+    parser.add_argument("--ckpt", "--ckpt_path", type=str, help=ckpt_help)
 
 
 def require_own_options(verb: str, options: Sequence[str]) -> None:

@@ -51,11 +51,7 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def split(options: Sequence[str]) -> None:
-    """Write the manifest, and print the number of images per class and split; the last printed line is its path.
-
-    Raises:
-        UserError: the folder cannot be split, the manifest exists, or an option is wrong.
-    """
+    """Write the manifest, and print the number of images per class and split; the last printed line is its path."""
     arguments = build_parser().parse_args(options)
     output: Path = arguments.output or arguments.root / MANIFEST
     index = index_folder(arguments.root)

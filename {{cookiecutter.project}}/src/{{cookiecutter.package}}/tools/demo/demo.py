@@ -26,11 +26,7 @@ PRIVATE = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "
 
 
 def demo(options: Sequence[str]) -> None:
-    """Serve the page until Ctrl-C; the last printed line is its address.
-
-    Raises:
-        UserError: Gradio is not installed, there is no checkpoint or export, or the port is in use.
-    """
+    """Serve the page until Ctrl-C; the last printed line is its address."""
     arguments = build_parser().parse_args(options)
     if find_spec("gradio") is None:
         raise UserError(

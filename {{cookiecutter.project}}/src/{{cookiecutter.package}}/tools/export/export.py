@@ -40,13 +40,8 @@ from .graph import cpu_flags, trace, write_int8, write_onnx, write_pt2
 from .measuring import measure
 from .proof import TIE, TOLERANCE, Classify, PairedLoss, Proof, compare, open_predictor, paired_loss, prove, refer
 
-PT2_MODEL, PARITY, PREDICTOR, PAGE, REQUIREMENTS = (
-    "model.pt2",
-    "parity.json",
-    "predictor.py",
-    "classify.html",
-    "requirements.txt",
-)
+PT2_MODEL, PARITY, PREDICTOR, PAGE = "model.pt2", "parity.json", "predictor.py", "classify.html"
+REQUIREMENTS = "requirements.txt"
 FORMATS = ("onnx", "pt2")
 NUM_CALIBRATION_IMAGES = 200
 SPLITS: tuple[Split, ...] = ("val", "test")
@@ -55,11 +50,7 @@ log = logging.getLogger(__name__)
 
 
 def export(options: Sequence[str]) -> int:
-    """Write the folder, print a table of its models, and return 1 if a model was refused, else 0.
-
-    Raises:
-        UserError: the checkpoint, its images or the folder cannot be used.
-    """
+    """Write the folder, print a table of its models, and return 1 if a model was refused, else 0."""
     arguments = parse(options)
     require_packages(arguments)
     file = find_checkpoint(arguments.ckpt, "best")
@@ -219,12 +210,7 @@ class Export:
         self.description["test"] = {"accuracy": accuracy, "low": low, "high": high, "num_images": len(test)}
         coverages = sorted({*COVERAGES[1:], coverage} - {1.0}, reverse=True)
         answers = [answers_at(val, test, asked) for asked in coverages]
-        names = {
-            "asked_coverage": "coverage",
-            "threshold": "threshold",
-            "num_images": "num_images",
-            "accuracy": "accuracy",
-        }
+        names = {"asked_coverage": "coverage"} | {name: name for name in ("threshold", "num_images", "accuracy")}
         self.description["thresholds"] = [{new: getattr(row, old) for old, new in names.items()} for row in answers]
         self.description["abstain_below"] = answers_at(val, test, coverage).threshold
 
@@ -268,8 +254,7 @@ class Export:
         """Quantize, and keep the model if the validation images bound its loss; the test images are shown only."""
         train = self.data.split("train").images
         index = torch.linspace(0, len(train) - 1, min(len(train), NUM_CALIBRATION_IMAGES)).round().long()
-        flags = cpu_flags()
-        has_vnni = any("vnni" in flag for flag in flags)
+        has_vnni = any("vnni" in flag for flag in cpu_flags())
         write_int8(self.folder / MODEL, self.folder / INT8_MODEL, train[index].numpy(), reduce_range=not has_vnni)
         self.note_file(INT8_MODEL)
         classify = self.predictor.Predictor(self.folder, int8=True).classify
@@ -278,8 +263,7 @@ class Export:
         for split, reference in self.references.items():
             predicted = compare(proof, self.predictor, decoding, classify, reference)
             losses[split] = paired_loss(predicted, reference.outputs)
-        val = losses["val"]
-        bound = 100 * val.upper_bound()
+        val, bound = losses["val"], 100 * losses["val"].upper_bound()
         self.parity[INT8_MODEL] = {
             "max_loss_points": max_loss,
             "upper_bound_points": bound,

@@ -49,11 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def predict(options: Sequence[str]) -> int:
-    """Write the table, and print the number of images per class and the failed images; returns 1 with these, else 0.
-
-    Raises:
-        UserError: the checkpoint, an input or the output cannot be used.
-    """
+    """Write the table, and print the number of images per class and the failed images; returns 1 with these, else 0."""
     arguments = build_parser().parse_intermixed_args(options)
     inputs, output = arguments.inputs, arguments.output
     if output != "-":

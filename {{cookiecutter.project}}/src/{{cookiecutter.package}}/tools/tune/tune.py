@@ -55,11 +55,7 @@ compared on the validation and the test images. The same command with the same s
 
 
 def tune(arguments: Sequence[str], companions: Sequence[Companion] = ()) -> int:
-    """Search, compare, and write the results next to the study; returns 130, as in a shell, after Ctrl-C, else 0.
-
-    Raises:
-        UserError: the sweep, the study or an option is wrong, or all trials failed.
-    """
+    """Search, compare, and write the results next to the study; returns 130, as in a shell, after Ctrl-C, else 0."""
     parser = VerbParser("tune", __doc__, EPILOGUE)
     add = parser.add_argument
     add("--sweep", type=Path, required=True, metavar="FILE", help="search space: configs/sweep/*.yaml")
