@@ -1,7 +1,5 @@
 """The exception for mistakes that the user can correct, and what its messages share."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

@@ -1,7 +1,5 @@
 """The one place through which files are written, and the sentence for a lack of permission, space or memory."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

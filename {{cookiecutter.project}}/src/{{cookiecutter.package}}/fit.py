@@ -3,8 +3,6 @@
 ``fit`` below is the whole program. The functions after it are its steps, in the order in which they run.
 """
 
-from __future__ import annotations
-
 import logging
 import shlex
 from collections.abc import Sequence

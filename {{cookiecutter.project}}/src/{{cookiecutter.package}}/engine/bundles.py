@@ -1,7 +1,5 @@
 """Reads checkpoints: nothing in them is executed, and their content is checked before anything is built from it."""
 
-from __future__ import annotations
-
 import logging
 import math
 import zipfile

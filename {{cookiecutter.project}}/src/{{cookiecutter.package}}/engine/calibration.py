@@ -1,7 +1,5 @@
 """Temperature scaling, and thresholds below which a model abstains; both are fitted on the validation split."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Writes checkpoints that contain all that prediction needs, finds them, and starts trainings from them."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Mapping

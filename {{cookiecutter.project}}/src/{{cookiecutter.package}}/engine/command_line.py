@@ -1,7 +1,5 @@
 """Parses configs and options with LightningCLI, builds what they describe, and configures the console."""
 
-from __future__ import annotations
-
 import argparse
 import glob
 import logging

@@ -1,7 +1,5 @@
 """Versions, git state and hardware, read without importing torch."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -1,7 +1,5 @@
 """What a check has found before a training; the verb ``doctor`` prints it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Literal

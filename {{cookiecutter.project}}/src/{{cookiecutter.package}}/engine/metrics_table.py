@@ -1,7 +1,5 @@
 """The metrics of a run: writes a row for each epoch into ``metrics.csv``, and reads them again."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Mapping, Sequence

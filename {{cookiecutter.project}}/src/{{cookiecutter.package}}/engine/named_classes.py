@@ -4,8 +4,6 @@ jsonargparse imports what a config names. So a name goes through the project's t
 strategies only. All other names must stand in a config that the user gives.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Rewrites error messages of jsonargparse as one sentence with the valid choices."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Sequence

@@ -4,8 +4,6 @@ Each kind of file has one reader, which stands beside what writes the file and h
 below. msgspec checks the values; of the libraries that do, it costs the least time to import (a third of pydantic).
 """
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Finds recipes by name, and parses the options of verbs without a trainer."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

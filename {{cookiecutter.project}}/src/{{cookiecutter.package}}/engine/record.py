@@ -1,7 +1,5 @@
 """The record of a run, read from the files of its directory; and its environment, which is written here."""
 
-from __future__ import annotations
-
 import json
 import logging
 import platform

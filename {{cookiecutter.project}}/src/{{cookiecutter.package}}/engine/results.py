@@ -1,7 +1,5 @@
 """Outputs and results of a model on a split."""
 
-from __future__ import annotations
-
 import csv
 import time
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Continues a stopped run exactly as if it had not stopped."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

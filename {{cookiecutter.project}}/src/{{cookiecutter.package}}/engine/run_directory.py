@@ -1,7 +1,5 @@
 """The run directory: its files, its location, its lock and its status."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

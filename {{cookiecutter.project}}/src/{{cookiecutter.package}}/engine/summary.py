@@ -1,7 +1,5 @@
 """The results of a run: writes ``summary.json``, predictions and outputs, and reads the summary again."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The verbs ``validate`` and ``test``: evaluate a checkpoint on the data set of its training, or on another one."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import replace

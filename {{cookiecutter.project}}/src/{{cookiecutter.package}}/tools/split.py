@@ -1,7 +1,5 @@
 """Assign each image of a folder to train, val or test, in a file to commit."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections import Counter

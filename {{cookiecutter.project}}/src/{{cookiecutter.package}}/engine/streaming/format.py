@@ -1,7 +1,5 @@
 """The files of a packed data set: chunks in litdata's format, tables of each split, and a description."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Stores of packed data sets: a folder, or a prefix of a bucket, which litdata's clients access."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import re

@@ -1,7 +1,5 @@
 """Check all files of an image folder before training, and report problems."""
 
-from __future__ import annotations
-
 import csv
 import shlex
 from collections.abc import Iterable, Sequence

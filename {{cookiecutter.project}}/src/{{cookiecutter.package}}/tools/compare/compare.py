@@ -1,7 +1,5 @@
 """Compare runs, and test which differences are significant."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

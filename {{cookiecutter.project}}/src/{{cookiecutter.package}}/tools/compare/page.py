@@ -1,7 +1,5 @@
 """A comparison as an HTML page of one file, and the cells that the page and the terminal show."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean

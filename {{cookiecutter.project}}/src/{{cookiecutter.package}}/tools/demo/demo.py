@@ -1,7 +1,5 @@
 """Open a page on this machine that classifies an image; nothing is stored or sent elsewhere."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -1,7 +1,5 @@
 """What the page shows of a model besides predictions: its test result, its threshold and some of its test images."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

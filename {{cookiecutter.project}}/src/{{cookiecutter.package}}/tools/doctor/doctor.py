@@ -4,8 +4,6 @@ Takes the options of ``fit``. Without any, only the machine is checked. Nothing 
 steps are tried out in a temporary folder.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence

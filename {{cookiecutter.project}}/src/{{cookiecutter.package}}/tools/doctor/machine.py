@@ -1,7 +1,5 @@
 """The machine and its packages: all that can be checked without importing torch."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

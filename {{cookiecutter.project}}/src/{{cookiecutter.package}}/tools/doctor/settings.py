@@ -1,7 +1,5 @@
 """The settings of a training: where each comes from, and those that do not do what they seem to."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The part of the checks that needs torch: settings, data, model, and a few steps of training in a temporary folder."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """One HTML file that classifies images in the browser: it opens by double click, without a server or a network."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib

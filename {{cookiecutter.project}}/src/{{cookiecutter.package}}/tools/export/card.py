@@ -1,7 +1,5 @@
 """The table of an export's models, and its README: a model card filled from the run."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

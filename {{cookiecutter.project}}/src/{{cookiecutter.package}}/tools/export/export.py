@@ -1,7 +1,5 @@
 """Write a run's model in formats that other programs read, proven to answer as the checkpoint does."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

@@ -1,7 +1,5 @@
 """Writes a classifier as an ONNX model and as a program of ``torch.export``, and quantizes the ONNX model."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Proves that an exported model answers as the checkpoint does, on the run's own images, through the predictor."""
 
-from __future__ import annotations
-
 import importlib.util
 import math
 import sys

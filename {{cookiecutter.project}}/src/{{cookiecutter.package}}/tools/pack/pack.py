@@ -1,7 +1,5 @@
 """Pack a folder of images into chunks, which trainings stream from a disk or a bucket."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

@@ -1,7 +1,5 @@
 """Classify images with a checkpoint or an export; needs no config and no training data."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

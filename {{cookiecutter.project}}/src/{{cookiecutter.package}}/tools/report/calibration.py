@@ -1,7 +1,5 @@
 """Calibration, accuracy against coverage, and likely mislabelled images of a tested model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

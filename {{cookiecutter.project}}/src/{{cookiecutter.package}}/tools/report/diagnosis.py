@@ -1,7 +1,5 @@
 """Diagnosis of a training: nine rules about its learning curves and facts of the run."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The sections of the report: all values that its page shows."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Pictures of the report: learning curves, calibration, coverage and the confusion matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import cycle
 

@@ -1,7 +1,5 @@
 """Write the report of a run again, from its run directory."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from contextlib import suppress

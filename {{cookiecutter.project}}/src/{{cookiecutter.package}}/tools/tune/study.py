@@ -1,7 +1,5 @@
 """The study of a search, kept by Optuna, and its trials."""
 
-from __future__ import annotations
-
 import gc
 import io
 import json

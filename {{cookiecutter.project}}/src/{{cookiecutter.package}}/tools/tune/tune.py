@@ -1,7 +1,5 @@
 """Search for better hyperparameters of a recipe, and compare the best trial with the shipped recipe."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import shlex
