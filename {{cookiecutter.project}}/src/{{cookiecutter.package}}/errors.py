@@ -96,11 +96,7 @@ def shown(directory: Path) -> str:
 
 
 def without_secrets(value: Any) -> Any:
-    """A command line or config, with ``***`` for what options named key, token, secret or password hold.
-
-    Args:
-        value: words of a command line, or nested dictionaries, lists and plain values.
-    """
+    """A command line or config, with ``***`` for what options named key, token, secret or password hold."""
     if isinstance(value, dict):
         return {name: "***" if item and is_secret(name) else without_secrets(item) for name, item in value.items()}
     if not isinstance(value, list):

@@ -99,11 +99,7 @@ def train(options: Sequence[str], callbacks: Sequence[Callback] = (), companions
 
 
 def resolve(options: Sequence[str], companions: Sequence[Companion] = ()) -> dict[str, Any]:
-    """All settings that ``fit`` would use with these options, as plain types; reads no data and creates no files.
-
-    Raises:
-        UserError: an option, class or value is wrong.
-    """
+    """All settings that ``fit`` would use with these options, as plain types; reads no data and creates no files."""
     return parse(options, companions)[0].resolved
 
 

@@ -43,11 +43,7 @@ COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 class Command(LightningCLI):
-    """The command line of a verb, parsed from the words after it; ``build`` and ``build_trainer`` create its parts.
-
-    Raises:
-        UserError: an option, class or value is wrong.
-    """
+    """The command line of a verb, parsed from the words after it; ``build`` and ``build_trainer`` create its parts."""
 
     def __init__(self, form: Form, args: Sequence[str]) -> None:
         self.form = form

@@ -59,11 +59,7 @@ WORDS |= {"object": "a mapping", "str": "text"}
 
 
 def checked(value: Any, kind: Any, what: str, remedy: str) -> Any:
-    """Convert plain values to a dataclass, or check that they are of a declared type such as a TypedDict.
-
-    Raises:
-        UserError: a field is missing, or its value has another type or is out of its range.
-    """
+    """Convert plain values to a dataclass, or check that they are of a declared type such as one of ``fields``."""
     try:
         return msgspec.convert(value, kind, dec_hook=restricted)
     except msgspec.ValidationError as error:

@@ -99,12 +99,8 @@ def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
         np.savez_compressed(stream, **arrays)
 
 
-def load_outputs(directory: Path, split: str, remedy: str = "") -> SplitOutputs | None:
-    """Outputs of a split, from a run directory; None if the run did not reach its test.
-
-    Raises:
-        UserError: the file is damaged; the message ends with ``remedy``.
-    """
+def load_outputs(directory: Path, split: str, remedy: str) -> SplitOutputs | None:
+    """Outputs of a split, from a run directory; None if the run did not reach its test."""
     file = directory / OUTPUTS
     if not file.is_file():
         return None

@@ -168,11 +168,7 @@ Store = FolderStore | ObjectStore
 
 
 def open_store(url: str, endpoint_url: str | None = None) -> Store:
-    """The store at a path or URL.
-
-    Raises:
-        UserError: the scheme is not supported, there is no bucket, or an address holds a password.
-    """
+    """The store at a path or URL; refuses an address that holds a password."""
     for address in (url, endpoint_url or ""):
         if "://" in address and "@" in urlparse(address).netloc:
             raise UserError(
