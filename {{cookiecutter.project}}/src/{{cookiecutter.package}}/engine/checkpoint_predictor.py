@@ -1,11 +1,9 @@
 """Classifies image files and images in memory with a checkpoint; the table of the classifiers is handed in."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -46,7 +44,7 @@ class CheckpointPredictor(Predictor):
     @classmethod
     def from_checkpoint(
         cls, path: str | PathLike[str], classifiers: Mapping[str, type], device: Device = "auto", option: str = "path"
-    ) -> CheckpointPredictor:
+    ) -> Self:
         """Load the best checkpoint of a run directory, or a ``.ckpt`` file, which is the value of ``option``."""
         checkpoint = read_checkpoint(find_checkpoint(Path(path), "best", option), option)
         temperature = checkpoint["bundle"].get("temperature", 1.0)  # of a finished training

@@ -103,7 +103,7 @@ class Command(LightningCLI):
                     f"{section} is {path!r}, which checkpoints cannot load. Add it to the table in the "
                     f"package's {'data' if section == 'data' else 'models'}/__init__.py. Known: {', '.join(table)}."
                 )
-        require_values(self.config, parser.get_defaults(), self.form.tables)
+        require_no_null(self.config, parser.get_defaults(), self.form.tables)
 
     def instantiate_classes(self) -> None:
         """Nothing: ``fit`` checks the settings first, and builds the parts in its own order."""
@@ -183,7 +183,7 @@ class Command(LightningCLI):
         return trainer
 
 
-def require_values(config: Namespace, defaults: Namespace, tables: Classes) -> None:
+def require_no_null(config: Namespace, defaults: Namespace, tables: Classes) -> None:
     """Refuse what jsonargparse takes for an argument of any type: null, and a single value for a group of settings."""
     for name, default in defaults.items():
         if default is not None and config.get(name) is None and name.split(".")[0] not in {*tables, "trainer"}:

@@ -4,8 +4,6 @@ W&B is never the only copy, and no error or hang in W&B ends a training: after t
 called again, and one warning says so.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import netrc
@@ -37,15 +35,7 @@ from ..engine.metrics_table import EpochMetrics, best_epoch, read_metrics
 from ..engine.recipes import values_of
 from ..engine.record import RunRecord
 from ..engine.results import SplitOutputs
-from ..engine.run_directory import (
-    BEST_CHECKPOINT,
-    CONFIG,
-    ENVIRONMENT,
-    LAST_CHECKPOINT,
-    METRICS,
-    PREDICTIONS,
-    SUMMARY,
-)
+from ..engine.run_directory import BEST_CHECKPOINT, CONFIG, ENVIRONMENT, LAST_CHECKPOINT, METRICS, PREDICTIONS, SUMMARY
 from ..engine.splits import SPLITS
 from ..errors import runner, without_secrets
 from ..files import write_text
@@ -93,7 +83,7 @@ class Tracking(Companion):
     """The W&B run of the current training of this process, if there is one."""
 
     off = ("--tracking.wandb=off",)
-    logger: WandbLogger | None = None
+    logger: "WandbLogger | None" = None
 
     def add_options(self, parser: LightningArgumentParser) -> None:
         parser.add_class_arguments(TrackingSettings, "tracking")

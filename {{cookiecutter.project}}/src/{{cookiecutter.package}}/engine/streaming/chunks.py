@@ -1,7 +1,5 @@
 """Images in chunks, and the cache of chunks on this machine's disk."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os
@@ -85,7 +83,7 @@ class PackedImages:
     """N images of a split, in the order of its chunks."""
 
     chunks: Sequence[Chunk]
-    cache: ChunkCache
+    cache: "ChunkCache"
     decoding: Decoding
     is_decoded: bool  # otherwise the chunks contain image files
     read_ahead: bool  # batches are in order, so load the next chunk

@@ -1,7 +1,5 @@
 """Forecasts time and memory of a training from a few of its steps, which run in a temporary folder."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import statistics
@@ -9,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -24,13 +22,11 @@ from ...engine.stopping import DivergedError, require_finite_losses
 from ...errors import UserError
 from ...fit import start
 from ..pages.rendering import duration
+from .data import DataFound
+from .doctor import Report
 from .machine import free_disk
+from .settings import Trial
 from .steps import SampledData, examine_memory, examine_rate, sample, seconds_of_step
-
-if TYPE_CHECKING:
-    from .data import DataFound
-    from .doctor import Report
-    from .training import Trial
 
 SECONDS = 2.0  # of training steps in one epoch of a trial
 MAX_STEPS, MIN_STEPS = 64, 2

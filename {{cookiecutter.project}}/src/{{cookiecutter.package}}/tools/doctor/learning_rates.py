@@ -1,20 +1,15 @@
 """A learning-rate range test (Smith, 2017): train with rates from small to large, and look at the loss."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...engine.findings import Finding
 from ...errors import shown
+from .data import DataFound
+from .doctor import Report
+from .settings import Trial
 from .steps import losses_at, optimizer_of, sample
-
-if TYPE_CHECKING:
-    from .data import DataFound
-    from .doctor import Report
-    from .training import Trial
 
 LOWEST, HIGHEST, NUM_STEPS = 1e-6, 10.0, 100
 SMOOTHING = 0.8  # weight of the smoothed loss before

@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from lightning.pytorch import Trainer
 
+from ...data import ImageDataModule
 from ...engine.command_line import Command, require_compiler
 from ...engine.environment import num_cpus
 from ...engine.findings import Finding, refusal
 from ...engine.recipes import values_of
 from ...engine.record import flatten
+from ...engine.resume import Origin
 from ...engine.run_directory import RunSettings, require_location
 from ...errors import UserError, program_name, shown, some, without_secrets
+from ...models import ImageClassifier
 
 COMMAND_LINE = "command line"
 
@@ -81,6 +85,26 @@ class Resolved:
         form = self.command.form
         classes = [f"--{section}={self.config[section]['class_path']}" for section in form.tables]
         return named(Command(replace(form, default_files=()), classes).resolved)
+
+
+@dataclass
+class Trial:
+    """What the user's training would use, with data that write no cache; ``command`` has the user's own settings."""
+
+    command: Command
+    arguments: dict[str, Any]  # of the user's data set
+    origin: Origin
+    parts: Command  # has built the following
+    data: ImageDataModule
+    model: ImageClassifier
+    initial: dict[str, Any]  # the state of the model before its first step
+    trainer: Trainer  # with the user's settings; trains nothing
+    folder: Path  # temporary
+
+    @property
+    def cache(self) -> str | None:
+        """Where the user's training stores decoded images: an option of some data sets."""
+        return self.arguments.get("cache")
 
 
 def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,11 @@
 """A sample of the data, and single steps of the model: their time, their memory, and their loss by learning rate."""
 
-from __future__ import annotations
-
 import math
 import statistics
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +19,9 @@ from ...engine.images import LabelledImages, SelectedImages, UndecodedImages
 from ...engine.optimization import OptimizerSettings, build_optimizer
 from ...engine.splits import Split
 from ...facts import ImageFacts
+from .data import DataFound
 from .machine import available_memory
-
-if TYPE_CHECKING:
-    from .data import DataFound
-    from .training import Trial
+from .settings import Trial
 
 RESERVE = 0.8  # share of the available memory that a training may use
 SECONDS = 2.0  # of steps at the highest learning rate
