@@ -48,23 +48,33 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Whole:
-    """The uninterrupted command: folder of what all commands begin with, folder of its own, and its seconds."""
+    """The uninterrupted command.
+
+    Attributes:
+        inputs: folder of what all commands begin with.
+        folder: of its own.
+        imports: about the seconds until its work begins: until the oldest file that it left, or half of its time.
+        seconds: until its end.
+    """
 
     inputs: Path
     folder: Path
+    imports: float
     seconds: float
 
 
 def run_whole(subject: Subject, inputs: Path, folder: Path, environment: dict[str, str]) -> Whole:
     """Run the command to its end in a folder of its own; returns what it left."""
     prepare(inputs, folder)
-    begun = time.perf_counter()
+    begun = time.time()
     result = subprocess.run(
         command(*subject.words), cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
     )
     if result.returncode not in {0, 1} or "Traceback" in result.stderr:
         raise SystemExit(f"{subject.name} failed without any kill:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
-    return Whole(inputs, folder, time.perf_counter() - begun)
+    seconds = time.time() - begun
+    changes = (path.stat().st_mtime - begun for path in folder.rglob("*") if path.is_file())
+    return Whole(inputs, folder, min([seconds / 2, *(change for change in changes if change > 0)]), seconds)
 
 
 def torture(subject: Subject, whole: Whole, folder: Path, rng: random.Random, environment: dict[str, str]) -> Outcome:
@@ -81,7 +91,7 @@ def torture(subject: Subject, whole: Whole, folder: Path, rng: random.Random, en
     outcome = Outcome(subject.name)
     wanted = rng.choice((1, 1, 2))
     while len(outcome.kills) < wanted:
-        after = whole.seconds * rng.uniform(0.3, 1.05)
+        after = rng.uniform(0.8 * whole.imports, 1.05 * whole.seconds)
         kill = strike(words_now(subject, folder), folder, after, rng, environment, outcome)
         if kill is None:  # it ended before
             break
