@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,13 @@ def same(one: Any, other: Any) -> bool:
     except (AssertionError, TypeError, ValueError):
         return bool(one == other) if not isinstance(one, torch.Tensor | dict | list) else one == other
     return True
+
+
+def of_reports(name: str, part: Path, whole: Path) -> list[str]:
+    """Content of a page but for the time when it was made."""
+    pages = [(folder / name).read_text(encoding="utf-8") for folder in (part, whole)]
+    one, other = (re.sub(r"report of [-\d]+ [:\d]+", "report", page) for page in pages)
+    return [] if one == other else [f"{name} differs"]
 
 
 def of_trials(name: str, part: Path, whole: Path) -> list[str]:
