@@ -61,7 +61,8 @@ def of_runs(name: str, part: Path, whole: Path) -> list[str]:
 
 def of_checkpoints(one: Path, other: Path) -> list[str]:
     contents: list[dict[str, Any]] = [torch.load(file, weights_only=True) for file in (one, other)]
-    keys = ("state_dict", "lr_schedulers", "global_step", "epoch")
+    # Not the epoch, which is one more in a checkpoint that is saved when the last one has ended.
+    keys = ("state_dict", "lr_schedulers", "global_step")
     found = [f"{one.name}: {key} differs" for key in keys if not same(*(content.get(key) for content in contents))]
     states = [[optimizer["state"] for optimizer in content["optimizer_states"]] for content in contents]
     return found if same(*states) else [*found, f"{one.name}: the optimizer's state differs"]
