@@ -7,6 +7,8 @@ import gc
 import io
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -57,6 +59,7 @@ ALL_VERBS = {
 }
 # Tools that take part in every training; each module has a COMPANION.
 COMPANIONS = ("tools.report.report", "tools.tracking")
+GRACE = 10  # seconds
 INTERRUPTED = 130  # as shells report a process ended by Ctrl+C
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
@@ -82,6 +85,8 @@ def main(args: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that its encoding does not have are written as escapes
             stream.reconfigure(errors="backslashreplace")
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        end_with_parent()
     try:
         with reader_may_leave():
             dispatch(sys.argv[1:] if args is None else args)
@@ -89,6 +94,22 @@ def main(args: Sequence[str] | None = None) -> None:
         if (problem := explain(error)) is None:
             raise
         fail(problem)
+
+
+def end_with_parent() -> None:
+    """End this process, one of several of a training, soon after the one that started it was killed.
+
+    Before they have met, it would wait for that one for half an hour.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        time.sleep(GRACE)  # in which a training that has ended well ends here too
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
