@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,7 @@ def quiet() -> Iterator[None]:
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -107,6 +109,7 @@ def write_int8(source: Path, file: Path, images: NDArray[np.uint8], *, reduce_ra
         images: training images, uint8 (N, C, S, S).
         reduce_range: use 7 bits for weights, because the sums of CPUs without VNNI overflow with 8.
     """
+    from google.protobuf.message import DecodeError
     from onnxruntime import quantization
 
     class Reader(Batches, quantization.CalibrationDataReader):  # type: ignore[misc]
@@ -127,6 +130,8 @@ def write_int8(source: Path, file: Path, images: NDArray[np.uint8], *, reduce_ra
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
             )
+    except DecodeError as error:  # onnx writes a file and reads it back, and does not see that the disk was full
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
     finally:
         prepared.unlink(missing_ok=True)
 
