@@ -71,7 +71,7 @@ def test_prints_some_findings_of_a_kind(messy: Path, capsys: pytest.CaptureFixtu
     status(str(messy))
     printed = capsys.readouterr().out
     assert len(re.findall(r"^\w+ +duplicate: ", printed, re.MULTILINE)) == 5
-    assert "duplicate: 3 more findings, in audit.csv" in printed
+    assert "duplicate: 3 more findings in audit.csv" in printed
     assert len({row["finding"] for row in rows() if row["kind"] == "duplicate"}) == 8
 
 

@@ -85,7 +85,7 @@ def print_findings(findings: Sequence[Finding], root: Path) -> None:
             if len(finding.files) > 3:
                 console.print(f"          and {len(finding.files) - 3:,} more", style="dim")
         if len(of_kind) > PRINTED:
-            console.print(f"        {escape(kind)}: {len(of_kind) - PRINTED:,} more findings, in audit.csv", style="dim")
+            console.print(f"        {escape(kind)}: {len(of_kind) - PRINTED:,} more findings in audit.csv", style="dim")
 
 
 def write_csv(file: Path, findings: Sequence[Finding], root: Path) -> None:
