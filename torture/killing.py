@@ -17,6 +17,8 @@ from subjects import Subject
 
 LIMIT = 900  # seconds that a command may take before it counts as one that hangs
 PATIENCE = 60  # seconds in which a process must end after a signal
+# With what a command is refused that was killed after its end.
+FINISHED = ("which is finished", "exists already", "an earlier export")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -179,6 +181,6 @@ def finish(subject: Subject, folder: Path, environment: dict[str, str], outcome:
     except subprocess.TimeoutExpired:
         outcome.differences.append("hangs when it goes on")
         return
-    is_finished = "which is finished" in result.stderr  # killed after its end
+    is_finished = any(words in result.stderr for words in FINISHED)
     if "Traceback" in result.stderr or (result.returncode not in {0, 1} and not is_finished):
         outcome.differences.append(f"does not go on ({result.returncode}): {result.stderr[-500:]}")
