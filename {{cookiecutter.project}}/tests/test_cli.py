@@ -33,6 +33,17 @@ other = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "LO
 other.stdout.readline()
 os._exit(9)
 """
+END = """
+import atexit, sys
+from {{cookiecutter.package}} import cli
+
+def main():
+    atexit.register(print, "called at the end")
+    eval(sys.argv[1])
+
+cli.main = main
+cli.run_process()
+"""
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -66,6 +77,13 @@ def test_an_interrupted_verb_ends_without_a_trace(
         main(["split", "photos"])
     assert stop.value.code == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(("ending", "status"), [("None", 0), ("sys.exit()", 0), ("sys.exit(3)", 3), ("1 / 0", 1)])
+def test_a_process_ends_with_its_status_and_what_was_registered(ending: str, status: int) -> None:
+    ended = subprocess.run([sys.executable, "-c", END, ending], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (status, "called at the end\n")
+    assert ("ZeroDivisionError" in ended.stderr) == (ending == "1 / 0")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there keeps the number of its parent")
