@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def of_runs(name: str, part: Path, whole: Path) -> list[str]:
 
 def of_checkpoints(one: Path, other: Path) -> list[str]:
     contents: list[dict[str, Any]] = [torch.load(file, weights_only=True) for file in (one, other)]
-    keys = ("state_dict", "lr_schedulers", "global_step", "epoch")
+    # Not the epoch, which is one more in a checkpoint that is saved when the last one has ended.
+    keys = ("state_dict", "lr_schedulers", "global_step")
     found = [f"{one.name}: {key} differs" for key in keys if not same(*(content.get(key) for content in contents))]
     states = [[optimizer["state"] for optimizer in content["optimizer_states"]] for content in contents]
     return found if same(*states) else [*found, f"{one.name}: the optimizer's state differs"]
@@ -72,6 +74,13 @@ def same(one: Any, other: Any) -> bool:
     except (AssertionError, TypeError, ValueError):
         return bool(one == other) if not isinstance(one, torch.Tensor | dict | list) else one == other
     return True
+
+
+def of_reports(name: str, part: Path, whole: Path) -> list[str]:
+    """Content of a page but for the time when it was made."""
+    pages = [(folder / name).read_text(encoding="utf-8") for folder in (part, whole)]
+    one, other = (re.sub(r"report of [-\d]+ [:\d]+", "report", page) for page in pages)
+    return [] if one == other else [f"{name} differs"]
 
 
 def of_trials(name: str, part: Path, whole: Path) -> list[str]:

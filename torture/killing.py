@@ -17,6 +17,8 @@ from subjects import Subject
 
 LIMIT = 900  # seconds that a command may take before it counts as one that hangs
 PATIENCE = 60  # seconds in which a process must end after a signal
+# With what a command is refused that was killed after its end.
+FINISHED = ("which is finished", "exists already", "an earlier export")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -48,23 +50,33 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Whole:
-    """The uninterrupted command: folder of what all commands begin with, folder of its own, and its seconds."""
+    """The uninterrupted command.
+
+    Attributes:
+        inputs: folder of what all commands begin with.
+        folder: of its own.
+        imports: about the seconds until its work begins: until the oldest file that it left, or half of its time.
+        seconds: until its end.
+    """
 
     inputs: Path
     folder: Path
+    imports: float
     seconds: float
 
 
 def run_whole(subject: Subject, inputs: Path, folder: Path, environment: dict[str, str]) -> Whole:
     """Run the command to its end in a folder of its own; returns what it left."""
     prepare(inputs, folder)
-    begun = time.perf_counter()
+    begun = time.time()
     result = subprocess.run(
         command(*subject.words), cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
     )
     if result.returncode not in {0, 1} or "Traceback" in result.stderr:
         raise SystemExit(f"{subject.name} failed without any kill:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
-    return Whole(inputs, folder, time.perf_counter() - begun)
+    seconds = time.time() - begun
+    changes = (path.stat().st_mtime - begun for path in folder.rglob("*") if path.is_file())
+    return Whole(inputs, folder, min([seconds / 2, *(change for change in changes if change > 0)]), seconds)
 
 
 def torture(subject: Subject, whole: Whole, folder: Path, rng: random.Random, environment: dict[str, str]) -> Outcome:
@@ -81,7 +93,7 @@ def torture(subject: Subject, whole: Whole, folder: Path, rng: random.Random, en
     outcome = Outcome(subject.name)
     wanted = rng.choice((1, 1, 2))
     while len(outcome.kills) < wanted:
-        after = whole.seconds * rng.uniform(0.3, 1.05)
+        after = rng.uniform(0.8 * whole.imports, 1.05 * whole.seconds)
         kill = strike(words_now(subject, folder), folder, after, rng, environment, outcome)
         if kill is None:  # it ended before
             break
@@ -132,7 +144,7 @@ def strike(
         outcome.differences.append(f"{number.name} left processes behind")
         os.killpg(process.pid, signal.SIGKILL)
     text = log.read_text(encoding="utf-8", errors="replace")
-    if "Traceback" in text:
+    if "Traceback" in text and number != signal.SIGKILL:  # then a worker may say that its parent is gone
         outcome.differences.append(f"{number.name} ended in a trace: {text[-300:]!r}")
     return Kill(number.name, group, round(after, 1), status, newest(folder))
 
@@ -169,6 +181,6 @@ def finish(subject: Subject, folder: Path, environment: dict[str, str], outcome:
     except subprocess.TimeoutExpired:
         outcome.differences.append("hangs when it goes on")
         return
-    is_finished = "which is finished" in result.stderr  # killed after its end
+    is_finished = any(words in result.stderr for words in FINISHED)
     if "Traceback" in result.stderr or (result.returncode not in {0, 1} and not is_finished):
         outcome.differences.append(f"does not go on ({result.returncode}): {result.stderr[-500:]}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from differences import of_caches, of_files, of_runs, of_trials
+from differences import of_caches, of_files, of_reports, of_runs, of_trials
 from inputs import CNN, FOLDER, SHORT
 
 Differences = Callable[[Path, Path], list[str]]
@@ -83,7 +83,7 @@ SUBJECTS = [
     Subject("split", ["split", "photos"], partial(of_files, "photos")),
     Subject("pack", ["pack", "photos", "out", "--chunk_megabytes", "1"], partial(of_files, "out")),
     Subject("predict", ["predict", "--ckpt", "runs/trained", "photos"], partial(of_files, "predictions.csv")),
-    Subject("report", ["report", "runs/trained"], partial(of_files, "runs/trained/report.html")),
+    Subject("report", ["report", "runs/trained"], partial(of_reports, "runs/trained/report.html")),
     Subject(
         "export",
         ["export", "--ckpt", "runs/trained", "--out", "exported", "--formats", "onnx"],

@@ -24,6 +24,26 @@ configs = ["--config", sys.argv[1], "--config", sys.argv[2]]
 main(["fit", *configs, "--data.root", sys.argv[3], "--report", "false"])
 print(sorted({"sklearn", "pandas", "wandb", "gradio"} & set(sys.modules)))
 """
+# A process that starts another one of the same training and dies; the other one would wait for a minute.
+DIE = """
+import os, subprocess, sys
+wait = "from {{cookiecutter.package}} import cli; import time; cli.GRACE = 0; cli.main(['--version']); time.sleep(60)"
+command = [sys.executable, "-u", "-c", wait]
+other = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "LOCAL_RANK": sys.argv[1]})
+other.stdout.readline()
+os._exit(9)
+"""
+END = """
+import atexit, sys
+from {{cookiecutter.package}} import cli
+
+def main():
+    atexit.register(print, "called at the end")
+    eval(sys.argv[1])
+
+cli.main = main
+cli.run_process()
+"""
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -57,6 +77,20 @@ def test_an_interrupted_verb_ends_without_a_trace(
         main(["split", "photos"])
     assert stop.value.code == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(("ending", "status"), [("None", 0), ("sys.exit()", 0), ("sys.exit(3)", 3), ("1 / 0", 1)])
+def test_a_process_ends_with_its_status_and_what_was_registered(ending: str, status: int) -> None:
+    ended = subprocess.run([sys.executable, "-c", END, ending], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (status, "called at the end\n")
+    assert ("ZeroDivisionError" in ended.stderr) == (ending == "1 / 0")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process there keeps the number of its parent")
+def test_a_process_of_a_training_ends_soon_after_the_one_that_started_it() -> None:
+    words = [sys.executable, "-c", DIE, "1"]
+    dead = subprocess.run(words, stderr=subprocess.PIPE, timeout=30, check=False)  # until both have closed it
+    assert dead.returncode == 9
 
 
 @pytest.mark.parametrize("verb", VERBS)

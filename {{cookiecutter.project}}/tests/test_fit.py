@@ -136,6 +136,13 @@ def test_a_run_is_named_by_its_folder_or_as_the_last(fit: Fit, capsys: pytest.Ca
     assert read_checkpoint(fit("--init_from", "runs", epochs=1) / "checkpoints" / "last.ckpt")["epoch"] == 0
 
 
+def test_a_callback_whose_default_is_an_enum(fit: Fit) -> None:
+    timer = {"class_path": "Timer", "init_args": {"duration": "00:00:10:00"}}
+    run = fit("--trainer.callbacks", json.dumps([timer]))
+    (recorded,) = yaml.safe_load((run / "config.yaml").read_text())["trainer"]["callbacks"]
+    assert recorded["init_args"]["interval"] == "step"
+
+
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine", "plateau", "step", "constant"])
 def test_every_schedule_trains_and_resumes(fit: Fit, schedule: str) -> None:
     options = ["--model.schedule.name", schedule, "--model.optimizer.gradient_clip_norm", "1.0"]

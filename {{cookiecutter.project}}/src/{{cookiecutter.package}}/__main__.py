@@ -1,6 +1,6 @@
 """``python -m`` entry point, the same as the console script."""
 
-from .cli import main
+from .cli import run_process
 
 if __name__ == "__main__":
-    main()
+    run_process()

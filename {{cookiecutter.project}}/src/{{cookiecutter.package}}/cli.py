@@ -5,8 +5,10 @@ import gc
 import io
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -55,6 +57,7 @@ ALL_VERBS = {
 }
 # Tools that take part in every training; each module has a COMPANION.
 COMPANIONS = ("tools.report.report", "tools.tracking")
+GRACE = 10  # seconds
 INTERRUPTED = 130  # as shells report a process ended by Ctrl+C
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
@@ -75,11 +78,36 @@ def exists(module: str) -> bool:
 VERBS = {name: verb for name, verb in ALL_VERBS.items() if exists(verb.module)}
 
 
+def run_process() -> None:
+    """Run the command line of this process, and end it without freeing a million objects, which takes over a second.
+
+    What is registered with ``atexit`` is called as always; after an unexpected error, Python ends as always, too.
+    """
+    status: int | None = None
+
+    def leave() -> None:
+        if status is not None:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError, AttributeError):  # it is closed, or there is none
+                    stream.flush()
+            os._exit(status)
+
+    atexit.register(leave)  # first, and so called last
+    try:
+        main()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else None
+        raise
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that its encoding does not have are written as escapes
             stream.reconfigure(errors="backslashreplace")
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        end_with_parent()
     try:
         with reader_may_leave():
             dispatch(sys.argv[1:] if args is None else args)
@@ -87,6 +115,22 @@ def main(args: Sequence[str] | None = None) -> None:
         if (problem := explain(error)) is None:
             raise
         fail(problem)
+
+
+def end_with_parent() -> None:
+    """End this process, one of several of a training, soon after the one that started it was killed.
+
+    Before they have met, it would wait for that one for half an hour.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        time.sleep(GRACE)  # in which a training that has ended well ends here too
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

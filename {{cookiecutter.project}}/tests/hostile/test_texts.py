@@ -86,6 +86,8 @@ CONTENTS: list[tuple[str | bytes, list[str]]] = [
     (RECIPE + "trainer: {callbacks: [{class_path: Nothing}]}", ["trainer.callbacks is "]),
     (RECIPE + "trainer: {callbacks: {class_path: torch.nn.ReLU}}", ["trainer.callbacks is "]),
     (RECIPE + "trainer: {callbacks: [EarlyStopping]}", ["EarlyStopping cannot be created", "monitor"]),
+    (RECIPE + "trainer: {callbacks: [LearningRateFinder]}", ["LearningRateFinder, which does", "doctor --lr"]),
+    (RECIPE + "trainer: {callbacks: StochasticWeightAveraging}", ["trainer.callbacks", "swa_lrs"]),
     (RECIPE + "trainer: {callbacks: {init_args: {x: 3}}}", ["trainer.callbacks", "'x'"]),
     ("data: DigitsDataModule\nmodel: [MLPClassifier]", ["model is "]),
     ("data: DigitsDataModule\nmodel: 3", ["model is '3'"]),

@@ -32,7 +32,7 @@ from .parse_errors import Explainer
 from .processes import switch_off_sync_batchnorm
 from .progress import progress_callback
 from .recipes import run_name, values_of
-from .trainer_options import TrainerOptions
+from .trainer_options import TrainerOptions, require_callbacks
 
 HELP, ALL = {"-h", "--help", "--help-all"}, "--help-all"
 # Lightning's table of modules would list metrics; the number of parameters is logged by fit.
@@ -158,6 +158,7 @@ class Command(LightningCLI):
         settings = vars(self.built.trainer)
         given = settings["callbacks"] or []
         own = given if isinstance(given, list) else [given]
+        require_callbacks(own)
         # A progress bar in the config replaces this project's.
         has_bar = any(isinstance(callback, ProgressBar) for callback in own)
         shown = [] if has_bar else [progress_callback(settings["enable_progress_bar"])]

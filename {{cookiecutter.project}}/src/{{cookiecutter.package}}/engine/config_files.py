@@ -1,6 +1,7 @@
 """Checks config files before they are parsed: regular files of UTF-8 text, of bounded size and depth, in sections."""
 
 from collections.abc import Collection
+from enum import Enum
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -15,6 +16,8 @@ MAX_VALUES = 100_000  # with every alias replaced by what it stands for
 CLASSES = ("data", "model")
 LINKED = "It is taken from the data set or from --monitor: leave it out."
 SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# For defaults such as that of Lightning's Timer, which jsonargparse gives to yaml as they are.
+yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 
 def read_yaml(file: Path, option: str) -> Any:

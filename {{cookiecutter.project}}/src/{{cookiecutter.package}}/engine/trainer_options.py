@@ -1,15 +1,30 @@
 """Options of Lightning's trainer with the values that they may have, and the seed."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from jsonargparse.typing import register_type
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import callbacks as lightning_callbacks
 
+from ..errors import UserError
 from ..values import CHECKED, Count, Devices, Factor, NonNegative, Share, Whole
 
 for checked in CHECKED.values():
     # Parsed values are plain numbers and texts, so that checkpoints and configs contain no other types.
     register_type(checked, serializer=lambda value: value, deserializer=checked.parse, type_check=lambda *_: False)
+
+
+FREEZING = "TransferClassifier freezes and unfreezes its backbone: --model.head_epochs, --model.unfreeze"
+# Lightning's callbacks that would fail in this project, or whose result would be lost, and what to use.
+INSTEAD = {
+    "BackboneFinetuning": FREEZING,
+    "BaseFinetuning": FREEZING,
+    "BasePredictionWriter": "fit writes predictions.csv; predict writes a table of other images",
+    "BatchSizeFinder": "doctor finds a batch size that fits, for --data.batch_size",
+    "LearningRateFinder": "doctor --lr tries learning rates, for --model.optimizer.lr",
+    "StochasticWeightAveraging": "the weights of the best epoch are kept; --averaging.ema_decay averages in all epochs",
+}
 
 
 class TrainerOptions(Trainer):
@@ -48,3 +63,10 @@ class TrainerOptions(Trainer):
 
 
 TrainerOptions.__init__.__doc__ = Trainer.__init__.__doc__  # texts of the help
+
+
+def require_callbacks(given: Sequence[Callback]) -> None:
+    """Refuse Lightning's callbacks, in ``trainer.callbacks``, that do not work in this project."""
+    for name, instead in INSTEAD.items():
+        if getattr(lightning_callbacks, name) in map(type, given):
+            raise UserError(f"trainer.callbacks contains {name}, which does not work here. Leave it out: {instead}.")

@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -62,6 +63,16 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def test_prints_some_findings_of_a_kind(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(10, 18):
+        shutil.copy(messy / "train" / "bee" / f"{number}.jpg", messy / "train" / "bee" / f"{number} again.jpg")
+    status(str(messy))
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^\w+ +duplicate: ", printed, re.MULTILINE)) == 5
+    assert "duplicate: 3 more findings in audit.csv" in printed
+    assert len({row["finding"] for row in rows() if row["kind"] == "duplicate"}) == 8
 
 
 @pytest.mark.usefixtures("messy")

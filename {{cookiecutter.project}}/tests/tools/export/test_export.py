@@ -16,9 +16,11 @@ from {{cookiecutter.package}}.errors import UserError
 from {{cookiecutter.package}}.predictor import INT8_MODEL, Predictor
 from {{cookiecutter.package}}.tools.export import export as verb
 from {{cookiecutter.package}}.tools.export.card import cell
+from {{cookiecutter.package}}.tools.export.graph import write_int8
 from {{cookiecutter.package}}.tools.export.measuring import measure
 
 from ...conftest import Fit
+from ...hostile.disks import file_limit
 
 FILES = {"README.md", "model.json", "model.onnx", "model.pt2", "parity.json", "predictor.py", "requirements.txt"}
 # A process in which torch cannot be imported.
@@ -179,6 +181,15 @@ def test_int8_is_kept_where_its_loss_is_allowed(run: Path, photos: Path, capsys:
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators
     labels = [prediction.label for prediction in Predictor(run / "export", int8=True)(photos)]
     assert len(set(labels)) > 1
+
+
+def test_int8_on_a_full_disk_is_an_error_of_the_disk(run: Path, tmp_path: Path) -> None:
+    assert status("--ckpt", run, "--formats", "onnx") == 0
+    source = run / "export" / "model.onnx"
+    images = np.zeros((2, 3, 16, 16), dtype=np.uint8)
+    for missing in (500, 0):  # onnxruntime's own error, and that of onnx, which reads back what is cut off
+        with file_limit(source.stat().st_size - missing), pytest.raises(OSError, match=r"File too large|No space left"):
+            write_int8(source, tmp_path / INT8_MODEL, images, reduce_range=True)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from .inspection import InspectedFile, inspect_folder
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 LOG = "quarantine.csv"
+PRINTED = 5  # findings of a kind; all are in the table and on the page
 
 
 def run_audit(options: Sequence[str]) -> int:
@@ -63,17 +64,22 @@ def run_audit(options: Sequence[str]) -> int:
 
 
 def print_findings(findings: Sequence[Finding], root: Path) -> None:
-    """Print one line per finding and one per example file, without line breaks, so that paths can be copied."""
+    """Print some findings of each kind, one line per finding and one per example file.
+
+    Without line breaks, so that paths can be copied.
+    """
     console = Console(highlight=False, soft_wrap=True)
     if all(finding.severity == "note" for finding in findings):
         console.print("No problems found.")
-    for finding in findings:
-        severity = f"[{STYLES[finding.severity]}]{finding.severity:7}[/]"
-        console.print(f"{severity} {escape(finding.kind)}: {escape(finding.message)}")
-        for file in finding.files[:3]:
-            console.print(f"          {escape(file.path.relative_to(root).as_posix())}")
-        if len(finding.files) > 3:
-            console.print(f"          and {len(finding.files) - 3:,} more", style="dim")
+    for (severity, kind), of_kind in grouped(findings, lambda finding: (finding.severity, finding.kind)).items():
+        for finding in of_kind[:PRINTED]:
+            console.print(f"[{STYLES[severity]}]{severity:7}[/] {escape(kind)}: {escape(finding.message)}")
+            for file in finding.files[:3]:
+                console.print(f"          {escape(file.path.relative_to(root).as_posix())}")
+            if len(finding.files) > 3:
+                console.print(f"          and {len(finding.files) - 3:,} more", style="dim")
+        if len(of_kind) > PRINTED:
+            console.print(f"        {escape(kind)}: {len(of_kind) - PRINTED:,} more findings in audit.csv", style="dim")
 
 
 def write_csv(file: Path, findings: Sequence[Finding], root: Path) -> None:

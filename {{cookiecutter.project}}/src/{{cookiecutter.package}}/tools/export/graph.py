@@ -1,9 +1,11 @@
 """Writes a classifier as an ONNX model and as a program of ``torch.export``, and quantizes the ONNX model."""
 
+import errno
 import logging
+import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -75,7 +77,7 @@ def quiet() -> Iterator[None]:
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -100,6 +102,7 @@ def write_int8(source: Path, file: Path, images: NDArray[np.uint8], *, reduce_ra
     static quantization per channel lost 1, and took 8 ms instead of the 37 ms of float32. ``reduce_range`` uses 7 bits
     for weights, because the sums of CPUs without VNNI overflow with 8.
     """
+    from google.protobuf.message import DecodeError
     from onnxruntime import quantization
 
     class Reader(Batches, quantization.CalibrationDataReader):  # type: ignore[misc]
@@ -120,6 +123,8 @@ def write_int8(source: Path, file: Path, images: NDArray[np.uint8], *, reduce_ra
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
             )
+    except DecodeError as error:  # onnx writes a file and reads it back, and does not see that the disk was full
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
     finally:
         prepared.unlink(missing_ok=True)
 
