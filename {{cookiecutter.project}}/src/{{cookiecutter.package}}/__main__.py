@@ -1,7 +1,5 @@
 """``python -m`` entry point, the same as the console script."""
 
-from __future__ import annotations
-
 from .cli import run_process
 
 if __name__ == "__main__":

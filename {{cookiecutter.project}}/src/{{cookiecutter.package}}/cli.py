@@ -1,7 +1,5 @@
 """The command line: the table of its verbs. A verb's modules are imported when it runs, so that help is fast."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import io

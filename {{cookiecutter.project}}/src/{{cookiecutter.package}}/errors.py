@@ -1,14 +1,12 @@
 """The exception for mistakes that the user can correct, and what its messages share."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ SECRET_NAME = re.compile(r"(?:^|[._-])(?:api_?key|access_?key|key|token|secret|p
 
 
 class UserError(Exception):
-    """Wrong input; the message states what was given, what is allowed and what to do next.
+    """Wrong input; the message states what was given, what is allowed and what to do next. Every verb can raise it.
 
     ``cli.main`` prints the message without a stack trace and exits with status 2. All other exceptions are bugs and
     keep their trace. It is not a ValueError, because jsonargparse would report that as a value of the wrong type.
@@ -26,6 +24,16 @@ class UserError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message.rsplit(f"{type(self).__name__}: ", 1)[-1].strip())
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """The error and those that have caused it; they may form a circle, as jsonargparse wraps errors that we unwrap."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
@@ -88,11 +96,7 @@ def shown(directory: Path) -> str:
 
 
 def without_secrets(value: Any) -> Any:
-    """A command line or config, with ``***`` for what options named key, token, secret or password hold.
-
-    Args:
-        value: words of a command line, or nested dictionaries, lists and plain values.
-    """
+    """A command line or config, with ``***`` for what options named key, token, secret or password hold."""
     if isinstance(value, dict):
         return {name: "***" if item and is_secret(name) else without_secrets(item) for name, item in value.items()}
     if not isinstance(value, list):

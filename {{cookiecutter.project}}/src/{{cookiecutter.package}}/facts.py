@@ -1,7 +1,5 @@
 """Facts about data and metrics that all parts of the project share, as plain types."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass

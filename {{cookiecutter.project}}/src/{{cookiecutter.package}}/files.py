@@ -1,7 +1,5 @@
 """The one place through which files are written, and the sentence for a lack of permission, space or memory."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil
@@ -12,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import UserError, brief
+from .errors import UserError, brief, causes_of
 
 fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None  # not on Windows
 
@@ -144,15 +142,10 @@ def explain(error: BaseException) -> str | None:
 
 def is_of_machine(error: BaseException) -> bool:
     """Whether the machine lacks space or memory, or fails, as said by the error or by one that has caused it."""
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:  # causes may form a circle: jsonargparse wraps, and we unwrap
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    origin = next((found for found in causes if isinstance(found, OSError)), None)
+    origin = next((cause for cause in causes_of(error) if isinstance(cause, OSError)), None)
     if origin is not None:
         return origin.errno in OF_MACHINE
-    return any(explain(found) is not None for found in causes)
+    return any(explain(cause) is not None for cause in causes_of(error))
 
 
 def reason_of(error: OSError | ValueError) -> str:

@@ -3,8 +3,6 @@
 ``fit`` below is the whole program. The functions after it are its steps, in the order in which they run.
 """
 
-from __future__ import annotations
-
 import logging
 import shlex
 from collections.abc import Sequence
@@ -31,10 +29,11 @@ from .engine.command_line import Command, Form, compile_networks, link_facts
 from .engine.companions import Companion, Start, closing
 from .engine.contracts import count_parameters
 from .engine.fine_tuning import CachedFeatures, CacheFeatures, SayStepSize, StagedFineTuning
+from .engine.metrics_table import MetricsTable
 from .engine.optimization import AveragingSettings, EarlyStoppingSettings
 from .engine.processes import PrepareDDP
 from .engine.recipes import find_recipes
-from .engine.record import MetricsTable, read_run, summary_facts, write_environment, write_results
+from .engine.record import read_run, write_environment
 from .engine.results import SplitOutputs, SplitResults, evaluate_test_split, predict_split, print_results
 from .engine.resume import ExactResume, Origin, add_resume_options, find_origin, require_same_processes, resume_options
 from .engine.run_directory import (
@@ -48,6 +47,7 @@ from .engine.run_directory import (
 )
 from .engine.seen_images import CountTestCopies
 from .engine.stopping import LOSSES, DivergedError, SaveWhenStopped, StopWhenDiverged, ending, require_finite_losses
+from .engine.summary import summary_facts, write_results
 from .errors import program_name, shown
 from .facts import ImageFacts, mode_of
 from .models import CLASSIFIERS, ImageClassifier
@@ -99,11 +99,7 @@ def train(options: Sequence[str], callbacks: Sequence[Callback] = (), companions
 
 
 def resolve(options: Sequence[str], companions: Sequence[Companion] = ()) -> dict[str, Any]:
-    """All settings that ``fit`` would use with these options, as plain types; reads no data and creates no files.
-
-    Raises:
-        UserError: an option, class or value is wrong.
-    """
+    """All settings that ``fit`` would use with these options, as plain types; reads no data and creates no files."""
     return parse(options, companions)[0].resolved
 
 
@@ -115,24 +111,14 @@ def add_options(parser: LightningArgumentParser, companions: Sequence[Companion]
     add = parser.add_argument
     add("--monitor", type=Literal[MONITORS], default="val/loss", help="metric that decides which epoch is best")
     add("--compile", type=bool, default=False, help="compile the network with torch.compile")
-    add(
-        "--cache_features",
-        type=CacheFeatures,
-        default="auto",
-        help="compute the features of a frozen backbone once instead of in every epoch",
-    )
+    cache_help = "compute the features of a frozen backbone once instead of in every epoch"
+    add("--cache_features", type=CacheFeatures, default="auto", help=cache_help)
     add("--feature_views", type=Count, default=2, help="cached augmented versions of each training image")
     add("--init_from", type=str | None, help="run or checkpoint with the initial weights of the training")
-    add(
-        "--checkpoint_every_minutes",
-        type=Positive | None,
-        help="also save a checkpoint every N minutes within an epoch",
-    )
-    add(
-        "--allow_trained_images",
-        action="store_true",
-        help="evaluate images that the model was trained on, and mark the result",
-    )
+    minutes_help = "also save a checkpoint every N minutes within an epoch"
+    add("--checkpoint_every_minutes", type=Positive | None, help=minutes_help)
+    allow_help = "evaluate images that the model was trained on, and mark the result"
+    add("--allow_trained_images", action="store_true", help=allow_help)
     parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
     parser.add_class_arguments(AveragingSettings, "averaging")
     parser.add_class_arguments(RunSettings, "run")

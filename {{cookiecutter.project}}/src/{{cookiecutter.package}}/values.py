@@ -7,6 +7,7 @@ messages and help follow. For type checkers, in Python and in checkpoints, value
 from __future__ import annotations
 
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,9 +17,16 @@ LARGEST_INT, LARGEST = 2**31 - 1, 1e9
 
 
 class CheckedType(type):
-    convert: Callable[[Any], Any]
+    """An instance of these types is any allowed value, so that they check files and the options of argparse too."""
 
-    """An instance of these types is any allowed value, so that they check the content of files too."""
+    convert: Callable[[Any], Any]
+    parse: Callable[[Any], Any]
+
+    def __call__(cls, text: str) -> Any:
+        try:
+            return cls.parse(text)
+        except ValueError as error:
+            raise ArgumentTypeError(f"is {error}") from error
 
     def __instancecheck__(cls, instance: Any) -> bool:
         try:

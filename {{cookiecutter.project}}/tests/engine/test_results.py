@@ -11,13 +11,13 @@ import torch
 from scipy.stats import binomtest
 
 from {{cookiecutter.package}}.data import ImageFacts
-from {{cookiecutter.package}}.engine.record import write_results
 from {{cookiecutter.package}}.engine.results import (
     SplitOutputs,
     accuracy_interval,
     collect_results,
     print_results,
 )
+from {{cookiecutter.package}}.engine.summary import write_results
 from {{cookiecutter.package}}.models import MLPClassifier
 
 METRICS = {"test/loss": 0.5, "test/acc": 0.7, "test/f1": 0.5, "test/balanced_acc": 0.583}

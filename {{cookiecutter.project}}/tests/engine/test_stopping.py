@@ -12,7 +12,7 @@ import torch
 
 from {{cookiecutter.package}} import fit as fit_verb
 from {{cookiecutter.package}}.cli import main
-from {{cookiecutter.package}}.engine.record import strict_json
+from {{cookiecutter.package}}.engine.summary import strict_json
 
 from ..conftest import Fit
 from .test_processes import SECONDS, environment

@@ -27,6 +27,7 @@ import torch
 from {{cookiecutter.package}}.cli import main
 
 SECONDS = 10.0  # of computing
+LONG = 240.0  # of trainings, also on a busy machine
 PATIENCE = 6  # times as long on the clock, as other programs may use the processors too
 LONGEST_MESSAGE = 1500
 # What no message may contain: traces, and texts of jsonargparse that are not for users.
@@ -191,3 +192,19 @@ def unchanged_process(folder: Path, environment: Mapping[str, str]) -> Iterator[
         torch.use_deterministic_algorithms(False)
         for number, handler in signals.items():
             signal.signal(number, handler)
+
+
+def ends(words: Sequence[str], folder: Path, expected: Sequence[str] = (), status: int = 2) -> Outcome:
+    outcome = run(words, folder, seconds=LONG)
+    problems = judge(outcome, expected, [status])
+    assert problems == [], problems
+    return outcome
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(".*") if path.suffix in {".tmp", ".old"}]

@@ -1,7 +1,5 @@
 """Augmentation of training batches with torchvision transforms, with new random parameters for every image."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Literal

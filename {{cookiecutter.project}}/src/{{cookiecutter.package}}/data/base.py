@@ -1,7 +1,5 @@
 """Base classes of data sets: splits and loaders; how images of any size become squares, and class imbalance."""
 
-from __future__ import annotations
-
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """scikit-learn's 1,797 handwritten digits, 8 x 8 pixels; they need no download."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

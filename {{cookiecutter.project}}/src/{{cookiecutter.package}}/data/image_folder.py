@@ -1,7 +1,5 @@
 """Data modules for image files: a folder with one subfolder per class, or any other index of files."""
 
-from __future__ import annotations
-
 import logging
 from abc import abstractmethod
 from functools import cached_property

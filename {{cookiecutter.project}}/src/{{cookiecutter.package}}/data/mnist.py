@@ -1,7 +1,5 @@
 """MNIST and Fashion-MNIST: 60,000 images for training and validation, and the official 10,000 test images."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """A data set that ``pack`` has written, read from a disk or an object store during training."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Data module for any ``torch.utils.data.Dataset`` of images."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from functools import cached_property
 from typing import Any

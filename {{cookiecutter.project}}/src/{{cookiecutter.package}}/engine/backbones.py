@@ -1,7 +1,5 @@
 """Pretrained networks by name, and the sources of their weights."""
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 import multiprocessing

@@ -4,8 +4,6 @@ No random number depends on generator state, which a resumed process would not h
 function of the epoch, and each batch carries the seed of its augmentation for the process that loads it.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator

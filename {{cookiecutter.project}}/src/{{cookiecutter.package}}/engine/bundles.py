@@ -1,17 +1,14 @@
 """Reads checkpoints: nothing in them is executed, and their content is checked before anything is built from it."""
 
-from __future__ import annotations
-
 import logging
 import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
-from msgspec import Meta
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -19,7 +16,7 @@ from ..errors import UserError, some
 from ..facts import ImageFacts
 from .contracts import class_named
 from .named_classes import require_known_classes
-from .reading import NEWER, Amount, ClassSection, Count, Number, Temperature, arguments_of, checked, from_plain
+from .reading import NEWER, Amount, Count, Number, Temperature, arguments_of, checked, fields, from_plain, list_of
 from .seen_images import TRAINED_ON
 
 log = logging.getLogger(__name__)
@@ -27,84 +24,39 @@ log = logging.getLogger(__name__)
 Checkpoint = dict[str, Any]
 FORMAT = 1
 DAMAGED = "Give another checkpoint, or restore the file from a copy."
+OTHER = "Give another checkpoint, or start a new training from its weights with --init_from."
 M = TypeVar("M", bound=LightningModule)
 
-
-class TrainerSection(TypedDict):
-    max_epochs: NotRequired[int | None]
-
-
-class BundledConfig(TypedDict):
-    data: ClassSection
-    trainer: NotRequired[TrainerSection]
-
-
-class Bundle(TypedDict):
-    model: str
-    config: NotRequired[BundledConfig]
-    format: NotRequired[int]
-    split_hash: NotRequired[str]
-    metrics: NotRequired[dict[str, float]]
-    history: NotRequired[list[dict[str, float]]]
-    seconds: NotRequired[Amount]
-    num_processes: NotRequired[Number]
-    temperature: NotRequired[Temperature]
-    versions: NotRequired[dict[str, str]]
-    git_commit: NotRequired[str | None]
-    wandb_id: NotRequired[str | None]
-
-
-class Content(TypedDict):
-    """What prediction needs of a checkpoint."""
-
-    state_dict: dict[str, Tensor]
-    hyper_parameters: dict[str, Any]
-    bundle: Bundle
-    trained_on: NotRequired[dict[str, Tensor]]
-
-
-class Progress(TypedDict):
-    ready: Count
-    completed: Count
-
-
-class EpochProgress(TypedDict):
-    current: Progress
-
-
-class FitLoop(TypedDict):
-    epoch_progress: EpochProgress
-    state_dict: dict[str, Any]
-
-
-class Loops(TypedDict):
-    fit_loop: FitLoop
-
-
-class OptimizerState(TypedDict):
-    state: dict[int, dict[str, Any]]
-    param_groups: list[dict[str, Any]]
-
-
-class ResumableConfig(TypedDict):
-    trainer: TrainerSection
-
-
-class ResumableBundle(TypedDict):
-    config: ResumableConfig
-
-
-class Resumable(TypedDict):
-    """What a training needs besides, to continue."""
-
-    epoch: Count
-    global_step: Count
-    loops: Loops
-    callbacks: dict[str, dict[str, Any]]
-    optimizer_states: Annotated[list[OptimizerState], Meta(min_length=1)]
-    lr_schedulers: Annotated[list[dict[str, Any]], Meta(min_length=1)]
-    train_metrics: Annotated[list[dict[str, Any]], Meta(min_length=1)]
-    bundle: ResumableBundle
+TRAINER = fields(max_epochs_=int | None)
+BUNDLE = fields(
+    model=str,
+    config_=fields(data=fields(class_path=str, init_args_=dict[str, Any]), trainer_=TRAINER),
+    format_=int,
+    split_hash_=str,
+    metrics_=dict[str, float],
+    history_=list[dict[str, float]],
+    seconds_=Amount,
+    num_processes_=Number,
+    temperature_=Temperature,
+    versions_=dict[str, str],
+    git_commit_=str | None,
+    wandb_id_=str | None,
+)
+# What prediction needs of a checkpoint, and what a training needs besides, to continue.
+CONTENT = fields(
+    state_dict=dict[str, Tensor], hyper_parameters=dict[str, Any], bundle=BUNDLE, trained_on_=dict[str, Tensor]
+)
+FIT_LOOP = fields(epoch_progress=fields(current=fields(ready=Count, completed=Count)), state_dict=dict[str, Any])
+RESUMABLE = fields(
+    epoch=Count,
+    global_step=Count,
+    loops=fields(fit_loop=FIT_LOOP),
+    callbacks=dict[str, dict[str, Any]],
+    optimizer_states=list_of(fields(state=dict[int, dict[str, Any]], param_groups=list[dict[str, Any]]), min_length=1),
+    lr_schedulers=list_of(dict[str, Any], min_length=1),
+    train_metrics=list_of(dict[str, Any], min_length=1),
+    bundle=fields(config=fields(trainer=TRAINER)),
+)
 
 
 def read_checkpoint(file: Path, option: str = "--ckpt") -> Checkpoint:
@@ -126,7 +78,7 @@ def read_checkpoint(file: Path, option: str = "--ckpt") -> Checkpoint:
             f"{what} this project did not write: it has no class names. Give a checkpoint written by fit; use weights "
             "of other programs with --model TransferClassifier --model.weights FILE."
         )
-    checked(checkpoint, Content, what, DAMAGED)
+    checked(checkpoint, CONTENT, what, DAMAGED)
     bundle = checkpoint["bundle"]
     if (found := bundle.get("format", FORMAT)) != FORMAT:
         raise UserError(f"{what} is of format {found}, and this version reads {FORMAT}. {NEWER}")
@@ -154,14 +106,13 @@ def facts_of(checkpoint: Checkpoint) -> ImageFacts:
 
 def require_resumable(checkpoint: Checkpoint, file: Path) -> None:
     """Refuse a checkpoint from which a training cannot continue."""
-    remedy = "Give another checkpoint, or start a new training from its weights with --init_from."
     what = f"{str(file)!r} cannot be resumed: it"
-    checked(checkpoint, Resumable, what, remedy)
+    checked(checkpoint, RESUMABLE, what, OTHER)
     max_epochs = checkpoint["bundle"]["config"]["trainer"].get("max_epochs")
     epoch, current = checkpoint["epoch"], checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
     is_beyond = max_epochs is not None and 0 <= max_epochs < epoch
     if is_beyond or not all(0 <= count - epoch <= 1 for count in (current["ready"], current["completed"])):
-        raise UserError(f"{what} was written in epoch {epoch}, and counts {current} of {max_epochs}. {remedy}")
+        raise UserError(f"{what} was written in epoch {epoch}, and counts {current} of {max_epochs}. {OTHER}")
 
 
 def data_config(checkpoint: Checkpoint, data_modules: Mapping[str, type]) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Temperature scaling, and thresholds below which a model abstains; both are fitted on the validation split."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from .results import SplitOutputs
 
+NUM_BINS = 15
 COVERAGES = (1.0, 0.99, 0.95, 0.9, 0.8)  # shares of the images that get an answer
 
 
@@ -37,6 +37,12 @@ def fit_temperature(outputs: SplitOutputs) -> float | None:
 
     # Outside of these bounds, all probabilities are 0 and 1, or uniform.
     return math.exp(minimize_scalar(loss, bounds=(math.log(0.05), math.log(20.0))).x)
+
+
+def calibration_error(outputs: SplitOutputs) -> float:
+    """Expected calibration error of the probabilities, 0 to 1 (Guo et al., 2017, section 2)."""
+    shares, labels = torch.from_numpy(outputs.probabilities), torch.from_numpy(outputs.labels)
+    return float(multiclass_calibration_error(shares, labels, shares.shape[1], n_bins=NUM_BINS, norm="l1"))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """Classifies image files and images in memory with a checkpoint; the table of the classifiers is handed in."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -21,15 +19,9 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class CheckpointPredictor(Predictor):
-    """Classifies image files or decoded images with torch, in float32.
+    """Classifies image files or decoded images with torch, in float32; on a GPU, if there is one.
 
-    Args:
-        classifier: the classifier, a LightningModule; it is moved to the device and set to eval mode.
-        device: device to compute on; ``auto`` uses a GPU if there is one.
-        temperature: divides the logits; 1 does not calibrate the probabilities.
-
-    Raises:
-        UserError: the device is not available.
+    The classifier is moved to the device and set to eval mode; a ``temperature`` of 1 does not calibrate probabilities.
     """
 
     def __init__(self, classifier: Any, device: Device = "auto", temperature: float = 1.0) -> None:
@@ -51,23 +43,9 @@ class CheckpointPredictor(Predictor):
 
     @classmethod
     def from_checkpoint(
-        cls,
-        path: str | PathLike[str],
-        classifiers: Mapping[str, type],
-        device: Device = "auto",
-        option: str = "path",
-    ) -> CheckpointPredictor:
-        """Load a run directory's best checkpoint, or a ``.ckpt`` file.
-
-        Args:
-            path: the run directory or the file.
-            classifiers: classes by the name that a checkpoint states.
-            device: device to compute on; ``auto`` uses a GPU if there is one.
-            option: name of the argument ``path`` in error messages.
-
-        Raises:
-            UserError: there is no checkpoint, it was not written by this project, or the device is not available.
-        """
+        cls, path: str | PathLike[str], classifiers: Mapping[str, type], device: Device = "auto", option: str = "path"
+    ) -> Self:
+        """Load the best checkpoint of a run directory, or a ``.ckpt`` file, which is the value of ``option``."""
         checkpoint = read_checkpoint(find_checkpoint(Path(path), "best", option), option)
         temperature = checkpoint["bundle"].get("temperature", 1.0)  # of a finished training
         return cls(load_classifier(checkpoint, classifiers), device, temperature)
@@ -91,11 +69,7 @@ class CheckpointPredictor(Predictor):
 def load_predictor(
     path: str | PathLike[str], classifiers: Mapping[str, type], device: Device = "auto", option: str = "path"
 ) -> Predictor:
-    """The predictor of an export folder, or of a checkpoint or run directory; see ``from_checkpoint``.
-
-    Raises:
-        UserError: there is neither, or the device is not available.
-    """
+    """The predictor of an export folder, or of a checkpoint or run directory; see ``from_checkpoint``."""
     if not (Path(path) / DESCRIPTION).is_file():
         return CheckpointPredictor.from_checkpoint(path, classifiers, device, option)
     if device not in {"auto", "cpu"}:

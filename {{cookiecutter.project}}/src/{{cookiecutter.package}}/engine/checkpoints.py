@@ -1,7 +1,5 @@
 """Writes checkpoints that contain all that prediction needs, finds them, and starts trainings from them."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Mapping
@@ -21,7 +19,8 @@ from ..facts import ImageFacts, mode_of, to_plain
 from ..files import replacing
 from .bundles import FORMAT, misfits, read_checkpoint
 from .environment import git, versions
-from .record import ROOT, MetricsTable, Row, find_run
+from .metrics_table import EpochMetrics, MetricsTable
+from .record import ROOT, find_run
 from .run_directory import BEST_CHECKPOINT, LAST_CHECKPOINT
 from .seen_images import TRAINED_ON, trained_on
 
@@ -161,7 +160,7 @@ class CheckpointBundle(Callback):
             **self.constants,
         }
 
-    def history(self, trainer: Trainer, metrics: dict[str, float]) -> list[Row]:
+    def history(self, trainer: Trainer, metrics: dict[str, float]) -> list[EpochMetrics]:
         """The rows of ``metrics.csv``, including what has been measured and is not yet written."""
         epoch = trainer.current_epoch
         rows = [self.table.rows[number] for number in sorted(self.table.rows) if number < epoch]

@@ -1,7 +1,5 @@
 """Parses configs and options with LightningCLI, builds what they describe, and configures the console."""
 
-from __future__ import annotations
-
 import argparse
 import glob
 import logging
@@ -26,11 +24,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import nn
 
-from ..errors import UserError, brief
+from ..errors import UserError, brief, causes_of
 from ..values import Seed
 from .config_files import require_config
 from .option_help import Classes, Form, help_text
-from .parse_errors import Explainer, mistake_within
+from .parse_errors import Explainer
 from .processes import switch_off_sync_batchnorm
 from .progress import progress_callback
 from .recipes import run_name, values_of
@@ -45,11 +43,7 @@ COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 class Command(LightningCLI):
-    """The command line of a verb, parsed from the words after it; ``build`` and ``build_trainer`` create its parts.
-
-    Raises:
-        UserError: an option, class or value is wrong.
-    """
+    """The command line of a verb, parsed from the words after it; ``build`` and ``build_trainer`` create its parts."""
 
     def __init__(self, form: Form, args: Sequence[str]) -> None:
         self.form = form
@@ -109,7 +103,7 @@ class Command(LightningCLI):
                     f"{section} is {path!r}, which checkpoints cannot load. Add it to the table in the "
                     f"package's {'data' if section == 'data' else 'models'}/__init__.py. Known: {', '.join(table)}."
                 )
-        require_values(self.config, parser.get_defaults(), self.form.tables)
+        require_no_null(self.config, parser.get_defaults(), self.form.tables)
 
     def instantiate_classes(self) -> None:
         """Nothing: ``fit`` checks the settings first, and builds the parts in its own order."""
@@ -153,8 +147,10 @@ class Command(LightningCLI):
             self.config.pop(section)
         try:
             self.built = self.parser.instantiate(self.config)
-        except ValueError as error:
-            raise mistake_within(error) or error from error
+        except ValueError as error:  # jsonargparse wraps the errors of constructors
+            raise next(
+                (cause for cause in causes_of(error) if isinstance(cause, UserError | OSError)), error
+            ) from error
         return self.built
 
     def build_trainer(self, callbacks: Sequence[Callback], **options: Any) -> Trainer:
@@ -188,7 +184,7 @@ class Command(LightningCLI):
         return trainer
 
 
-def require_values(config: Namespace, defaults: Namespace, tables: Classes) -> None:
+def require_no_null(config: Namespace, defaults: Namespace, tables: Classes) -> None:
     """Refuse what jsonargparse takes for an argument of any type: null, and a single value for a group of settings."""
     for name, default in defaults.items():
         if default is not None and config.get(name) is None and name.split(".")[0] not in {*tables, "trainer"}:

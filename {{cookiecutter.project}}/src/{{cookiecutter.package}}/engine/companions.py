@@ -1,7 +1,5 @@
 """Tools that take part in every training, such as the report and experiment tracking."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Checks config files before they are parsed: regular files of UTF-8 text, of bounded size and depth, in sections."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from enum import Enum
 from pathlib import Path

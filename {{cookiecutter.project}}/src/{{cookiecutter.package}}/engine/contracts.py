@@ -1,7 +1,5 @@
 """What the engine needs of data modules and classifiers. It imports none: ``data`` and ``models`` define them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 

@@ -1,12 +1,11 @@
 """Versions, git state and hardware, read without importing torch."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re
 import subprocess
 from importlib.metadata import distributions, version
+from pathlib import Path
 
 from .. import __version__
 
@@ -14,6 +13,15 @@ from .. import __version__
 def num_cpus() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_info(*names: str) -> str:
+    """The first of these fields of the CPU, as Linux shows it; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(names)), "")
 
 
 def packages() -> dict[str, str]:

@@ -1,7 +1,5 @@
 """What a check has found before a training; the verb ``doctor`` prints it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +7,6 @@ from typing import Literal
 from ..errors import UserError, program_name
 
 Severity = Literal["error", "warning", "note", "ok"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note", "ok")
 
 
 @dataclass(frozen=True)
@@ -23,8 +20,8 @@ class Finding:
     remedy: str = ""  # the command or the action that mends it
 
 
-def refusal(subject: str, error: UserError, verb: str = "fit") -> Finding:
-    """An error with which a verb refuses to start, in the same words; what follows its first sentence is the remedy."""
+def refusal(subject: str, error: UserError) -> Finding:
+    """An error with which ``fit`` refuses to start, in its words; what follows its first sentence is the remedy."""
     what, _, remedy = re.sub(r"\s+", " ", str(error)).partition(". ")
-    more = f"All options: {program_name()} {verb} --help"
-    return Finding("error", subject, what.rstrip("."), f"{verb} refuses to start, with this message", remedy or more)
+    more = f"All options: {program_name()} fit --help"
+    return Finding("error", subject, what.rstrip("."), "fit refuses to start, with this message", remedy or more)

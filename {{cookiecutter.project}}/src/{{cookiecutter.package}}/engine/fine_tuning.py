@@ -1,7 +1,5 @@
 """Staged fine-tuning: freezing by epoch, and cached features of a frozen backbone."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any, Literal
 

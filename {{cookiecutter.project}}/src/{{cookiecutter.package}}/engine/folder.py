@@ -1,7 +1,5 @@
 """Lists the image files of a folder with their classes, and reads and writes its split manifest."""
 
-from __future__ import annotations
-
 import csv
 import logging
 import re

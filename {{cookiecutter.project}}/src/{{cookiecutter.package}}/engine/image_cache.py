@@ -1,7 +1,5 @@
 """Decodes files, or items of a dataset, once: into memory, or into a cache on disk that all runs share."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """Decoded images in memory, on disk or decoded at each access, and the data set that serves whole batches of them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -123,7 +121,7 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def subset(self, indices: Sequence[int] | Tensor) -> LabelledImages:
+    def subset(self, indices: Sequence[int] | Tensor) -> "LabelledImages":
         """The images at ``indices``, in that order; those in memory are copied."""
         index = torch.as_tensor(indices)
         images = self.images[index] if isinstance(self.images, Tensor) else SelectedImages(self.images, index)

@@ -1,7 +1,5 @@
 """Metrics from torchmetrics, accumulated over an epoch and all processes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -4,11 +4,8 @@ jsonargparse imports what a config names. So a name goes through the project's t
 strategies only. All other names must stand in a config that the user gives.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import callbacks, strategies
@@ -91,8 +88,3 @@ def class_of_lightning(name: str) -> type | None:
     is_there = not module or module.startswith(tuple(f"{known}." for known in MODULES)) or module in MODULES
     found = LIGHTNING.get(last) if is_there else None
     return found if inspect.isclass(found) else None
-
-
-def text_of(files: list[str]) -> str:
-    """The text of the configs that the user gives."""
-    return "\n".join(Path(file).read_text("utf-8", "replace") for file in files if Path(file).is_file())

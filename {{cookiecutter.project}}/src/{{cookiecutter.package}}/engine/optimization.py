@@ -1,10 +1,8 @@
 """Settings of a training, optimizers and learning-rate schedules; all parameter groups exist from the first step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
@@ -41,7 +39,7 @@ class OptimizerSettings:
     def __post_init__(self) -> None:
         require_values(type(self), vars(self), "model.optimizer")
 
-    def for_batch(self, num_images: int) -> OptimizerSettings:
+    def for_batch(self, num_images: int) -> Self:
         """Settings for steps of ``num_images`` images, by the linear scaling rule (Goyal et al., 2017, section 2.1)."""
         if self.lr_for_batch_size is None:
             return self

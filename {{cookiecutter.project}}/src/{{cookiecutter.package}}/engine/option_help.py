@@ -1,7 +1,5 @@
 """``--help`` of verbs with a trainer: first the options of the chosen data set and model, then the others."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import textwrap
@@ -117,14 +115,6 @@ def section_help(
     return lines
 
 
-def render(title: str, options: Iterable[Option], columns: int, *, is_full: bool) -> list[str]:
-    return [
-        "",
-        *textwrap.wrap(f"{title}:", columns),
-        *(line for one in options for line in one.lines(columns, is_full=is_full)),
-    ]
-
-
 @dataclass(frozen=True)
 class Option:
     """One option in help; ``metavar`` has its choices in braces, if there are any."""
@@ -150,6 +140,14 @@ class Option:
         text = " ".join(parts)
         rows = textwrap.wrap(text, columns, initial_indent=first, subsequent_indent=margin, break_on_hyphens=False)
         return [left, *rows] if is_long or not rows else rows
+
+
+def render(title: str, options: Iterable[Option], columns: int, *, is_full: bool) -> list[str]:
+    return [
+        "",
+        *textwrap.wrap(f"{title}:", columns),
+        *(line for one in options for line in one.lines(columns, is_full=is_full)),
+    ]
 
 
 def options_of(parser: ArgumentParser) -> list[Option]:

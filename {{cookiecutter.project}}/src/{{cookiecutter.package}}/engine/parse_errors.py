@@ -1,7 +1,5 @@
 """Rewrites error messages of jsonargparse as one sentence with the valid choices."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Sequence
@@ -181,11 +179,3 @@ def with_end(given: str, known: Sequence[str]) -> list[str]:
 
 def in_one_line(text: str) -> str:
     return re.sub(r"\s*\n\s*", " ", text).strip()
-
-
-def mistake_within(error: BaseException) -> UserError | OSError | None:
-    """The UserError or OSError that caused another exception: jsonargparse wraps exceptions of constructors."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, UserError | OSError):
-        cause = cause.__cause__ or cause.__context__
-    return cause

@@ -1,7 +1,5 @@
 """The first layer of every model, the facts that it and the loss need, and mixup and CutMix of training images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal

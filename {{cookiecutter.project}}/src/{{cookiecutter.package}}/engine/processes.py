@@ -1,7 +1,5 @@
 """Trainings on several processes: gathering rows, and the settings of DDP and batch norm."""
 
-from __future__ import annotations
-
 import atexit
 import inspect
 import logging

@@ -1,7 +1,5 @@
 """Shows the progress of a training: a progress bar on a terminal, otherwise one log line per epoch."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

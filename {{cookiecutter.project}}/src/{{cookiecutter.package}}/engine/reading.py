@@ -4,8 +4,6 @@ Each kind of file has one reader, which stands beside what writes the file and h
 below. msgspec checks the values; of the libraries that do, it costs the least time to import (a third of pydantic).
 """
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,18 +12,7 @@ from inspect import Parameter, signature
 from io import StringIO
 from pathlib import Path
 from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,
-    TypedDict,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -44,11 +31,15 @@ Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
 Temperature = Annotated[float, msgspec.Meta(ge=1e-3, le=1e3)]
 
 
-class ClassSection(TypedDict):
-    """A section of a config that names a class."""
+def fields(**kinds: Any) -> Any:
+    """The type of a mapping with these names; one that ends with ``_`` may be missing, and others are allowed."""
+    declared = {name.rstrip("_"): NotRequired[kind] if name.endswith("_") else kind for name, kind in kinds.items()}
+    return TypedDict("Fields", declared)  # type: ignore[operator]
 
-    class_path: str
-    init_args: NotRequired[dict[str, Any]]
+
+def list_of(kind: Any, min_length: int = 0) -> Any:
+    """The type of a list of values of that type."""
+    return Annotated[list[kind], msgspec.Meta(min_length=min_length)]
 
 
 NEWER = "It may be of a newer version: use that one, or train again."
@@ -57,11 +48,7 @@ WORDS |= {"object": "a mapping", "str": "text"}
 
 
 def checked(value: Any, kind: Any, what: str, remedy: str) -> Any:
-    """Convert plain values to a dataclass, or check that they are of a declared type such as a TypedDict.
-
-    Raises:
-        UserError: a field is missing, or its value has another type or is out of its range.
-    """
+    """Convert plain values to a dataclass, or check that they are of a declared type such as one of ``fields``."""
     try:
         return msgspec.convert(value, kind, dec_hook=restricted)
     except msgspec.ValidationError as error:

@@ -1,11 +1,9 @@
 """Finds recipes by name, and parses the options of verbs without a trainer."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -93,18 +91,6 @@ def values_of(options: Sequence[str], *names: str) -> list[str]:
         for position, (name, equals, value) in enumerate(pairs)
         if name in names and (equals or position + 1 < len(options))
     ]
-
-
-def checked(option_type: Any) -> Callable[[str], Any]:
-    """The ``type`` of an option of argparse whose values are those of one of the types in ``values``."""
-
-    def parse(text: str) -> Any:
-        try:
-            return option_type.parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"is {error}") from error
-
-    return parse
 
 
 class VerbParser(argparse.ArgumentParser):

@@ -1,7 +1,5 @@
 """Outputs and results of a model on a split."""
 
-from __future__ import annotations
-
 import csv
 import time
 from collections.abc import Mapping, Sequence
@@ -101,12 +99,8 @@ def save_outputs(directory: Path, outputs: dict[str, SplitOutputs]) -> None:
         np.savez_compressed(stream, **arrays)
 
 
-def load_outputs(directory: Path, split: str, remedy: str = "") -> SplitOutputs | None:
-    """Outputs of a split, from a run directory; None if the run did not reach its test.
-
-    Raises:
-        UserError: the file is damaged; the message ends with ``remedy``.
-    """
+def load_outputs(directory: Path, split: str, remedy: str) -> SplitOutputs | None:
+    """Outputs of a split, from a run directory; None if the run did not reach its test."""
     file = directory / OUTPUTS
     if not file.is_file():
         return None

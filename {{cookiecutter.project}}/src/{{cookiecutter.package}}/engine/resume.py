@@ -1,7 +1,5 @@
 """Continues a stopped run exactly as if it had not stopped."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os
@@ -18,11 +16,11 @@ from torch import Tensor, nn
 
 from ..errors import UserError, program_name, shown, some
 from .batches import TrainingLoader, mixed_seed, training_seed
-from .bundles import Checkpoint, facts_of, misfits, read_checkpoint, require_resumable
+from .bundles import OTHER, Checkpoint, facts_of, misfits, read_checkpoint, require_resumable
 from .checkpoints import find_checkpoint, require_same_facts
 from .command_line import Command
 from .contracts import Classifier
-from .named_classes import Tables, require_known_classes, text_of
+from .named_classes import Tables, require_known_classes
 from .reading import arguments_of
 from .recipes import values_of
 from .record import find_run, flatten, read_config
@@ -142,10 +140,8 @@ class ExactResume(Callback):
         """Until the first step is over, such errors come from a state that Lightning or torch cannot continue."""
         kinds = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
         if self.is_restoring and isinstance(exception, kinds):
-            raise UserError(
-                f"{str(trainer.ckpt_path)!r} cannot be resumed ({type(exception).__name__}: {exception}). Give another "
-                "checkpoint, or start a new training from its weights with --init_from."
-            ) from exception
+            problem = f"({type(exception).__name__}: {exception})"
+            raise UserError(f"{str(trainer.ckpt_path)!r} cannot be resumed {problem}. {OTHER}") from exception
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
@@ -174,29 +170,21 @@ class ExactResume(Callback):
 
 def require_same_shapes(trainer: Trainer) -> None:
     """Refuse a restored state of an optimizer with other shapes than its parameters, which torch does not check."""
+    what = f"{str(trainer.ckpt_path)!r} cannot be resumed:"
     for optimizer in trainer.optimizers:
         names = [set(state) for state in optimizer.state.values()]
         if any(own != names[0] for own in names):
-            raise UserError(
-                f"{str(trainer.ckpt_path)!r} cannot be resumed: the optimizer's state lacks values. Give another "
-                "checkpoint, or start a new training from its weights with --init_from."
-            )
+            raise UserError(f"{what} the optimizer's state lacks values. {OTHER}")
         for parameter, state in optimizer.state.items():
             for name, value in state.items():
                 if isinstance(value, Tensor) and value.ndim > 0 and value.shape != parameter.shape:
-                    raise UserError(
-                        f"{str(trainer.ckpt_path)!r} cannot be resumed: {name} of the optimizer is "
-                        f"{tuple(value.shape)}, and its parameter {tuple(parameter.shape)}. Give another checkpoint, "
-                        "or start a new training from its weights with --init_from."
-                    )
+                    shapes = f"{tuple(value.shape)}, and its parameter {tuple(parameter.shape)}"
+                    raise UserError(f"{what} {name} of the optimizer is {shapes}. {OTHER}")
 
 
 def add_resume_options(parser: LightningArgumentParser) -> None:
-    parser.add_argument(
-        "--resume",
-        type=str | None,
-        help="continue a run in its directory: run directory, folder of runs (uses the newest), or last",
-    )
+    resume_help = "continue a run in its directory: run directory, folder of runs (uses the newest), or last"
+    parser.add_argument("--resume", type=str | None, help=resume_help)
     parser.add_argument("--ckpt_path", type=str | None, help="run or checkpoint to continue in a new run directory")
 
 
@@ -214,9 +202,10 @@ def resume_options(options: Sequence[str], tables: Tables) -> tuple[list[str], P
     run = run_to_resume(known.resume, Path(parser.parse_known_args(others)[0].root))
     trust = f"{program_name()} fit --resume {shlex.quote(shown(run))} --config {shlex.quote(shown(run / CONFIG))}"
     remedy = f"If you know what it does, name it in a config of your own, or give this one as your own: {trust}"
-    given = text_of(values_of(others, "--config", "-c"))
+    given = [Path(file) for file in values_of(others, "--config", "-c")]
+    text = "\n".join(file.read_text("utf-8", "replace") for file in given if file.is_file())
     config, what = read_config(run), repr(str(run / CONFIG))
-    require_known_classes(config, tables, what, remedy, given)
+    require_known_classes(config, tables, what, remedy, text)
     for section, table in {**tables, "trainer": {"Trainer": Trainer}}.items():  # jsonargparse takes null for any type
         build = table.get(config[section].get("class_path", "Trainer"))
         arguments = config[section] if section == "trainer" else config[section].get("init_args", {})

@@ -1,7 +1,5 @@
 """The run directory: its files, its location, its lock and its status."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -37,6 +35,10 @@ PREDICTIONS = "predictions.csv"
 STATUS = "status.json"
 SUMMARY = "summary.json"
 BEST_CHECKPOINT, LAST_CHECKPOINT = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
+DAMAGED = (
+    "The run was stopped while it wrote the file, or the file was changed: restore it from a copy, or remove it to use "
+    "the other files of the run."
+)
 
 # Lightning starts the other ranks of a machine as copies of this process, which inherit its environment.
 INHERITED = "CLASSIFIER_RUN_DIRECTORY"

@@ -1,7 +1,5 @@
 """Counts the test images that a model was trained on, by comparing the contents of images."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass

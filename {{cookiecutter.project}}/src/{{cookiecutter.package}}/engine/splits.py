@@ -1,7 +1,5 @@
 """Digests that identify images by content, and seeded, stratified splits."""
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from collections import Counter

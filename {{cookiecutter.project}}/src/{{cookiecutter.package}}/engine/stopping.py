@@ -1,7 +1,5 @@
 """What ends a training early: a signal, a loss that is infinite or NaN, or another process that has ended."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import sys

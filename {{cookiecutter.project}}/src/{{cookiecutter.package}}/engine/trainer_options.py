@@ -1,7 +1,5 @@
 """Options of Lightning's trainer with the values that they may have, and the seed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

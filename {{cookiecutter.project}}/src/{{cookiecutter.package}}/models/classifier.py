@@ -1,10 +1,8 @@
 """The training logic of all classifiers: steps, loss, metrics and freezing. Subclasses build a network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -179,7 +177,7 @@ class ImageClassifier(LightningModule):
             module.requires_grad_(False)
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> ImageClassifier:
+    def train(self, mode: bool = True) -> Self:
         super().train(mode)
         for module in self._frozen:
             module.eval()

@@ -1,7 +1,5 @@
 """A small convolutional network, trained from scratch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

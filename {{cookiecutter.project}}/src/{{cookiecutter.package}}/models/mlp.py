@@ -1,7 +1,5 @@
 """A multi-layer perceptron: a simple baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

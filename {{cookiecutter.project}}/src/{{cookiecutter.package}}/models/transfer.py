@@ -1,7 +1,5 @@
 """Transfer learning: a pretrained backbone with a new head, first frozen, then fine-tuned."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch

@@ -1,7 +1,5 @@
 """The verbs ``validate`` and ``test``: evaluate a checkpoint on the data set of its training, or on another one."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,10 +17,10 @@ from ..engine.checkpoints import find_checkpoint, require_same_facts
 from ..engine.command_line import HELP, Command, Form, compile_networks
 from ..engine.companions import Companion
 from ..engine.recipes import values_of
-from ..engine.record import strict_json
 from ..engine.results import evaluate_test_split, limit_notes, print_results
 from ..engine.seen_images import RefuseTrainedImages
 from ..engine.splits import Split
+from ..engine.summary import strict_json
 from ..errors import UserError, program_name, shown
 from ..fit import CLASSES, add_options
 from ..models import CLASSIFIERS
@@ -32,33 +30,15 @@ NO_CHECKPOINT: Checkpoint = {
     "bundle": {"model": "MLPClassifier", "config": {"data": {"class_path": "DigitsDataModule"}}}
 }
 # Sections that only a training uses; a config may contain them.
-FIT_ONLY = frozenset(
-    {
-        "averaging",
-        "cache_features",
-        "checkpoint_every_minutes",
-        "early_stopping",
-        "feature_views",
-        "init_from",
-        "monitor",
-        "report",
-        "resume",
-        "run",
-        "seed_everything",
-        "tracking",
-    }
-)
+FIT_ONLY = frozenset({"averaging", "cache_features", "checkpoint_every_minutes", "early_stopping", "feature_views"})
+FIT_ONLY |= {"init_from", "monitor", "report", "resume", "run", "seed_everything", "tracking"}
 DEVICES = ("trainer.accelerator", "trainer.devices", "trainer.precision")
 
 log = logging.getLogger(__name__)
 
 
 def evaluate(verb: str, options: Sequence[str], companions: Sequence[Companion] = ()) -> None:
-    """Evaluate on the test split (``test``) or print the metrics of the validation split (``validate``).
-
-    Raises:
-        UserError: no checkpoint is given, it does not match the data, or an option is wrong.
-    """
+    """Evaluate on the test split (``test``) or print the metrics of the validation split (``validate``)."""
     require_own_options(verb, options)
     paths = values_of(options, "--ckpt", "--ckpt_path")
     if not paths and HELP & set(options):
@@ -114,12 +94,8 @@ def parse(
 
 def add_evaluation_options(parser: LightningArgumentParser, companions: Sequence[Companion]) -> None:
     add_options(parser, companions)
-    parser.add_argument(
-        "--ckpt",
-        "--ckpt_path",
-        type=str,
-        help="run directory (uses its best checkpoint), folder of runs (uses the newest), last, or a .ckpt file",
-    )
+    ckpt_help = "run directory (uses its best checkpoint), folder of runs (uses the newest), last, or a .ckpt file"
+    parser.add_argument("--ckpt", "--ckpt_path", type=str, help=ckpt_help)
 
 
 def require_own_options(verb: str, options: Sequence[str]) -> None:

@@ -1,7 +1,5 @@
 """Assign each image of a folder to train, val or test, in a file to commit."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections import Counter
@@ -14,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from ..engine.folder import MANIFEST, FolderIndex, ManifestRow, index_folder, read_manifest, write_manifest
-from ..engine.recipes import VerbParser, checked
+from ..engine.recipes import VerbParser
 from ..engine.splits import SPLITS, Split, carve, carve_groups, digest_of
 from ..errors import UserError
 from ..files import require_output
@@ -31,13 +29,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = VerbParser("split", __doc__, EPILOGUE)
     add = parser.add_argument
     add("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
-    add("--val_fraction", type=checked(Fraction), default=0.15, help="share of images for val (default: 0.15)")
-    add("--test_fraction", type=checked(Fraction), default=0.15, help="share of images for test (default: 0.15)")
+    add("--val_fraction", type=Fraction, default=0.15, help="share of images for val (default: 0.15)")
+    add("--test_fraction", type=Fraction, default=0.15, help="share of images for test (default: 0.15)")
     add("--test_folder", choices=("val", "test"), default="test", help="folder for the test split")
-    add("--seed", type=checked(Seed), default=0, help="seed of carved splits (default: 0)")
+    add("--seed", type=Seed, default=0, help="seed of carved splits (default: 0)")
     group_help = "regular expression on paths; images with the same match (or first group) stay in one split"
     add("--group", metavar="REGEX", type=pattern, help=group_help)
-    add("--folds", type=checked(Depth), metavar="K", help="write K manifests for cross-validation")
+    add("--folds", type=Depth, metavar="K", help="write K manifests for cross-validation")
     add("--output", type=Path, metavar="FILE", help="manifest to write (default: ROOT/splits.csv)")
     add("--extend", action="store_true", help="keep known images in their splits, assign new ones")
     return parser
@@ -51,11 +49,7 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def split(options: Sequence[str]) -> None:
-    """Write the manifest, and print the number of images per class and split; the last printed line is its path.
-
-    Raises:
-        UserError: the folder cannot be split, the manifest exists, or an option is wrong.
-    """
+    """Write the manifest, and print the number of images per class and split; the last printed line is its path."""
     arguments = build_parser().parse_args(options)
     output: Path = arguments.output or arguments.root / MANIFEST
     index = index_folder(arguments.root)

@@ -4,8 +4,6 @@ W&B is never the only copy, and no error or hang in W&B ends a training: after t
 called again, and one warning says so.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import netrc
@@ -33,10 +31,11 @@ from ..engine.companions import Companion, Start
 from ..engine.contracts import DataModule
 from ..engine.findings import Finding
 from ..engine.folder import MANIFEST
+from ..engine.metrics_table import EpochMetrics, best_epoch, read_metrics
 from ..engine.recipes import values_of
-from ..engine.record import Row, RunRecord, best_epoch, read_metrics
+from ..engine.record import RunRecord
 from ..engine.results import SplitOutputs
-from ..engine.run_directory import CONFIG, METRICS
+from ..engine.run_directory import BEST_CHECKPOINT, CONFIG, ENVIRONMENT, LAST_CHECKPOINT, METRICS, PREDICTIONS, SUMMARY
 from ..engine.splits import SPLITS
 from ..errors import runner, without_secrets
 from ..files import write_text
@@ -51,8 +50,7 @@ UPLOAD_SECONDS = 600.0  # for the upload at the end of an online run; `wandb syn
 MIRROR_SECONDS = 300.0  # for hashing checkpoints and, online, waiting for the split's artifact
 MAX_MISTAKES = 32
 MAX_CLASSES = 100  # in the confusion matrix: W&B draws tables of up to 10,000 rows
-RECORD = ("config.yaml", "environment.json", "metrics.csv", "summary.json", "predictions.csv", "report.html")
-CHECKPOINTS = ("best.ckpt", "last.ckpt")
+RECORD = (CONFIG, ENVIRONMENT, METRICS, SUMMARY, PREDICTIONS, "report.html")
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +83,7 @@ class Tracking(Companion):
     """The W&B run of the current training of this process, if there is one."""
 
     off = ("--tracking.wandb=off",)
-    logger: WandbLogger | None = None
+    logger: "WandbLogger | None" = None
 
     def add_options(self, parser: LightningArgumentParser) -> None:
         parser.add_class_arguments(TrackingSettings, "tracking")
@@ -102,27 +100,21 @@ class Tracking(Companion):
 
     def findings(self, settings: Any) -> list[Finding]:
         """The mode of W&B in the next training, and whether its server can be reached."""
-        mode = wandb_mode(settings.tracking)
+        mode, login = wandb_mode(settings.tracking), f"{runner()}wandb login"
         if mode == "off":
             return [Finding("ok", "W&B", "off")]
         if find_spec("wandb") is None:
             remedy = "pip install wandb, or --tracking.wandb off"
             return [Finding("warning", "W&B", f"{mode}, but wandb is not installed", "W&B records nothing", remedy)]
         if mode == "offline":
-            remedy = f"to upload runs as they train: {runner()}wandb login"
-            return [
-                Finding("ok", "W&B", "offline: not logged in, or asked for; runs can be uploaded later", "", remedy)
-            ]
+            what = "offline: not logged in, or asked for; runs can be uploaded later"
+            return [Finding("ok", "W&B", what, remedy=f"to upload runs as they train: {login}")]
         if not is_logged_in():
-            why, remedy = "W&B asks for a login, fails, and records nothing", f"{runner()}wandb login"
-            return [
-                Finding("warning", "W&B", "online, but not logged in", why, f"{remedy}, or --tracking.wandb offline")
-            ]
+            why, remedy = "W&B asks for a login, fails, and records nothing", f"{login}, or --tracking.wandb offline"
+            return [Finding("warning", "W&B", "online, but not logged in", why, remedy)]
         if problem := server_problem(f"https://{wandb_host()}"):
-            remedy = "--tracking.wandb offline, and upload the run later"
-            return [
-                Finding("warning", "W&B", f"online, but {problem}", "the start waits, then records nothing", remedy)
-            ]
+            why, remedy = "the start waits, then records nothing", "--tracking.wandb offline, and upload the run later"
+            return [Finding("warning", "W&B", f"online, but {problem}", why, remedy)]
         return [Finding("ok", "W&B", f"online, logged in to {wandb_host()}")]
 
     def trial_options(self, name: str, given: Sequence[str]) -> list[str]:
@@ -248,7 +240,7 @@ class WandbLogger(Logger):
         self.log_metrics({})
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[EpochMetrics]:
         """The complete epochs of ``metrics.csv``: Lightning logs the training metrics of an epoch last."""
         rows = read_metrics(file) if (file := self.directory / METRICS).is_file() else []
         return [row for row in rows if any(name.startswith("train/") for name in row)]
@@ -326,7 +318,7 @@ def mirror_run(record: RunRecord, run: Any, data: DataModule) -> None:
     files = [record.directory / name for name in RECORD if not (has_secrets and name == CONFIG)]
     run.log_artifact(artifact_of(record, "record", run.id, files))
     if record.config["tracking"].get("log_model", True):
-        checkpoints = [record.directory / "checkpoints" / name for name in CHECKPOINTS]
+        checkpoints = [record.directory / name for name in (BEST_CHECKPOINT, LAST_CHECKPOINT)]
         run.log_artifact(artifact_of(record, "model", run.id, checkpoints), aliases=["best", "latest"])
 
 

@@ -11,7 +11,6 @@ import pytest
 from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.engine.findings import refusal
 from {{cookiecutter.package}}.errors import UserError
-from {{cookiecutter.package}}.tools.doctor.forecast import shown
 from {{cookiecutter.package}}.tools.doctor.learning_rates import judge, smoothed
 from {{cookiecutter.package}}.tools.doctor.machine import available_memory, declared, examine_build
 
@@ -122,9 +121,3 @@ def test_builds_and_drivers(build: str, cuda: tuple[int, int], number: int) -> N
 
 def test_memory_is_read() -> None:
     assert available_memory() is None or available_memory() > 1e6  # type: ignore[operator]
-
-
-def test_durations() -> None:
-    assert [shown(seconds) for seconds in (0.123, 9.96, 99, 100, 7260)] == [
-        "0.12 s", "10 s", "99 s", "1 min 40 s", "2 h 01 min"
-    ]  # fmt: skip

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from {{cookiecutter.package}}.engine.record import EpochMetrics, best_epoch
+from {{cookiecutter.package}}.engine.metrics_table import EpochMetrics, best_epoch
 from {{cookiecutter.package}}.tools.report.diagnosis import Diagnosis, TrainingFacts, diagnose
 
 

@@ -1,7 +1,5 @@
 """Images in chunks, and the cache of chunks on this machine's disk."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os
@@ -28,8 +26,8 @@ from ...files import replacing
 from ...predictor import Decoding, error_text
 from ..images import LabelledImages
 from ..splits import Split
-from .format import DIGEST_TABLE, Chunk, Description, Names, chunks_of, integers_of, read_description, sha256
-from .stores import FolderStore, ObjectStore, Store, StoreError, open_store
+from .format import DIGEST_TABLE, Description, Names, chunks_of, integers_of, read_description, sha256
+from .stores import Chunk, FolderStore, ObjectStore, Store, StoreError, open_store
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +83,7 @@ class PackedImages:
     """N images of a split, in the order of its chunks."""
 
     chunks: Sequence[Chunk]
-    cache: ChunkCache
+    cache: "ChunkCache"
     decoding: Decoding
     is_decoded: bool  # otherwise the chunks contain image files
     read_ahead: bool  # batches are in order, so load the next chunk

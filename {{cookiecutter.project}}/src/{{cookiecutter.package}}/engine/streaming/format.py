@@ -1,7 +1,5 @@
 """The files of a packed data set: chunks in litdata's format, tables of each split, and a description."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -9,7 +7,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +19,7 @@ from ...predictor import Decoding
 from ..preprocessing import class_weights, for_channels
 from ..reading import Count, checked
 from ..splits import SPLITS, Split
-from .stores import MissingError, Store, StoreError
+from .stores import Chunk, MissingError, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -31,23 +28,6 @@ TABLES = {"index.json", "names.txt", "labels.npy"}  # of each split
 DIGEST_TABLE = "digests.npy"  # table of a split; packings of older versions have none
 FORMAT = 1
 FIRST_CONTACT_SECONDS = 10.0  # for the first request of a training, so that a wrong address is reported soon
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A file of many images, in litdata's format."""
-
-    name: str  # of the file in the store
-    num_images: int
-    num_bytes: int
-    sha256: str
-
-    def is_intact(self, file: Path) -> bool:
-        """Whether a file exists and has the content of the chunk."""
-        if not file.is_file() or file.stat().st_size != self.num_bytes:
-            return False
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
 
 
 @dataclass(frozen=True)

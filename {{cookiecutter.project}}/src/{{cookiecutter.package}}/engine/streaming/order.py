@@ -1,7 +1,5 @@
 """The order of a training epoch: random among a few chunks at a time, each image once over all processes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any

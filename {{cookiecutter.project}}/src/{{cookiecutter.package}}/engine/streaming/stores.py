@@ -1,23 +1,20 @@
 """Stores of packed data sets: a folder, or a prefix of a bucket, which litdata's clients access."""
 
-from __future__ import annotations
-
+import hashlib
 import logging
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlparse
 
 from ...errors import UserError
 from ...files import reason_of, replacing
 from ...predictor import read_file
-
-if TYPE_CHECKING:
-    from .format import Chunk
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +27,23 @@ class StoreError(UserError):
 
 class MissingError(StoreError):
     """There is no such file."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A file of many images, in litdata's format."""
+
+    name: str  # of the file in the store
+    num_images: int
+    num_bytes: int
+    sha256: str
+
+    def is_intact(self, file: Path) -> bool:
+        """Whether a file exists and has the content of the chunk."""
+        if not file.is_file() or file.stat().st_size != self.num_bytes:
+            return False
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
 
 
 class FolderStore:
@@ -154,11 +168,7 @@ Store = FolderStore | ObjectStore
 
 
 def open_store(url: str, endpoint_url: str | None = None) -> Store:
-    """The store at a path or URL.
-
-    Raises:
-        UserError: the scheme is not supported, there is no bucket, or an address holds a password.
-    """
+    """The store at a path or URL; refuses an address that holds a password."""
     for address in (url, endpoint_url or ""):
         if "://" in address and "@" in urlparse(address).netloc:
             raise UserError(

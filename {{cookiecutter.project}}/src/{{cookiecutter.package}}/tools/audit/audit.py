@@ -1,7 +1,5 @@
 """Check all files of an image folder before training, and report problems."""
 
-from __future__ import annotations
-
 import csv
 import shlex
 from collections.abc import Iterable, Sequence
@@ -27,11 +25,7 @@ PRINTED = 5  # findings of a kind; all are in the table and on the page
 
 
 def run_audit(options: Sequence[str]) -> int:
-    """Print the findings, and write them as a page and a table; returns 2 with errors, 1 with warnings, else 0.
-
-    Raises:
-        UserError: the folder does not exist or has no classes, or the results cannot be written.
-    """
+    """Print the findings, and write them as a page and a table; returns 2 with errors, 1 with warnings, else 0."""
     parser = VerbParser("audit", __doc__, "Exit status: 0 without problems, 1 with warnings, 2 with errors.")
     add = parser.add_argument
     add("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")

@@ -1,7 +1,5 @@
 """The checks of an image folder: each yields findings about the inspected files."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """Opens each image file and measures its properties."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The candidates of a comparison: runs with a test result, and baselines that are fitted on the images of a run."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time

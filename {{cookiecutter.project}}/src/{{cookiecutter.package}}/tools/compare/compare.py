@@ -1,7 +1,5 @@
 """Compare runs, and test which differences are significant."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,11 +21,7 @@ DIFFERENT = "show runs with different test sets in one table, without significan
 
 
 def compare(options: Sequence[str]) -> None:
-    """Print a table and write the page; the last printed line is the path of the page.
-
-    Raises:
-        UserError: there is no run to compare, or the page cannot be written.
-    """
+    """Print a table and write the page; the last printed line is the path of the page."""
     parser = VerbParser("compare", __doc__)
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN", help="run directory, folder (all runs in it), or last")

@@ -1,7 +1,5 @@
 """Comparison of runs on the same test images: paired significance tests, disagreements, differing settings."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A comparison as an HTML page of one file, and the cells that the page and the terminal show."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...engine.record import best_epoch
+from ...engine.metrics_table import best_epoch
 from ...errors import UserError
 from ..pages.rendering import duration, thumbnail, two_digits, write_page
 from .candidates import MAJORITY, Candidate, Run, open_split

@@ -1,7 +1,5 @@
 """Open a page on this machine that classifies an image; nothing is stored or sent elsewhere."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from ...engine.checkpoint_predictor import load_predictor
 from ...engine.checkpoints import find_checkpoint
-from ...engine.recipes import VerbParser, checked
+from ...engine.recipes import VerbParser
 from ...errors import UserError
 from ...models import CLASSIFIERS
 from ...predictor import read_description
@@ -26,11 +24,7 @@ PRIVATE = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "
 
 
 def demo(options: Sequence[str]) -> None:
-    """Serve the page until Ctrl-C; the last printed line is its address.
-
-    Raises:
-        UserError: Gradio is not installed, there is no checkpoint or export, or the port is in use.
-    """
+    """Serve the page until Ctrl-C; the last printed line is its address."""
     arguments = build_parser().parse_args(options)
     if find_spec("gradio") is None:
         raise UserError(
@@ -69,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     host_help = "address to listen on; 0.0.0.0 lets other machines use the page (default: 127.0.0.1)"
     add("--host", default="127.0.0.1", help=host_help)
-    add("--port", type=checked(Port), help="default: the first free one from 7860")
+    add("--port", type=Port, help="default: the first free one from 7860")
     return parser
 
 

@@ -1,7 +1,5 @@
 """The page, made with Gradio."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -135,7 +133,7 @@ def sentence(prediction: Prediction, threshold: float) -> Markup:
     return Markup("<h2>{}</h2><p>Probability {:.1%}</p>").format(prediction.label, prediction.probability)
 
 
-def gallery(copies: list[Copy], label: str, image: gr.Image) -> None:
+def gallery(copies: "list[Copy]", label: str, image: gr.Image) -> None:
     """Test images to choose from, with their true class and, if it differs, the predicted one."""
     if not copies:
         return

@@ -1,7 +1,5 @@
 """What the page shows of a model besides predictions: its test result, its threshold and some of its test images."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +11,9 @@ import numpy as np
 
 from ...engine.calibration import answers_at
 from ...engine.reading import Count, Share, checked, read_csv
-from ...engine.record import DAMAGED, RunRecord, read_run
+from ...engine.record import RunRecord, read_run
 from ...engine.results import accuracy_interval
-from ...engine.run_directory import BEST_CHECKPOINT, CONFIG, PREDICTIONS
+from ...engine.run_directory import BEST_CHECKPOINT, CONFIG, DAMAGED, PREDICTIONS
 from ...errors import UserError
 from ...predictor import DESCRIPTION, Predictor
 

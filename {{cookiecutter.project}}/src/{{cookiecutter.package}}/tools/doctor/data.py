@@ -1,12 +1,10 @@
 """The data of a training: classes, splits, leaks, sizes, and what decoded images need in memory and on the disk."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
@@ -21,11 +19,9 @@ from ...engine.seen_images import copies_advice, count_seen, trained_on
 from ...engine.splits import SPLITS, Split
 from ...errors import UserError, program_name
 from ...files import require_folder
+from .doctor import Report
 from .machine import available_memory, shared_memory
-
-if TYPE_CHECKING:
-    from .doctor import Report
-    from .training import Trial
+from .settings import Trial
 
 MAX_AUDITED = 1000  # files; an audit of all is a verb of its own
 LARGE_SHARE = 0.5  # of enlarged images

@@ -4,8 +4,6 @@ Takes the options of ``fit``. Without any, only the machine is checked. Nothing 
 steps are tried out in a temporary folder.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -37,12 +35,8 @@ Examples:
 def doctor(options: Sequence[str], companions_when_ready: Callable[[], Sequence[Any]]) -> int:
     """Print the findings, those without torch at once; returns 1 if a training would fail, else 0.
 
-    Args:
-        options: words of the command line after the verb.
-        companions_when_ready: imports torch and Lightning, which takes seconds, and returns the companions of ``fit``.
-
-    Raises:
-        UserError: an option of ``doctor`` itself is wrong. Wrong options of ``fit`` are findings.
+    ``companions_when_ready`` imports torch and Lightning, which takes seconds, and returns the companions of ``fit``.
+    Wrong options of ``fit`` are findings.
     """
     parser = VerbParser(
         "doctor",

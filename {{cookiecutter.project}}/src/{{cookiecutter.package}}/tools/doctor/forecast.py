@@ -1,7 +1,5 @@
 """Forecasts time and memory of a training from a few of its steps, which run in a temporary folder."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import statistics
@@ -9,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -23,13 +21,12 @@ from ...engine.run_directory import LAST_CHECKPOINT
 from ...engine.stopping import DivergedError, require_finite_losses
 from ...errors import UserError
 from ...fit import start
+from ..pages.rendering import duration
+from .data import DataFound
+from .doctor import Report
 from .machine import free_disk
+from .settings import Trial
 from .steps import SampledData, examine_memory, examine_rate, sample, seconds_of_step
-
-if TYPE_CHECKING:
-    from .data import DataFound
-    from .doctor import Report
-    from .training import Trial
 
 SECONDS = 2.0  # of training steps in one epoch of a trial
 MAX_STEPS, MIN_STEPS = 64, 2
@@ -54,19 +51,10 @@ class Forecast:
 
     @property
     def sentence(self) -> str:
-        parts = {"start": self.start, "decoding": self.decoding, "features": self.features, "training": self.training}
-        listed = ", ".join(
-            f"{name} {shown(value)}" for name, value in (parts | {"end": self.end}).items() if value >= 0.05
-        )
-        epoch = f"an epoch takes {shown(self.epoch)} ({self.num_steps:,} steps of {self.step_milliseconds:.3g} ms)"
-        return f"{epoch}, the whole run {shown(self.seconds)} ({listed})"
-
-
-def shown(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.2g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+        parts = ("start", "decoding", "features", "training", "end")
+        listed = ", ".join(f"{part} {duration(getattr(self, part))}" for part in parts if getattr(self, part) >= 0.05)
+        epoch = f"an epoch takes {duration(self.epoch)} ({self.num_steps:,} steps of {self.step_milliseconds:.3g} ms)"
+        return f"{epoch}, the whole run {duration(self.seconds)} ({listed})"
 
 
 def forecast(report: Report, trial: Trial, found: DataFound, start_up: float) -> Forecast | None:
@@ -212,17 +200,14 @@ def try_stage(report: Report, trial: Trial, data: SampledData, stage: Stage, num
 def examine_steps(trial: Trial, found: DataFound) -> Iterator[Finding]:
     """Batches that are too large for the data, or leave many images out."""
     share, size = len(found.splits["train"]) // trial.trainer.world_size, trial.data.batch_size
+    what = f"data.batch_size is {size}, and there are {share} training images for each process"
     if share < size:
         why = "an epoch has one step, so that the weights change only once in it"
-        remedy = f"--data.batch_size {max(2, share // 8)}"
-        what = f"data.batch_size is {size}, and there are {share} training images for each process"
-        yield Finding("warning", "batch size", what, why, remedy)
+        yield Finding("warning", "batch size", what, why, f"--data.batch_size {max(2, share // 8)}")
     elif share // size < 4:
         why = f"each epoch leaves out {share % size} images, and the weights change {share // size} times in it"
-        what = f"data.batch_size is {size}, and there are {share} training images for each process"
-        yield Finding(
-            "warning", "batch size", what, why, f"--data.batch_size {max(2, 2 ** int(math.log2(share // 8 or 2)))}"
-        )
+        best = max(2, 2 ** int(math.log2(share // 8 or 2)))
+        yield Finding("warning", "batch size", what, why, f"--data.batch_size {best}")
 
 
 def examine_checkpoints(trial: Trial, num_bytes: int) -> Iterator[Finding]:
@@ -256,9 +241,8 @@ def add_up(
     first = measured[0][1]
     if isinstance(trial.model, FeatureExtractor):
         num_images = (len(found.splits["train"]) + len(found.splits["val"])) / processes
-        features = (
-            (first.train_start - first.fit_start) * num_images / (len(data.split("train")) + len(data.split("val")))
-        )
+        num_tried = len(data.split("train")) + len(data.split("val"))
+        features = (first.train_start - first.fit_start) * num_images / num_tried
     decoding = decode_seconds * found.num_undecoded
     end = END_SECONDS + per_image * (num_val + num_test)
     num_epochs = sum(stage.num_epochs for stage, _ in measured)

@@ -1,20 +1,15 @@
 """A learning-rate range test (Smith, 2017): train with rates from small to large, and look at the loss."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...engine.findings import Finding
 from ...errors import shown
-from .steps import highest_rate, losses_at, sample
-
-if TYPE_CHECKING:
-    from .data import DataFound
-    from .doctor import Report
-    from .training import Trial
+from .data import DataFound
+from .doctor import Report
+from .settings import Trial
+from .steps import losses_at, optimizer_of, sample
 
 LOWEST, HIGHEST, NUM_STEPS = 1e-6, 10.0, 100
 SMOOTHING = 0.8  # weight of the smoothed loss before
@@ -32,7 +27,7 @@ def try_learning_rates(report: Report, trial: Trial, found: DataFound, file: Pat
         losses.append(loss)
         if not loss <= 2 * DIVERGED * min(losses):
             break
-    lr = highest_rate(trial)
+    lr = optimizer_of(trial).lr
     draw(file, rates, losses, lr)
     pairs = zip(rates, losses, strict=False)
     report.details["learning_rates"] = [[rate, loss if math.isfinite(loss) else None] for rate, loss in pairs]

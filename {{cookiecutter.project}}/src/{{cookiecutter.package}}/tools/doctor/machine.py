@@ -1,7 +1,5 @@
 """The machine and its packages: all that can be checked without importing torch."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re
@@ -235,15 +233,12 @@ def shared_memory() -> float | None:
 
 
 def examine_git() -> Iterator[Finding]:
-    commit = git("rev-parse", "--short", "HEAD")
+    commit, why = git("rev-parse", "--short", "HEAD"), "a run cannot record the code that it was trained with"
     if shutil.which("git") is None:
-        why = "a run cannot record the code that it was trained with"
         yield Finding("note", "git", "git is not installed", why, "install git")
     elif git("rev-parse", "--git-dir") is None:
-        why = "a run cannot record the code that it was trained with"
         yield Finding("note", "git", "this folder is in no repository", why, "git init && git add . && git commit")
     elif commit is None:
-        why = "a run cannot record the code that it was trained with"
         yield Finding("note", "git", "the repository has no commit", why, "git add . && git commit")
     elif changed := (git("diff", "--name-only", "HEAD") or "").splitlines():
         why = "environment.json records the commit only, from which the run cannot be repeated"

@@ -1,7 +1,5 @@
 """The settings of a training: where each comes from, and those that do not do what they seem to."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from lightning.pytorch import Trainer
 
+from ...data import ImageDataModule
 from ...engine.command_line import Command, require_compiler
 from ...engine.environment import num_cpus
 from ...engine.findings import Finding, refusal
 from ...engine.recipes import values_of
 from ...engine.record import flatten
+from ...engine.resume import Origin
 from ...engine.run_directory import RunSettings, require_location
 from ...errors import UserError, program_name, shown, some, without_secrets
+from ...models import ImageClassifier
 
 COMMAND_LINE = "command line"
 
@@ -46,10 +48,7 @@ class Setting:
 
 def named(config: Mapping[str, Any]) -> dict[str, str]:
     """All settings of a config by their names on the command line."""
-    found: dict[str, str] = {}
-    for section, value in config.items():
-        found |= dict(flatten(value, section) if isinstance(value, dict) else flatten({"": value}, section))
-    return found
+    return dict(flatten(config, without=()))
 
 
 @dataclass
@@ -71,7 +70,14 @@ class Resolved:
 
     @cached_property
     def sources(self) -> list[tuple[str, dict[str, str]]]:
-        return sources(self.command)
+        """The config files, in the order in which they are read, then the command line, each with its settings."""
+        command, found = self.command, []
+        for file in [*map(str, command.form.default_files), *values_of(command.args, "--config", "-c")]:
+            is_file = Path(file).is_file()
+            content = yaml.safe_load(Path(file).read_text(encoding="utf-8") if is_file else file) or {}
+            name = shown(Path(file)) if is_file else "a config in the command line"
+            found.append((name, named(without_secrets(content))))
+        return [*found, (COMMAND_LINE, dict(options(without_secrets(command.args))))]
 
     @cached_property
     def defaults(self) -> dict[str, str]:
@@ -81,17 +87,24 @@ class Resolved:
         return named(Command(replace(form, default_files=()), classes).resolved)
 
 
-def sources(command: Command) -> list[tuple[str, dict[str, str]]]:
-    """The config files, those that are read first in front, then the command line, each with the settings it has."""
-    files = [*map(str, command.form.default_files), *values_of(command.args, "--config", "-c")]
-    found = []
-    for file in files:
-        is_file = Path(file).is_file()
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8") if is_file else file)
-        found.append(
-            (shown(Path(file)) if is_file else "a config in the command line", named(without_secrets(content or {})))
-        )
-    return [*found, (COMMAND_LINE, dict(options(without_secrets(command.args))))]
+@dataclass
+class Trial:
+    """What the user's training would use, with data that write no cache; ``command`` has the user's own settings."""
+
+    command: Command
+    arguments: dict[str, Any]  # of the user's data set
+    origin: Origin
+    parts: Command  # has built the following
+    data: ImageDataModule
+    model: ImageClassifier
+    initial: dict[str, Any]  # the state of the model before its first step
+    trainer: Trainer  # with the user's settings; trains nothing
+    folder: Path  # temporary
+
+    @property
+    def cache(self) -> str | None:
+        """Where the user's training stores decoded images: an option of some data sets."""
+        return self.arguments.get("cache")
 
 
 def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -155,13 +168,8 @@ def contradictions(known: Mapping[str, str]) -> Iterator[Finding]:
     epochs, patience = known["trainer.max_epochs"], known.get("early_stopping.patience", "null")
     if patience != "null" and epochs not in {"null", "-1"} and int(patience) >= int(epochs):
         what = f"early_stopping.patience is {patience}, and trainer.max_epochs is {epochs}"
-        yield Finding(
-            "warning",
-            "settings",
-            what,
-            "the training never stops early",
-            f"--early_stopping.patience {max(1, int(epochs) // 4)}",
-        )
+        remedy = f"--early_stopping.patience {max(1, int(epochs) // 4)}"
+        yield Finding("warning", "settings", what, "the training never stops early", remedy)
     schedule, steps = known.get("model.schedule.name"), known.get("model.schedule.step_epochs", "1")
     if schedule == "step" and epochs.isdigit() and int(steps) >= int(epochs):
         what = f"model.schedule.step_epochs is {steps}, and trainer.max_epochs is {epochs}"

@@ -1,13 +1,11 @@
 """A sample of the data, and single steps of the model: their time, their memory, and their loss by learning rate."""
 
-from __future__ import annotations
-
 import math
 import statistics
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +16,12 @@ from ...engine.contracts import count_parameters
 from ...engine.findings import Finding
 from ...engine.image_cache import decode_into_memory, refuse_or_skip
 from ...engine.images import LabelledImages, SelectedImages, UndecodedImages
-from ...engine.optimization import build_optimizer
+from ...engine.optimization import OptimizerSettings, build_optimizer
 from ...engine.splits import Split
 from ...facts import ImageFacts
+from .data import DataFound
 from .machine import available_memory
-
-if TYPE_CHECKING:
-    from .data import DataFound
-    from .training import Trial
+from .settings import Trial
 
 RESERVE = 0.8  # share of the available memory that a training may use
 SECONDS = 2.0  # of steps at the highest learning rate
@@ -128,11 +124,9 @@ def peak_of_step(trial: Trial, data: SampledData, num_images: int) -> float | No
     is_gpu = device.type == "cuda"
     if is_gpu:
         torch.cuda.reset_peak_memory_stats(device)
-        before = float(torch.cuda.memory_allocated(device))
-    elif (now := resident(reset=True)) is None:
+    before = float(torch.cuda.memory_allocated(device)) if is_gpu else resident(reset=True)
+    if before is None:
         return None
-    else:
-        before = now
     pass_of(model, images.to(device), labels.to(device))
     model.zero_grad()
     after = float(torch.cuda.max_memory_allocated(device)) if is_gpu else resident()
@@ -188,8 +182,7 @@ def losses_at(trial: Trial, data: SampledData, rates: Iterable[float]) -> Iterat
     """
     model: Any = trial.model
     model.to(device_of(trial))
-    size, accumulated = trial.data.batch_size, trial.trainer.world_size * trial.trainer.accumulate_grad_batches
-    settings = model.optimizer_settings.for_batch(size * accumulated)
+    size, settings = trial.data.batch_size, optimizer_of(trial)
     optimizer = build_optimizer(settings, model.parameter_groups(), fused=False)
     factors = [group["lr"] / settings.lr for group in optimizer.param_groups]
     for number, rate in enumerate(rates):
@@ -203,15 +196,15 @@ def losses_at(trial: Trial, data: SampledData, rates: Iterable[float]) -> Iterat
         optimizer.zero_grad()
 
 
-def highest_rate(trial: Trial) -> float:
-    """The highest learning rate of the schedule, for the batch of all processes."""
+def optimizer_of(trial: Trial) -> OptimizerSettings:
+    """The settings for the batch of all processes; their ``lr`` is the highest rate of the schedule."""
     accumulated = trial.trainer.world_size * trial.trainer.accumulate_grad_batches
-    return trial.model.optimizer_settings.for_batch(trial.data.batch_size * accumulated).lr
+    return trial.model.optimizer_settings.for_batch(trial.data.batch_size * accumulated)
 
 
 def examine_rate(trial: Trial, data: SampledData, step: float) -> Iterator[Finding]:
     """Train some steps at the highest learning rate of the schedule, which the trial of its first epochs is below."""
-    num_steps, lr = min(MAX_STEPS, int(SECONDS / step)), highest_rate(trial)
+    num_steps, lr = min(MAX_STEPS, int(SECONDS / step)), optimizer_of(trial).lr
     if num_steps < MIN_STEPS:
         return
     losses = list(losses_at(trial, data, [lr] * num_steps))

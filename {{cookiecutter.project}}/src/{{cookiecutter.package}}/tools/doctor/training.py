@@ -1,7 +1,5 @@
 """The part of the checks that needs torch: settings, data, model, and a few steps of training in a temporary folder."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import tempfile
@@ -10,50 +8,27 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
-
-from ...data import DATA_MODULES, ImageDataModule
+from ...data import DATA_MODULES
 from ...engine.backbones import build_backbone
 from ...engine.command_line import Command
 from ...engine.companions import Companion
 from ...engine.contracts import class_named
 from ...engine.findings import Finding, refusal
 from ...engine.image_cache import DIGESTS
-from ...engine.resume import Origin, find_origin
+from ...engine.resume import find_origin
 from ...errors import UserError
 from ...fit import parse
-from ...models import ImageClassifier
 from .data import examine_data, examine_weights
 from .doctor import Report
-from .forecast import Forecast, forecast
+from .forecast import forecast
 from .learning_rates import try_learning_rates
-from .settings import Resolved, examine_place, examine_settings, explain
+from .settings import Resolved, Trial, examine_place, examine_settings, explain
 
 PACKAGE = __package__.split(".")[0]
-
-
-@dataclass
-class Trial:
-    """What the user's training would use, with data that write no cache; ``command`` has the user's own settings."""
-
-    command: Command
-    arguments: dict[str, Any]  # of the user's data set
-    origin: Origin
-    parts: Command  # has built the following
-    data: ImageDataModule
-    model: ImageClassifier
-    initial: dict[str, Any]  # the state of the model before its first step
-    trainer: Trainer  # with the user's settings; trains nothing
-    folder: Path  # temporary
-
-    @property
-    def cache(self) -> str | None:
-        """Where the user's training stores decoded images: an option of some data sets."""
-        return self.arguments.get("cache")
 
 
 def examine_training(
@@ -84,15 +59,12 @@ def examine_training(
         found = attempt(report, "data", lambda: examine_data(report, trial))
         if found is None or report.has_error:
             return
-        attempt(report, "forecast", lambda: tell(report, forecast(report, trial, found, start_up)))
+        expected = attempt(report, "forecast", lambda: forecast(report, trial, found, start_up))
+        if expected is not None:
+            report.details["forecast"] = asdict(expected)
+            report.add([Finding("ok", "forecast", expected.sentence)])
         if lr and not report.has_error:
             attempt(report, "learning rate", lambda: try_learning_rates(report, trial, found, lr))
-
-
-def tell(report: Report, found: Forecast | None) -> None:
-    if found is not None:
-        report.details["forecast"] = asdict(found)
-        report.add([Finding("ok", "forecast", found.sentence)])
 
 
 def prepare(

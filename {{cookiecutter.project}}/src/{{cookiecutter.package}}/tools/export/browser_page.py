@@ -1,7 +1,5 @@
 """One HTML file that classifies images in the browser: it opens by double click, without a server or a network."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib
@@ -43,16 +41,7 @@ class Runtime:
 
 
 def write_browser_page(export: Path, file: Path, runtime: Runtime) -> None:
-    """Write the page of an export folder, with its int8 model if there is one.
-
-    Args:
-        export: a folder written by ``export``: ``model.json`` and ``model.onnx``, and ``model_int8.onnx`` if it exists.
-        file: the HTML file to write; an existing one is replaced at the end.
-        runtime: runs the model in the browser.
-
-    Raises:
-        UserError: the folder is incomplete or was changed.
-    """
+    """Write the page of an export folder, with its int8 model if there is one."""
     description = read_description(export)
     name = INT8_MODEL if (export / INT8_MODEL).exists() else MODEL
     model = checked_model(export, description, name).read_bytes()
@@ -61,11 +50,7 @@ def write_browser_page(export: Path, file: Path, runtime: Runtime) -> None:
 
 
 def find_runtime(ort_web: Path | None) -> Runtime:
-    """Read the npm package onnxruntime-web, a folder or a ``.tgz`` file; None fetches it with npm.
-
-    Raises:
-        UserError: it cannot be had.
-    """
+    """Read the npm package onnxruntime-web, a folder or a ``.tgz`` file; None fetches it with npm."""
     return fetch_runtime() if ort_web is None else read_runtime(ort_web)
 
 

@@ -1,17 +1,15 @@
 """The table of an export's models, and its README: a model card filled from the run."""
 
-from __future__ import annotations
-
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jinja2 import Environment, PackageLoader
-from torchmetrics.functional.classification import multiclass_calibration_error
 
+from ...engine.calibration import calibration_error
 from ...engine.results import SplitOutputs
 from ...engine.splits import Split
 from ...files import write_text
@@ -75,16 +73,7 @@ def write_card(
 
 def cell(text: str) -> str:
     """A text as the cell of a Markdown table; class names may contain anything."""
-    for mark, escaped in (
-        ("\\", "\\\\"),
-        ("|", "\\|"),
-        ("<", "&lt;"),
-        ("`", "\\`"),
-        ("*", "\\*"),
-        ("_", "\\_"),
-        ("[", "\\["),
-    ):
-        text = text.replace(mark, escaped)
+    text = re.sub(r"([\\|`*_\[])", r"\\\1", text).replace("<", "&lt;")
     return " ".join(text.split())
 
 
@@ -98,9 +87,3 @@ def weakest_classes(outputs: SplitOutputs, class_names: list[str]) -> list[tuple
         if num
     ]
     return sorted(recalls, key=lambda recall: recall[2])[:NUM_WEAKEST]
-
-
-def calibration_error(outputs: SplitOutputs) -> float:
-    """Expected calibration error, 0 to 1, of the calibrated probabilities."""
-    shares, labels = torch.from_numpy(outputs.probabilities), torch.from_numpy(outputs.labels)
-    return float(multiclass_calibration_error(shares, labels, shares.shape[1], n_bins=15, norm="l1"))

@@ -1,7 +1,5 @@
 """Write a run's model in formats that other programs read, proven to answer as the checkpoint does."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os
@@ -24,10 +22,11 @@ from ...engine.bundles import Checkpoint, data_config, load_classifier, read_che
 from ...engine.calibration import COVERAGES, answers_at
 from ...engine.checkpoints import find_checkpoint
 from ...engine.environment import versions
-from ...engine.recipes import VerbParser, checked
-from ...engine.record import build_data, strict_json
+from ...engine.recipes import VerbParser
+from ...engine.record import build_data
 from ...engine.results import accuracy_interval
 from ...engine.splits import Split
+from ...engine.summary import strict_json
 from ...errors import UserError, shown
 from ...files import require_folder, write_text, writing
 from ...models import CLASSIFIERS, ImageClassifier
@@ -39,13 +38,8 @@ from .graph import cpu_flags, trace, write_int8, write_onnx, write_pt2
 from .measuring import measure
 from .proof import TIE, TOLERANCE, Classify, PairedLoss, Proof, compare, open_predictor, paired_loss, prove, refer
 
-PT2_MODEL, PARITY, PREDICTOR, PAGE, REQUIREMENTS = (
-    "model.pt2",
-    "parity.json",
-    "predictor.py",
-    "classify.html",
-    "requirements.txt",
-)
+PT2_MODEL, PARITY, PREDICTOR, PAGE = "model.pt2", "parity.json", "predictor.py", "classify.html"
+REQUIREMENTS = "requirements.txt"
 FORMATS = ("onnx", "pt2")
 NUM_CALIBRATION_IMAGES = 200
 SPLITS: tuple[Split, ...] = ("val", "test")
@@ -54,11 +48,7 @@ log = logging.getLogger(__name__)
 
 
 def export(options: Sequence[str]) -> int:
-    """Write the folder, print a table of its models, and return 1 if a model was refused, else 0.
-
-    Raises:
-        UserError: the checkpoint, its images or the folder cannot be used.
-    """
+    """Write the folder, print a table of its models, and return 1 if a model was refused, else 0."""
     arguments = parse(options)
     require_packages(arguments)
     file = find_checkpoint(arguments.ckpt, "best")
@@ -93,15 +83,10 @@ def parse(options: Sequence[str]) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace an earlier export in that folder")
     add("--formats", type=formats, default=list(FORMATS), help="onnx, pt2 or both (default: onnx,pt2)")
     add("--int8", action="store_true", help="also write a quantized ONNX model, if its loss of accuracy is small")
-    add(
-        "--max_loss",
-        type=checked(NonNegative),
-        default=1.0,
-        metavar="POINTS",
-        help="loss that int8 may have, in points (default: 1)",
-    )
+    loss_help = "loss that int8 may have, in points (default: 1)"
+    add("--max_loss", type=NonNegative, default=1.0, metavar="POINTS", help=loss_help)
     coverage_help = "share of the validation images above the threshold for abstaining (default: 0.95)"
-    add("--coverage", type=checked(Factor), default=0.95, metavar="SHARE", help=coverage_help)
+    add("--coverage", type=Factor, default=0.95, metavar="SHARE", help=coverage_help)
     add("--page", action="store_true", help=f"also write {PAGE}, which classifies images in a browser, offline")
     web_help = "npm package onnxruntime-web for --page, as a folder or .tgz (default: npm fetches it)"
     add("--ort_web", type=Path, metavar="PATH", help=web_help)
@@ -223,12 +208,7 @@ class Export:
         self.description["test"] = {"accuracy": accuracy, "low": low, "high": high, "num_images": len(test)}
         coverages = sorted({*COVERAGES[1:], coverage} - {1.0}, reverse=True)
         answers = [answers_at(val, test, asked) for asked in coverages]
-        names = {
-            "asked_coverage": "coverage",
-            "threshold": "threshold",
-            "num_images": "num_images",
-            "accuracy": "accuracy",
-        }
+        names = {"asked_coverage": "coverage"} | {name: name for name in ("threshold", "num_images", "accuracy")}
         self.description["thresholds"] = [{new: getattr(row, old) for old, new in names.items()} for row in answers]
         self.description["abstain_below"] = answers_at(val, test, coverage).threshold
 
@@ -272,8 +252,7 @@ class Export:
         """Quantize, and keep the model if the validation images bound its loss; the test images are shown only."""
         train = self.data.split("train").images
         index = torch.linspace(0, len(train) - 1, min(len(train), NUM_CALIBRATION_IMAGES)).round().long()
-        flags = cpu_flags()
-        has_vnni = any("vnni" in flag for flag in flags)
+        has_vnni = any("vnni" in flag for flag in cpu_flags())
         write_int8(self.folder / MODEL, self.folder / INT8_MODEL, train[index].numpy(), reduce_range=not has_vnni)
         self.note_file(INT8_MODEL)
         classify = self.predictor.Predictor(self.folder, int8=True).classify
@@ -282,8 +261,7 @@ class Export:
         for split, reference in self.references.items():
             predicted = compare(proof, self.predictor, decoding, classify, reference)
             losses[split] = paired_loss(predicted, reference.outputs)
-        val = losses["val"]
-        bound = 100 * val.upper_bound()
+        val, bound = losses["val"], 100 * losses["val"].upper_bound()
         self.parity[INT8_MODEL] = {
             "max_loss_points": max_loss,
             "upper_bound_points": bound,

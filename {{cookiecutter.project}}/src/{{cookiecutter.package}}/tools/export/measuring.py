@@ -3,8 +3,6 @@
 It imports what the file needs and no more, so that load time and memory are those of its users.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

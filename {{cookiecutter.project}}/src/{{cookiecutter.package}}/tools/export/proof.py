@@ -1,7 +1,5 @@
 """Proves that an exported model answers as the checkpoint does, on the run's own images, through the predictor."""
 
-from __future__ import annotations
-
 import importlib.util
 import math
 import sys
@@ -88,10 +86,6 @@ class Proof:
     num_decoded_otherwise: int = 0  # images whose pixels differ from those that the run decoded
     failures: list[str] = field(default_factory=list)
 
-    @property
-    def holds(self) -> bool:
-        return not self.failures
-
     def add(self, names: list[str], found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
         """Compare the probabilities (N, K) of N images; the classes of both have the same order."""
         self.num_images += len(names)
@@ -130,16 +124,7 @@ class Proof:
 def prove(
     name: str, predictor: ModuleType, folder: Path, classify: Classify, references: References, facts: ImageFacts
 ) -> Proof:
-    """Compare a model with the checkpoint on all images of the references, from their files.
-
-    Args:
-        name: of the model's file.
-        predictor: the folder's ``predictor.py``; it decodes the images.
-        folder: of the export.
-        classify: computes probabilities (N, K) of images (N, C, S, S).
-        references: what the checkpoint answers, by split.
-        facts: of the checkpoint.
-    """
+    """Compare a model with the checkpoint on all images of the references, which the folder's predictor decodes."""
     proof, description = Proof(name), predictor.read_description(folder)
     decoding = predictor.Decoding(**description["decoding"])
     proof.failures += description_failures(description, facts, references["val"].outputs.temperature)

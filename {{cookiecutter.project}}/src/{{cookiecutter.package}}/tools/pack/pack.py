@@ -1,7 +1,5 @@
 """Pack a folder of images into chunks, which trainings stream from a disk or a bucket."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import json
@@ -24,10 +22,11 @@ from torch import Tensor
 
 from ...data import ImageFolderDataModule
 from ...engine.progress import bar_options
-from ...engine.recipes import VerbParser, checked
+from ...engine.reading import checked
+from ...engine.recipes import VerbParser
 from ...engine.splits import SPLITS, Split, content_hash, digest_of, short_digests
-from ...engine.streaming.format import DATASET, DIGEST_TABLE, Chunk, Description, PackedSplit, index_of, sha256
-from ...engine.streaming.stores import FolderStore, MissingError, Store, open_store, require_litdata
+from ...engine.streaming.format import DATASET, DIGEST_TABLE, Description, PackedSplit, index_of, sha256
+from ...engine.streaming.stores import Chunk, FolderStore, MissingError, Store, open_store, require_litdata
 from ...errors import UserError, some
 from ...facts import Fit
 from ...predictor import UNDECODABLE, Decoding, error_text, read_file, to_mode
@@ -50,40 +49,27 @@ def build_parser() -> argparse.ArgumentParser:
     add("root", type=Path, help="folder of images: ROOT/<class>/* or ROOT/train/<class>/*")
     add("out", help="output: a new folder, or s3://bucket/folder")
     add("--splits", metavar="FILE", help="manifest written by split (default: ROOT/splits.csv if it exists)")
-    add(
-        "--val_fraction",
-        type=checked(Fraction),
-        default=0.15,
-        help="share for val, if there is no val folder (default: 0.15)",
-    )
-    add(
-        "--test_fraction",
-        type=checked(Fraction),
-        default=0.15,
-        help="share for test, if there is no test folder (default: 0.15)",
-    )
-    add("--split_seed", type=checked(Seed), default=0, help="seed of carved splits (default: 0)")
-    add("--workers", type=checked(Depth), help="number of threads (default: one per core)")
+    for split in ("val", "test"):
+        fraction_help = f"share for {split}, if there is no {split} folder (default: 0.15)"
+        add(f"--{split}_fraction", type=Fraction, default=0.15, help=fraction_help)
+    add("--split_seed", type=Seed, default=0, help="seed of carved splits (default: 0)")
+    add("--workers", type=Depth, help="number of threads (default: one per core)")
     add("--chunk_megabytes", type=float, default=64.0, help="approximate size of a chunk (default: 64)")
     image_size_help = "shorter side of re-encoded images, or side of decoded images, in pixels"
-    add("--image_size", type=checked(Size), help=image_size_help)
-    add("--quality", type=checked(Quality), help="JPEG quality of re-encoded images (default: 90)")
+    add("--image_size", type=Size, help=image_size_help)
+    add("--quality", type=Quality, help="JPEG quality of re-encoded images (default: 90)")
     add("--decoded", action="store_true", help="store pixels, so that training need not decode; requires --image_size")
     add("--fit", choices=("crop", "pad", "squash"), default="crop", help="how images are made square (default: crop)")
     add("--num_channels", type=int, choices=(1, 3), default=3, help="3 (RGB) or 1 (grey) (default: 3)")
-    add("--unreadable", choices=("error", "skip"), default="error", help="unreadable files: list them and stop, "
-        "or leave them out (default: error)")  # fmt: skip
+    unreadable_help = "unreadable files: list them and stop, or leave them out (default: error)"
+    add("--unreadable", choices=("error", "skip"), default="error", help=unreadable_help)
     add("--overwrite", action="store_true", help="replace another packed data set in OUT")
     add("--endpoint_url", help="address of an S3-compatible server (default: AWS_ENDPOINT_URL)")
     return parser
 
 
 def pack(options: Sequence[str]) -> None:
-    """Write the chunks of all splits, then their tables and the description, and print a summary.
-
-    Raises:
-        UserError: an option is wrong, images cannot be read, or OUT cannot be written or holds other files.
-    """
+    """Write the chunks of all splits, then their tables and the description, and print a summary."""
     arguments = build_parser().parse_args(options)
     encoding = encoding_of(arguments)
     store = open_store(arguments.out, arguments.endpoint_url)
@@ -259,12 +245,10 @@ def write_parts(
         key = sha256(json.dumps([[asdict(encoding), part.names, part.labels], stats]).encode())
         name = f"{part.split}/parts/{part.number}.json"
         try:
-            fields = json.loads(store.read(name))
-            chunk = Chunk(**fields["chunk"]) if fields["chunk"] else None
-            known = Record(**fields | {"chunk": chunk})
-            if known.key == key and (chunk is None or store.has(chunk)):
+            known: Record = checked(json.loads(store.read(name)), Record, name, "")
+            if known.key == key and (known.chunk is None or store.has(known.chunk)):
                 return known, True
-        except (MissingError, ValueError, TypeError, KeyError):
+        except (MissingError, ValueError, UserError):
             pass  # there is no record, or that of an older version
         record, content = encode_part(part, key, encoding)
         if skip or not record.unreadable:

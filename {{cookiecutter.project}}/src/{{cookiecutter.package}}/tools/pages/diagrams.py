@@ -1,7 +1,5 @@
 """Diagrams as SVG in the colours and font of the page, for light and dark mode."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator

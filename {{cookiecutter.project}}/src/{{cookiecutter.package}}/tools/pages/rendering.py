@@ -1,7 +1,5 @@
 """HTML pages of one file each, without JavaScript: templates, number formats and embedded pictures."""
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Classify images with a checkpoint or an export; needs no config and no training data."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -16,7 +14,7 @@ from rich.progress import Progress
 
 from ...engine.checkpoint_predictor import load_predictor
 from ...engine.progress import bar_options
-from ...engine.recipes import VerbParser, checked
+from ...engine.recipes import VerbParser
 from ...engine.run_directory import PREDICTIONS
 from ...errors import UserError
 from ...files import replacing, require_output
@@ -40,20 +38,16 @@ def build_parser() -> argparse.ArgumentParser:
     add("--ckpt", "--ckpt_path", type=Path, required=True, metavar="RUN_OR_FILE", help=ckpt_help)
     output_help = f"output file (.csv, .json or .jsonl), or - for CSV to standard output (default: {PREDICTIONS})"
     add("--output", default=PREDICTIONS, metavar="FILE", help=output_help)
-    add("--top_k", type=checked(Count), default=TOP_K, help=f"classes per image (default: {TOP_K})")
+    add("--top_k", type=Count, default=TOP_K, help=f"classes per image (default: {TOP_K})")
     abstain_help = "abstain if the top probability is below P"
-    add("--abstain_below", type=checked(Probability), default=0.0, metavar="P", help=abstain_help)
-    add("--batch_size", type=checked(Count), default=BATCH_SIZE, help=f"images per batch (default: {BATCH_SIZE})")
+    add("--abstain_below", type=Probability, default=0.0, metavar="P", help=abstain_help)
+    add("--batch_size", type=Count, default=BATCH_SIZE, help=f"images per batch (default: {BATCH_SIZE})")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="auto uses a GPU")
     return parser
 
 
 def predict(options: Sequence[str]) -> int:
-    """Write the table, and print the number of images per class and the failed images; returns 1 with these, else 0.
-
-    Raises:
-        UserError: the checkpoint, an input or the output cannot be used.
-    """
+    """Write the table, and print the number of images per class and the failed images; returns 1 with these, else 0."""
     arguments = build_parser().parse_intermixed_args(options)
     inputs, output = arguments.inputs, arguments.output
     if output != "-":

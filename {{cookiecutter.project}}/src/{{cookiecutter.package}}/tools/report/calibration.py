@@ -1,18 +1,14 @@
 """Calibration, accuracy against coverage, and likely mislabelled images of a tested model."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_calibration_error
 
+from ...engine.calibration import NUM_BINS, calibration_error
 from ...engine.results import SplitOutputs
-
-NUM_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -23,12 +19,11 @@ class Calibration:
 
 
 def measure_calibration(outputs: SplitOutputs, temperature: float = 1.0) -> Calibration:
-    """Measure with logits divided by ``temperature`` (Guo et al., 2017, sections 2 and 4.2)."""
-    logits, labels = torch.from_numpy(outputs.logits) / temperature, torch.from_numpy(outputs.labels)
-    probabilities = logits.softmax(dim=1)
-    ece = multiclass_calibration_error(probabilities, labels, logits.shape[1], n_bins=NUM_BINS, norm="l1")
-    bins = reliability(probabilities.amax(dim=1).numpy(), outputs.is_correct)
-    return Calibration(float(ece), float(F.cross_entropy(logits, labels)), bins)
+    """Measure with logits divided by ``temperature`` (Guo et al., 2017, section 4.2)."""
+    outputs = replace(outputs, temperature=temperature)
+    nll = F.cross_entropy(torch.from_numpy(outputs.logits) / temperature, torch.from_numpy(outputs.labels))
+    bins = reliability(outputs.probabilities.max(axis=1), outputs.is_correct)
+    return Calibration(calibration_error(outputs), float(nll), bins)
 
 
 def reliability(confidence: NDArray[np.float32], is_correct: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,14 +1,12 @@
 """Diagnosis of a training: nine rules about its learning curves and facts of the run."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from statistics import mean
 
-from ...engine.record import EpochMetrics, best_epoch
+from ...engine.metrics_table import EpochMetrics, best_epoch
 from ..pages.rendering import count
 
 DIVERGED = 1.25  # training loss, in units of ln K: the loss of a guess

@@ -1,7 +1,5 @@
 """The sections of the report: all values that its page shows."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -12,7 +10,8 @@ import torch
 import yaml
 
 from ...engine.calibration import COVERAGES, answers_at, fit_temperature
-from ...engine.record import CONFIG, RunRecord, best_epoch
+from ...engine.metrics_table import best_epoch
+from ...engine.record import CONFIG, RunRecord
 from ...engine.results import CONFIDENCE, SplitOutputs, accuracy_interval
 from ...engine.splits import Split
 from ...errors import UserError, program_name, some, without_secrets

@@ -1,7 +1,5 @@
 """Pictures of the report: learning curves, calibration, coverage and the confusion matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import cycle
 
@@ -10,7 +8,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...engine.record import EpochMetrics
+from ...engine.metrics_table import EpochMetrics
 from ...engine.results import SplitOutputs
 from ..pages.diagrams import MARK, TRAIN, VAL, as_percent, drawing, plain_numbers
 from ..pages.rendering import data_url

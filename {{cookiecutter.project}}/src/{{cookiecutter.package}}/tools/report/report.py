@@ -1,7 +1,5 @@
 """Write the report of a run again, from its run directory."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -88,11 +86,7 @@ def write_report(run: RunRecord, file: Path, data: Any = None) -> None:
 
 
 def report(options: Sequence[str]) -> None:
-    """Write the page, replacing an older one, and print its path.
-
-    Raises:
-        UserError: the run does not exist, one of its files is damaged, or the page cannot be written.
-    """
+    """Write the page, replacing an older one, and print its path."""
     parser = VerbParser("report", __doc__)
     run_help = "run directory (finished or not), folder of runs (uses the newest), or last"
     parser.add_argument("run", type=Path, metavar="RUN", help=run_help)

@@ -1,7 +1,5 @@
 """Trains the best and the shipped recipe again, with seeds that no trial used, and decides whether one is better."""
 
-from __future__ import annotations
-
 import math
 import shutil
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The page of a search: its result, its trials, and a diagram of each parameter."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean

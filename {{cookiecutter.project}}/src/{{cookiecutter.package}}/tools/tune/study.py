@@ -1,7 +1,5 @@
 """The study of a search, kept by Optuna, and its trials."""
 
-from __future__ import annotations
-
 import gc
 import io
 import json
@@ -36,16 +34,7 @@ from ...fit import train
 from .sweep import Sweep
 
 SHIPPED, PROBLEM, MADE_WITH = "shipped", "problem", "made_with"  # attributes of trials and of the study
-
-
-OF_DISK = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_READONLY,
-}
+OF_DISK = {getattr(sqlite3, f"SQLITE_{name}") for name in ("BUSY", "CANTOPEN", "FULL", "IOERR", "PERM", "READONLY")}
 
 
 def open_study(file: Path, sweep: Sweep, recipe: dict[str, Any], num_seeds: int) -> optuna.Study:

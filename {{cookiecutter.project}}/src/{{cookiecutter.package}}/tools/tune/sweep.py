@@ -1,7 +1,5 @@
 """Reads sweep files, which define a search space for ``wandb sweep`` and for ``tune``."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

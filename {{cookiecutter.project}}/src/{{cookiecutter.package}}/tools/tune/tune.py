@@ -1,7 +1,5 @@
 """Search for better hyperparameters of a recipe, and compare the best trial with the shipped recipe."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import shlex
@@ -22,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from ...engine.companions import Companion
-from ...engine.recipes import VerbParser, checked, find_config
+from ...engine.recipes import VerbParser, find_config
 from ...engine.record import WITHOUT_EFFECT
 from ...errors import UserError, program_name
 from ...files import write_text, writing
@@ -55,19 +53,15 @@ compared on the validation and the test images. The same command with the same s
 
 
 def tune(arguments: Sequence[str], companions: Sequence[Companion] = ()) -> int:
-    """Search, compare, and write the results next to the study; returns 130, as in a shell, after Ctrl-C, else 0.
-
-    Raises:
-        UserError: the sweep, the study or an option is wrong, or all trials failed.
-    """
+    """Search, compare, and write the results next to the study; returns 130, as in a shell, after Ctrl-C, else 0."""
     parser = VerbParser("tune", __doc__, EPILOGUE)
     add = parser.add_argument
     add("--sweep", type=Path, required=True, metavar="FILE", help="search space: configs/sweep/*.yaml")
-    add("--trials", type=checked(Count), metavar="N", help=f"total number of trials (default: {NUM_TRIALS})")
-    add("--minutes", type=checked(Positive), metavar="M", help="start no new trial after M minutes")
+    add("--trials", type=Count, metavar="N", help=f"total number of trials (default: {NUM_TRIALS})")
+    add("--minutes", type=Positive, metavar="M", help="start no new trial after M minutes")
     add("--study", type=Path, metavar="FILE", help=f"database of all trials (default: runs/tune/<sweep>/{STUDY})")
     seeds_help = "trainings per trial, with different seeds (default: 1)"
-    add("--seeds", type=checked(Depth), default=1, metavar="N", help=seeds_help)
+    add("--seeds", type=Depth, default=1, metavar="N", help=seeds_help)
     settings, given = parser.parse_known_args(arguments)  # unknown options are options of fit
     sweep = read_sweep(find_config(str(settings.sweep)) or settings.sweep)
     own = [option for companion in companions for option in companion.trial_options(sweep.name, given)]
