@@ -102,7 +102,7 @@ def tell(report: Report, trial: Trial, found: Forecast | None) -> None:
     if limit is not None and limit < found.training:
         what = f"trainer.max_time is {shown(limit)}, and the epochs take {shown(found.training)}"
         why = "the training ends earlier, at a high learning rate, and the best epoch may be one of the first"
-        remedy = f"--trainer.max_epochs {max(1, int(limit / found.epoch))}, or a longer --trainer.max_time"
+        remedy = f"--trainer.max_epochs {max(1, int(0.8 * limit / found.epoch))}, or a longer --trainer.max_time"
         report.add([Finding("warning", "time", what, why, remedy)])
 
 
