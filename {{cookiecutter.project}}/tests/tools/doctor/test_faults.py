@@ -178,6 +178,11 @@ def smaller(source: Path, target: Path) -> None:
     Image.open(source).resize((48, 48)).save(target)
 
 
+def in_grey(root: Path) -> None:
+    for one in root.rglob("*.jpg"):
+        Image.open(one).convert("L").save(one)
+
+
 def carved(*numbers: int) -> Plant:
     """Class folders without splits, of so many images each."""
 
@@ -339,7 +344,7 @@ FAULTS = [
     Fault("leak of smaller copies", PHOTOS, "warning", ["near duplicate across splits", "split photos --group"],
           photos_then(lambda root: smaller(root / "train" / "ant" / "0.jpg", root / "test" / "ant" / "copy.png"))),
     Fault("grey images", PHOTOS, "note", ["all images are grey", "--data.num_channels 1"],
-          photos_then(lambda root: [Image.open(one).convert("L").save(one) for one in root.rglob("*.jpg")])),
+          photos_then(in_grey)),
     Fault("colours are lost", PHOTOS + " --data.num_channels 1", "note",
           ["96 of 96 images have colours", "--data.num_channels 3"], photos()),
     Fault("few images left to train on", PHOTOS + " --data.val_fraction 0.95", "warning",
