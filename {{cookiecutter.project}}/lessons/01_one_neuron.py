@@ -58,7 +58,8 @@ show(figure, "01_one_neuron")
 
 # %% [markdown]
 # ## The same inside the project
-# `MLPClassifier` is the project's network of neurons. Here it has one hidden layer of 64. We repeat in NumPy what it
+# `MLPClassifier` is the project's network of neurons (MLP: multilayer perceptron). Here it has one hidden layer of 64.
+# Its outputs, one for each class, are called *logits*; softmax makes probabilities of them. We repeat in NumPy what it
 # does with 64 digits: normalise the pixels, layer, ReLU (negative sums become 0), layer.
 
 # %%

@@ -69,9 +69,9 @@ assert all(np.allclose(descend_with_torch(lr), path) for lr, path in paths.items
 # %% [markdown]
 # ## Two directions
 # A network has many parameters, and its loss is steeper along some than along others. The bowl (x^2 + 25 y^2) / 2 has
-# the slopes x and 25 y. The steep direction sets the limit, lr below 2/25 = 0.08. Along the flat one, x shrinks by a
-# factor of 0.921 a step at most: that is why it zigzags. With y scaled by 5 the bowl is round, and one step with
-# lr 1 arrives. Normalised inputs do the same for a network (lesson 5).
+# the slopes x and 25 y. The steep direction sets the limit, lr below 2/25 = 0.08. Just below it, with 0.079, each step
+# multiplies y by 1 - 25 lr = -0.975, which is a zigzag, and x by 1 - lr = 0.921 only, which is slow. With y scaled by 5
+# the bowl is round, and one step with lr 1 arrives. Normalised inputs do the same for a network (lesson 5).
 
 # %%
 bowl: dict[str, Any] = {"start": (10.0, 1.0), "lowest": 0.0, "steepness": (1.0, 25.0)}

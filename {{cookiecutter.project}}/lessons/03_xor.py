@@ -97,7 +97,7 @@ show(figure, "03_xor")
 # 800 noisy images of 8 x 8 pixels: each half is dark or bright, and the class is whether both halves are the `same`
 # or `different`. That is XOR, and no single pixel tells the class. A folder for each class is all the project needs:
 #
-#     fit --data ImageFolderDataModule --data.root runs/lessons/halves ... --model.hidden_sizes [2]
+#     fit --data ImageFolderDataModule --data.root runs/lessons/halves ... --model.hidden_sizes "[2]"
 
 # %%
 folder, rng = RUNS / "halves", np.random.default_rng(0)

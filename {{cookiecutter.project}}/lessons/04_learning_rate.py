@@ -41,14 +41,16 @@ for lr, low, high in ((0.001, 5, 30), (0.1, 90, 95), (1, 93, 98), (2, 5, 60), (5
     assert low < sgd[lr] < high, lr
 
 # %% [markdown]
-# From 11.7 % (0.001) over 92.5 % (0.1) and 95.8 % (1) to 20.1 % (2) and 10.0 % (5 and more), where a guess has 10 %.
-# A rate that is too low only needs more epochs. One that is too high destroys, and the best one is close to that.
+# Accuracy rises from 11.7 % (0.001) to 92.5 % (0.1) and 95.8 % (1), and falls to 20.1 % (2) and 10.0 % (5 and more),
+# that of a guess. With a rate that is too low, training only takes more epochs. With one that is too high, it learns
+# nothing at all, and the best rate is close to that.
 #
 # ## Momentum and Adam by hand
-# *Momentum* follows a sum of the earlier slopes, each weighted 0.9 times the next: in the same direction they add up
-# to 10 times the step, and zigzags cancel. *Adam* divides the mean of the slopes by the root of their mean square, so
-# that each parameter moves about `lr` a step, however steep the loss is. Here on the bowl of lesson 2, beside the
-# optimizers that the project builds (its SGD uses Nesterov's momentum, which looks one step ahead).
+# *Momentum* follows a sum of all slopes so far, in which a slope counts 0.9 times as much after each step. Slopes of
+# the same direction add up to 10 times the step, and zigzags cancel. *Adam* keeps two running means, that of the slopes
+# and that of their squares, and divides the first by the root of the second: each parameter moves about `lr` a step,
+# however steep the loss is. Here on the bowl of lesson 2, beside the optimizers that the project builds (its SGD uses
+# Nesterov's momentum, which looks one step ahead).
 
 # %%
 START, STEEPNESS = np.array([10.0, 1.0]), np.array([1.0, 25.0])  # of (x^2 + 25 y^2) / 2
@@ -115,7 +117,8 @@ assert "--model.optimizer.lr 0.0001" in results["Adam"][1e-5].diagnosis[0]
 # ## Which optimizer is best?
 # We take the rate with the lowest *validation* loss of each (a choice by test images would make the test worthless),
 # and ask what `compare runs/lessons/04_SGD_1 runs/lessons/04_Adam_0.01 ...` prints below its table. The best and the
-# second differ by two of 359 test images, which could be chance.
+# second differ by two of 359 test images, which could be chance: p is the probability of such a difference, or a larger
+# one, between two networks that are equally good.
 
 # %%
 best = [min(runs.values(), key=lambda run: run.summary.get("best", np.inf)) for runs in results.values()]

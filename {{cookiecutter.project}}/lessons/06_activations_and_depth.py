@@ -95,7 +95,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8))
 for (activation, batch_norm), found in norms.items():
     if not batch_norm or activation == "sigmoid":
         text = activation + ", batch norm" * batch_norm
-        left.plot(range(1, 12), found, {"relu": "o", "tanh": "s", "gelu": "^"}.get(activation, "D") + "-", label=text)
+        left.plot(range(1, 12), found, {"relu": "o", "tanh": "s", "gelu": "k^"}.get(activation, "D") + "-", label=text)
 left.set(xlabel="layer (11 is the output layer)", ylabel="norm of the gradient of its weights", yscale="log")
 left.set_title("Ten sigmoids leave nothing for the first layer")
 left.legend(fontsize=8)

@@ -18,6 +18,10 @@ from matplotlib import pyplot as plt
 # ## Five methods, two draws each
 # The splits are drawn twice (`--data.split_seed`), and so are weights and order (`--seed_everything`). The rest of the
 # digits is for validation and test; with a data set of your own, validation would be as small as training.
+#
+# *Dropout* sets random outputs of a layer to 0 in training. *Label smoothing* takes a tenth of the probability from the
+# right class and spreads it over all. *Mixup* trains on mixtures of two images with the mixture of their labels.
+# *Augmentation* changes images at random. *Early stopping* ends when validation loss has not fallen for some epochs.
 
 # %%
 BASE = ["--data", "DigitsDataModule", "--model", "MLPClassifier", "--model.dropout", "0", "--trainer.max_epochs", "40"]
@@ -85,8 +89,9 @@ show(figure, "07_little_data")
 # %% [markdown]
 # Measured: nothing 91.2 %, dropout 91.5, smoothing 89.8, mixup 90.4, early stopping 91.2 in 23 of 40 epochs, shifts
 # 84.4; and 90.3, 94.6 and 97.1 % with 72, 288 and 1,150 images. A test of 359 images has a standard error of 1.5
-# points, so that differences between the methods could be chance: `compare runs/lessons/` says which. Shifts do hurt:
-# a pixel is an eighth of the image, all digits are centred, and the diagnosis of these runs is `underfitted`.
+# points (see the exercise), so that differences between the methods could be chance: `compare runs/lessons/` says
+# which. Shifts do hurt: a pixel is an eighth of the image, all digits are centred, and the diagnosis of these runs is
+# `underfitted`.
 #
 # ## Break it
 # 1. *Nothing against overfitting*: the diagnosis says so, and what to do.

@@ -99,8 +99,8 @@ assert all(abs(mean(digits["transfer"][num]) - mean(digits["scratch"][num])) < 1
 
 # %% [markdown]
 # Measured: 2 of each 81.0 % from scratch, 79.5 with transfer; 10 of each 92.4 and 93.3 %. The draws differ by more. The
-# source has seen 500 small images, which is hardly more than nothing: transfer pays where the source has seen much more
-# than you have, and things of a similar kind.
+# source has seen fewer than 600 small images, which is hardly more than nothing: transfer pays where the source has
+# seen much more than you have, and things of a similar kind.
 #
 # ## From ImageNet to ants and bees
 # This part needs the photographs of PyTorch's tutorial and ImageNet's weights. The recipe `folder_probe` computes 1,280
@@ -157,7 +157,7 @@ else:
 
 # %%
 figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.8))
-titles = ("Five hundred small digits teach little", "A million photographs replace most of yours")
+titles = ("A few hundred small digits teach little", "A million photographs replace most of yours")
 for axes, results, title in zip(panels, (digits, photos), titles, strict=True):
     for (start, found_by_size), style in zip(results.items(), ("s--", "o-"), strict=True):
         measured = {num: values for num, values in found_by_size.items() if values}

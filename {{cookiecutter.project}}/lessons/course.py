@@ -24,9 +24,16 @@ from matplotlib.figure import Figure
 from {{cookiecutter.package}}.cli import companions, main
 from {{cookiecutter.package}}.engine.record import RunRecord, read_run
 from {{cookiecutter.package}}.engine.run_directory import CONFIG, read_status
+from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.files import require_folder
 
 PROJECT = Path(__file__).resolve().parents[1]
 RUNS = PROJECT / "runs" / "lessons"
+
+try:
+    require_folder(RUNS, "the folder of the lessons' runs")
+except UserError as error:
+    sys.exit(f"error: {error}")
 
 torch.set_num_threads(1)  # networks as small as those of the lessons are slower with several threads
 plt.style.use("seaborn-v0_8-colorblind")

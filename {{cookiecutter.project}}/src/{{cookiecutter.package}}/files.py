@@ -173,6 +173,11 @@ def is_writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
+def megabytes(num_bytes: float) -> str:
+    """A size to read, in megabytes or gigabytes."""
+    return f"{num_bytes / 1e9:,.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:,.3g} MB"
+
+
 def nearest_folder(path: Path) -> Path:
     """The path, or the nearest of its parents that exists."""
     return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())

@@ -145,7 +145,7 @@ def test_a_full_disk_is_said_before_writing(
 ) -> None:
     usage = shutil.disk_usage(workspace)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match=r"0\.0 GB free, and 60 decoded images need.*--data\.cache none"):
+    with pytest.raises(UserError, match=r"0\.001 MB free, and 60 decoded images need.*--data\.cache none"):
         open_cache(workspace / "cache", files)
 
 

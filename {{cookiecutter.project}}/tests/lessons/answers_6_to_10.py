@@ -11,8 +11,8 @@ Check = Callable[[Any], bool | None]
 ERROR = math.sqrt(0.92 * 0.08 / 359)  # of lesson 7, as a share of 1
 
 RIGHT: list[tuple[Check, list[Any]]] = [
-    (checks.check_activations, [0.25**10, 9.54e-7, 1e-6 * 0.954, np.float64(4.0**-10)]),
-    (checks.check_little_data, [100 * ERROR, 1.43, np.float32(1.432)]),
+    (checks.check_activations, [0.25**10, 1e-6, 9.54e-7, 1e-6 * 0.954, np.float64(4.0**-10)]),
+    (checks.check_little_data, [100 * ERROR, 1.4, 1.43, np.float32(1.432)]),
     (checks.check_convolution, [4_917_248, 784 * 784 * 8, np.int64(4_917_248)]),
     (checks.check_transfer, [2562, 2562.0, 1281 * 2]),
     (checks.check_six_broken, ["leak", "Leak", " leak "]),
@@ -40,8 +40,8 @@ WRONG: list[tuple[Check, list[tuple[Any, str]]]] = [
             (100 * ERROR**2, "square root"),
             (100 * math.sqrt(0.92 / 359), "1 - p"),
             (100 * math.sqrt(0.92 * 0.08), "before the root"),
-            (1.5, "Give one number"),
-            (92, "Give one number"),
+            (1.5, "into the formula"),
+            (92, "into the formula"),
         ],
     ),
     (
@@ -52,7 +52,7 @@ WRONG: list[tuple[Check, list[tuple[Any, str]]]] = [
             (614_656, "one map"),
             (4_923_520, "biases"),
             (56_448, "not to nine"),
-            (28 * 28, "Give one whole number"),
+            (28 * 28, "Each pair of them"),
         ],
     ),
     (
@@ -63,7 +63,7 @@ WRONG: list[tuple[Check, list[tuple[Any, str]]]] = [
             (1282, "each of the features"),
             (3_373_570, "frozen"),
             (3_371_008, "How many are left"),
-            (1280, "Give one whole number"),
+            (1280, "Each pair of a feature and a class"),
         ],
     ),
     (

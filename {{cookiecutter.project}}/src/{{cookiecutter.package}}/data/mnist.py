@@ -63,7 +63,16 @@ class MNISTDataModule(ImageDataModule):
         )
 
     def load_split(self, split: Split) -> LabelledImages:
-        source = self.source(self.root, train=split == "train")
+        try:
+            source = self.source(self.root, train=split == "train")
+        except (OSError, RuntimeError, ValueError) as error:
+            if not self.is_there:
+                raise
+            name, raw = self.source.__name__, Path(self.root, self.source.__name__, "raw")
+            raise UserError(
+                f"data.root is {self.root!r}, whose files of {name} are damaged: {error}. Copy complete files into "
+                f"{raw}, or remove that folder, so that they are downloaded again."
+            ) from error
         names = [f"{split}/{position}" for position in range(len(source))]
         return LabelledImages(source.data.unsqueeze(1), source.targets.long(), names)  # (N, 1, 28, 28)
 

@@ -167,7 +167,10 @@ class Command(LightningCLI):
             trainer = Trainer(**settings | options | {"callbacks": [*shown, *callbacks, *own]})
         except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             causes = "--trainer.accelerator, --trainer.devices, --trainer.strategy and --trainer.precision"
-            raise UserError(f"the trainer cannot be set up: {str(error).rstrip('.')}. Check {causes}.") from error
+            raise UserError(
+                f"the trainer cannot be set up: {str(error).rstrip('.!')}. Check {causes}; --trainer.accelerator auto "
+                "and --trainer.devices auto use what this machine has."
+            ) from error
         if trainer.max_epochs == trainer.max_steps == -1:
             raise UserError(
                 "trainer.max_epochs is -1, which sets no limit, and schedules need a number of steps. Give "

@@ -3,14 +3,15 @@
 import csv
 import logging
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from ..errors import UserError, escaped, is_utf8, some
+from ..errors import UserError, escaped, is_utf8, program_name, some
 from ..files import replacing
-from ..predictor import image_extensions, images_below
+from ..predictor import images_below
 from .reading import read_csv
 from .splits import SPLITS, Split, carve_by_content
 
@@ -70,10 +71,10 @@ def index_folder(root: Path) -> FolderIndex:
             f"{some([escaped(str(path)) for path in wrong])}. Rename these files or folders."
         )
     for label in sorted(set(range(len(class_names))) - {label for _, label in files["train"]}):
-        name, extensions = class_names[label], ", ".join(sorted(image_extensions()))
+        name = class_names[label]
         raise UserError(
             f"class {name!r} has no images: {str(folders['train'] / name)!r} is empty or holds other files. "
-            f"Add images ({extensions}) or remove the folder."
+            "Add images (.jpg, .png, .tif, .webp and other formats of Pillow), or remove the folder."
         )
     return FolderIndex(root, class_names, files)
 
@@ -190,8 +191,8 @@ def assign(index: FolderIndex, rows: Sequence[ManifestRow], file: Path) -> dict[
     if gone or new:
         raise UserError(
             f"{file} and {str(index.root)!r} differ in their images: {len(gone)} missing ({some(gone)}), {len(new)} "
-            f"new ({some(new)}). `split {index.root} --extend` keeps the split of every known image and assigns "
-            "the new ones."
+            f"new ({some(new)}). To keep the split of every known image and assign the new ones: {program_name()} "
+            f"split {shlex.quote(str(index.root))} --extend --output {shlex.quote(str(file))}"
         )
     moved = [row.path for row in rows if row.class_name != index.class_names[labels[row.path][1]]]
     if moved:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import UserError, some
-from ..files import is_writable, nearest_folder, write_text, writing
+from ..files import is_writable, megabytes, nearest_folder, write_text, writing
 from ..predictor import Decoding, decode, error_text, on_all_cores, read_file, to_image
 from .images import Batch, LabelledImages, MappedImages, SelectedImages, keep_batch
 from .progress import bar_options
@@ -215,8 +215,8 @@ class ImageCache:
         needed, free = num_images * self.decoding.num_bytes, shutil.disk_usage(nearest_folder(self.folder)).free
         if needed > free:
             raise UserError(
-                f"data.cache_dir is {str(self.folder.parent)!r}, with {free / 1e9:.1f} GB free, and {num_images} "
-                f"decoded images need {needed / 1e9:.1f} GB. Free disk space, give another --data.cache_dir, a smaller "
+                f"data.cache_dir is {str(self.folder.parent)!r}, with {megabytes(free)} free, and {num_images} "
+                f"decoded images need {megabytes(needed)}. Free disk space, give another --data.cache_dir, a smaller "
                 "--data.image_size, or --data.cache none."
             )
 

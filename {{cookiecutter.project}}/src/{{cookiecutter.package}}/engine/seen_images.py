@@ -1,6 +1,7 @@
 """Counts the test images that a model was trained on, by comparing the contents of images."""
 
 import logging
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -109,7 +110,7 @@ class CountTestCopies(Callback):
                 "The weights of --init_from were trained on these images. Remove them from the test split, or start "
                 "from other weights."
             )
-        log.warning("%s%s", self.seen.sentence, f" {copies_advice()}" if copies else "")
+        log.warning("%s%s", self.seen.sentence, f" {copies_advice(self.data)}" if copies else "")
 
 
 @dataclass(eq=False)
@@ -129,10 +130,11 @@ class RefuseTrainedImages(Callback):
         elif self.seen and not self.is_allowed:
             is_own_split = self.data.split_hash == self.checkpoint["bundle"].get("split_hash")
             other = "Use the data and splits of its training (leave out --data options), or images that it was not "
-            self.seen.refuse(copies_advice() if is_own_split else f"{other}trained on.")
+            self.seen.refuse(copies_advice(self.data) if is_own_split else f"{other}trained on.")
 
 
-def copies_advice() -> str:
+def copies_advice(data: Any) -> str:
     """What to do about copies of images within a data set."""
-    audit = f"{program_name()} audit FOLDER"
+    index = getattr(data, "index", None)  # of a folder of images
+    audit = f"{program_name()} audit {'FOLDER' if index is None else shlex.quote(str(index.root))}"
     return f"They are copies within the data set. To list them: {audit}; to move them away: {audit} --quarantine DIR."

@@ -114,10 +114,14 @@ def test_exact_duplicates(clean: Path, target: str, kind: str, severity: str) ->
     assert paths(finding, clean) == sorted(["train/cat/3.jpg", target])
 
 
-@pytest.mark.parametrize("change", ["smaller", "brighter", "recompressed"])
+@pytest.mark.parametrize("change", ["smaller", "brighter", "recompressed", "grey"])
 def test_near_duplicates_across_splits(clean: Path, change: str) -> None:
     image = photograph(3)  # that of train/cat/3.jpg
     if change == "smaller":
+        image = image.resize((48, 36))
+    elif change == "grey":  # both of them
+        image = image.convert("L")
+        image.save(clean / "train" / "cat" / "3.jpg")
         image = image.resize((48, 36))
     elif change == "brighter":
         image = image.point(lambda value: min(255, int(1.1 * value)))
@@ -131,6 +135,14 @@ def test_placeholder(clean: Path) -> None:
     ImageDraw.Draw(image).text((30, 90), "This image is gone", fill="black")
     image.save(clean / "train" / "dog" / "1234.png")
     assert paths(only(clean, "placeholder"), clean) == ["train/dog/1234.png"]
+
+
+def test_grey_images_with_a_dark_ground_are_in_order(clean: Path) -> None:
+    for number in range(6):  # round shapes on black, as digits and scans are
+        shape = np.hypot(*(np.mgrid[-32:32, -32:32] - number)) / (12 + number)
+        pixels = (255 * np.clip(1.2 - shape, 0, 1) * np.clip(shape * 4, 0.3, 1)).astype(np.uint8)
+        Image.fromarray(pixels).save(clean / "train" / "cat" / f"grey{number}.png")
+    assert not {"placeholder", "near duplicate"} & findings(clean).keys()
 
 
 def test_tiny_and_unequal_classes(clean: Path) -> None:

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
+from PIL import Image
 
+from {{cookiecutter.package}}.cli import main
 from {{cookiecutter.package}}.data import mnist
 from {{cookiecutter.package}}.engine import backbones
 from {{cookiecutter.package}}.models import MLPClassifier
@@ -171,6 +174,15 @@ def copy(source: str, target: str) -> Callable[[Path], object]:
     return lambda root: shutil.copy(root / source, root / target)
 
 
+def smaller(source: Path, target: Path) -> None:
+    Image.open(source).resize((48, 48)).save(target)
+
+
+def in_grey(root: Path) -> None:
+    for one in root.rglob("*.jpg"):
+        Image.open(one).convert("L").save(one)
+
+
 def carved(*numbers: int) -> Plant:
     """Class folders without splits, of so many images each."""
 
@@ -186,6 +198,17 @@ def one_file(folder: Path, _: pytest.MonkeyPatch) -> None:
     for name in ("ant", "bee"):
         for number in range(8):
             write_photo(folder / "photos" / name / f"{number}.jpg", (0, 0))
+
+
+def trained_before(_: Path, __: pytest.MonkeyPatch) -> None:
+    main(["fit", *MLP.split(), "--model.hidden_sizes", "[8]", "--run.directory", "earlier", "--tracking.wandb", "off"])
+
+
+def half_of_mnist(folder: Path, _: pytest.MonkeyPatch) -> None:
+    raw = folder / "root" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]))  # one of nine numbers
 
 
 def broken_model(_: Path, patch: pytest.MonkeyPatch) -> None:
@@ -217,15 +240,16 @@ FAULTS = [
           ["'many'", "unset OMP_NUM_THREADS"], env("OMP_NUM_THREADS", "many")),
     Fault("small container", "", "warning", ["may use 0.2 of", "export OMP_NUM_THREADS=1"],
           put(machine, "cpu_quota", lambda: 0.2)),
-    Fault("little memory", "", "warning", ["0.5 GB available", "end other programs"],
+    Fault("little memory", "", "warning", ["500 MB available", "end other programs"],
           both(put(machine, "LITTLE_MEMORY", 2e9), put(machine, "available_memory", lambda: 5e8))),
-    Fault("little disk", "", "warning", ["0.1 GB free", "--run.root"],
+    Fault("little disk", "", "warning", ["100 MB free", "--run.root"],
           both(put(machine, "LITTLE_DISK", 2e9), put(machine, "free_disk", lambda _: 1e8))),
     Fault("no temporary folder", "", "error", ["temporary files", "export TMPDIR="], no_temporary),
     Fault("no git", "", "note", ["git is not installed", "install git"], no_git),
     Fault("no repository", "", "note", ["in no repository", "git init"], no_repository),
     Fault("no commit", "", "note", ["no commit", "git commit"], no_commit),
     Fault("changed code", "", "warning", ["changes since", "code.py", "git commit"], change),
+    Fault("new code", "", "warning", ["changes since", "model.py", "git add"], file("model.py", "")),
     # Options and configs.
     Fault("missing config", "--config nowhere.yaml", "error", ["nowhere.yaml", "no such file"]),
     Fault("unknown recipe", "digits_cn", "error", ["'digits_cn'", "Did you mean 'digits_cnn'"]),
@@ -264,12 +288,30 @@ FAULTS = [
           env("CXX", "nowhere-cc")),
     Fault("nothing to resume", MLP + " --resume nowhere", "error",
           ["--resume is 'nowhere'", "Give a run directory"]),
+    Fault("backbone never trained", "digits_transfer --model.head_epochs 99", "warning",
+          ["head_epochs is 99", "never trained", "--model.unfreeze none"],
+          put(data, "has_packaged_weights", lambda _: True)),
+    Fault("initial weights of other layers", MLP + " --init_from earlier", "error",
+          ["other layers", "the same --model"], trained_before),
     Fault("no initial weights", MLP + " --init_from nowhere", "error",
           ["--init_from is 'nowhere'", "Give a run directory"]),
     Fault("no such accelerator", MLP.replace("accelerator cpu", "accelerator abacus"), "error",
           ["'abacus'", "one of 'auto', 'cpu'", "--help"]),
     Fault("no batches", MLP + " --trainer.limit_train_batches 0", "error",
           ["limit_train_batches is 0", "1 or more", "--help"]),
+    Fault("less than one batch", MLP + " --trainer.limit_train_batches 0.001", "error",
+          ["is 0.001, and an epoch has 20", "--trainer.limit_train_batches 1"]),
+    Fault("less than one test batch", MLP + " --trainer.limit_test_batches 0.1", "error",
+          ["limit_test_batches is 0.1", "leave out"]),
+    Fault("limit left in", MLP + " --trainer.limit_train_batches 2", "note", ["uses 2 of its 20", "leave out"]),
+    Fault("too little time", MLP.replace("max_epochs 2", "max_epochs 99999") + " --trainer.max_time 00:00:00:02",
+          "warning", ["max_time is 2 s", "--trainer.max_epochs"]),
+    Fault("half precision of a CPU", MLP + " --trainer.precision 16-mixed", "warning",
+          ["16-mixed", "Lightning uses bf16-mixed", "--trainer.precision 32-true"]),
+    Fault("more processes than cores", MLP + " --trainer.devices 99", "warning",
+          ["starts 99 processes", "--trainer.devices 1"]),
+    Fault("no such device", MLP.replace("accelerator cpu", "accelerator mps"), "error",
+          ["cannot be set up", "--trainer.accelerator auto"], put(torch.backends.mps, "is_available", lambda: False)),
     Fault("W&B without login", MLP + " --tracking.wandb online", "warning", ["not logged in", "wandb login"]),
     Fault("W&B without network", MLP + " --tracking.wandb online", "warning",
           ["cannot be reached", "--tracking.wandb offline"], online),
@@ -296,6 +338,19 @@ FAULTS = [
           photos_then(copy("train/ant/0.jpg", "train/ant/not-found.jpg"))),
     Fault("wrong extension", PHOTOS, "warning", ["wrong extension", "rename the files"],
           photos_then(lambda root: (root / "train/ant/0.jpg").rename(root / "train/ant/0.png"))),
+    Fault("many leaks", PHOTOS, "warning", ["20 times; the first", "photos --quarantine"],
+          photos_then(lambda root: [shutil.copy(one, root / "test" / "ant" / f"copy{one.name}")
+                                    for one in sorted((root / "train" / "ant").iterdir())[:20]])),
+    Fault("leak of smaller copies", PHOTOS, "warning", ["near duplicate across splits", "split photos --group"],
+          photos_then(lambda root: smaller(root / "train" / "ant" / "0.jpg", root / "test" / "ant" / "copy.png"))),
+    Fault("grey images", PHOTOS, "note", ["all images are grey", "--data.num_channels 1"],
+          photos_then(in_grey)),
+    Fault("colours are lost", PHOTOS + " --data.num_channels 1", "note",
+          ["96 of 96 images have colours", "--data.num_channels 3"], photos()),
+    Fault("few images left to train on", PHOTOS + " --data.val_fraction 0.95", "warning",
+          ["training images", "hold out fewer"], carved(25, 25)),
+    Fault("damaged MNIST", "mnist_cnn --data.root root", "error",
+          ["files of MNIST are damaged", "Copy complete files"], half_of_mnist),
     Fault("imbalance", PHOTOS, "warning", ["'class1' has ", "--data.imbalance loss_weights"], carved(60, 5)),
     Fault("small class", PHOTOS, "warning", ["tiny class", "aim for at least 20"], photos(num_images=12)),
     Fault("class without test images", PHOTOS, "warning", ["no test images of bee", "add test images"],
@@ -334,9 +389,13 @@ FAULTS = [
     Fault("batch of more than all images", MLP + " --data.batch_size 5000", "warning",
           ["one step", "1294 training images", "--data.batch_size"]),
     Fault("diverging at once", MLP + " --model.optimizer.lr 1e9 --model.schedule.name constant", "error",
-          ["the training loss is nan", "--model.optimizer.lr 1e+08"]),
+          ["the training loss is nan", "--model.optimizer.lr 0."]),
     Fault("diverging at the peak", MLP + " --model.optimizer.lr 300", "warning",
-          ["the highest rate of the schedule", "--model.optimizer.lr 30"]),
+          ["the highest rate of the schedule", "--model.optimizer.lr 0."]),
+    Fault("Adam moves too far", MLP + " --model.optimizer.lr 50", "warning",
+          ["with 50", "times their size", "--model.optimizer.lr 0."]),
+    Fault("rate that changes nothing", MLP + " --model.optimizer.lr 1e-9", "warning",
+          ["with 1e-09", "learns nothing", "--model.optimizer.lr 0.0"]),
     Fault("rate too low", MLP + " --model.optimizer.lr 1e-8 --lr", "warning",
           ["1e-08", "needs many epochs", "--model.optimizer.lr 0"]),
     Fault("no disk for checkpoints", MLP, "error", ["for checkpoints", "--run.root"],

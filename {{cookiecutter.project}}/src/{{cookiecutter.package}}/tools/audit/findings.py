@@ -18,7 +18,8 @@ Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 PLACEHOLDER_NAME = re.compile(r"not.?found|no.?image|placeholder|unavailable|missing|dummy", re.IGNORECASE)
-MAX_PLACEHOLDER_COLOURS = 32  # with a share of the main colour of at least 0.6
+FEW_COLOURS, FEW_SHADES = 32, 64  # of a placeholder in colours and in grey, with a plain ground
+PLAIN_SHARE = 0.6  # of the main colour, from which on it is the ground
 MIN_CLASS_SIZE = 20
 MIN_SIDE = 32
 MAX_DISTANCE = 6  # of the 64 bits of two perceptual hashes
@@ -85,11 +86,23 @@ def exact_duplicates(good: Files) -> Iterable[Finding]:
 
 
 def similar_images(good: Files) -> Iterable[Finding]:
-    """Near-identical images of different files; plain images are left out, because their hashes always agree."""
-    drawn = list({file.digest: file for file in good if file.num_colours > MAX_PLACEHOLDER_COLOURS}.values())
+    """Near-identical images of different files, except of images whose hashes agree by chance.
+
+    These are plain images, and grey drawings on a plain ground, such as digits.
+    """
+    rich = [file for file in good if not has_few_colours(file)]
+    drawn = list({file.digest: file for file in rich if not (file.is_grey and has_ground(file))}.values())
     for group in near_duplicates([file.perceptual_hash for file in drawn]):
         finding = describe_copies([drawn[position] for position in group], "near duplicate", "near-identical")
         yield replace(finding, severity="warning")
+
+
+def has_few_colours(file: InspectedFile) -> bool:
+    return file.num_colours <= (FEW_SHADES if file.is_grey else FEW_COLOURS)
+
+
+def has_ground(file: InspectedFile) -> bool:
+    return file.main_colour_share >= PLAIN_SHARE
 
 
 def near_duplicates(hashes: Sequence[int], max_distance: int = MAX_DISTANCE) -> list[list[int]]:
@@ -127,7 +140,7 @@ def describe_copies(copies: Files, kind: str, what: str) -> Finding:
 
 def single_images(good: Files) -> Iterable[Finding]:
     """Images with a property that makes them suspicious, or that decoding corrects."""
-    plain = {f.path for f in good if f.num_colours <= MAX_PLACEHOLDER_COLOURS and f.main_colour_share >= 0.6}
+    plain = {f.path for f in good if has_few_colours(f) and has_ground(f)}
     bad = [f for f in good if f.path in plain or PLACEHOLDER_NAME.search(f.path.stem)]
     formats = Image.registered_extensions()
     pairs = [(f, {f.format, formats[f.path.suffix.lower()]}) for f in good]

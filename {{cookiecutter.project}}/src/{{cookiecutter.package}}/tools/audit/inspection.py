@@ -34,7 +34,8 @@ class InspectedFile:
     mode: str = ""  # as Pillow calls it, such as RGB
     rotated: bool = False  # whether its EXIF orientation rotates or mirrors it
     perceptual_hash: int = 0  # 64 bits; similar images differ in few (Zauner, 2010: DCT of 32 x 32 pixels)
-    num_colours: int = 0  # in a sample of its pixels, at 4 bits per channel
+    is_grey: bool = False  # in every pixel
+    num_colours: int = 0  # in a sample of its pixels, at 4 bits per channel, or shades of grey at 8 bits
     main_colour_share: float = 0.0  # share of the most frequent colour in that sample
 
 
@@ -86,11 +87,15 @@ def measure(image: Image.Image) -> dict[str, Any]:
     image.draft("RGB", (256, 256))
     image.load()
     rgb = image.convert("RGBA").convert("RGB") if "transparency" in image.info else image.convert("RGB")
-    sample = np.asarray(rgb.resize((64, 64), Image.Resampling.NEAREST)) >> 4
+    sample = np.asarray(rgb.resize((64, 64), Image.Resampling.NEAREST))
+    is_grey = bool((sample == sample[..., :1]).all())
+    # The 16 shades of grey at 4 bits would be as few as the colours of a placeholder.
+    sample = sample if is_grey else sample >> 4
     _, counts = np.unique(sample.reshape(-1, 3), axis=0, return_counts=True)
     return known | {
         "rotated": orientation != 1,
         "perceptual_hash": int(str(phash(rgb)), 16),
+        "is_grey": is_grey,
         "num_colours": len(counts),
         "main_colour_share": float(counts.max() / counts.sum()),
     }

@@ -1,6 +1,7 @@
 """The data of a training: classes, splits, leaks, sizes, and what decoded images need in memory and on the disk."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from ...engine.images import LabelledImages
 from ...engine.seen_images import copies_advice, count_seen, trained_on
 from ...engine.splits import SPLITS, Split
 from ...errors import UserError, program_name
-from ...files import require_folder
+from ...files import megabytes, require_folder
 from .doctor import Report
 from .machine import available_memory, shared_memory
 from .settings import Trial
@@ -26,6 +27,9 @@ from .settings import Trial
 MAX_AUDITED = 1000  # files; an audit of all is a verb of its own
 LARGE_SHARE = 0.5  # of enlarged images
 TEST_IMAGES = 50  # below which an accuracy means little
+FEW_IMAGES = 5  # of a class to train on
+MANY = 3  # findings of a kind, of which only the first is shown
+GREY = {"1", "L", "LA", "I", "I;16", "F"}  # modes of Pillow
 
 
 @dataclass
@@ -76,6 +80,9 @@ def examine_classes(data: ImageDataModule, splits: dict[Split, LabelledImages], 
         remedy = "--data.imbalance loss_weights, and --monitor val/balanced_acc"
         why = "a model that ignores small classes has a high accuracy"
         yield Finding("warning", "classes", extremes, why, remedy)
+    elif least < FEW_IMAGES:
+        remedy = "add images of it, or hold out fewer: --data.val_fraction, --data.test_fraction"
+        yield Finding("warning", "classes", extremes, "a model learns little about a class of few images", remedy)
     for split in ("val", "test"):
         if missing := [name for name, number in zip(names, counts[split], strict=True) if not number]:
             what = f"no {split} images of {', '.join(missing[:5])}"
@@ -99,7 +106,8 @@ def examine_leaks(trial: Trial) -> Iterator[Finding]:
         remedy = "remove them from the test split, start from other weights, or give --allow_trained_images"
         yield Finding("error", "leaks", seen.sentence, "fit refuses weights that have seen the test images", remedy)
     else:
-        yield Finding("warning", "leaks", seen.sentence, "the result does not hold for new images", copies_advice())
+        advice = copies_advice(trial.data)
+        yield Finding("warning", "leaks", seen.sentence, "the result does not hold for new images", advice)
 
 
 def examine_cache_folder(trial: Trial) -> Iterator[Finding]:
@@ -138,12 +146,18 @@ def examine_files(data: ImageFolderDataModule) -> Iterator[Finding]:
         what = f"{len(files):,} of {num_files:,} files were opened"
         yield Finding("note", "audit", what, "problems of the others are not found here", command)
     of_sample = {"tiny class"} if len(files) < num_files else set()
-    for found in audit.audit(files):
-        if found.kind in {"imbalance", "missing class", *of_sample}:  # examine_classes knows all files
+    known = {"imbalance", "missing class", *of_sample}  # examine_classes knows all files
+    findings = [found for found in audit.audit(files) if found.kind not in known]
+    numbers, told = Counter(found.kind for found in findings), set()
+    for found in findings:
+        number = numbers[found.kind]
+        if number > MANY and found.kind in told:
             continue
+        told.add(found.kind)
         is_fatal = found.kind == "unreadable" and found.severity == "error" and data.unreadable == "error"
         severity = "error" if is_fatal else "warning" if found.severity == "error" else found.severity
-        message = f"{found.kind}: {found.message.rstrip('.')}"
+        how_often = f"{number} times; the first: " if number > MANY else ""
+        message = f"{found.kind}: {how_often}{found.message.rstrip('.')}"
         if found.severity == "note":
             yield Finding("ok", "audit", message)
             continue
@@ -152,11 +166,27 @@ def examine_files(data: ImageFolderDataModule) -> Iterator[Finding]:
         yield Finding(severity, "audit", what, *judged(found, command))
     good = [file for file in files if not file.problem]
     yield from examine_sizes(data, [min(file.width, file.height) for file in good])
+    yield from examine_channels(data.decoding.num_channels, [file.mode in GREY for file in good])
+
+
+def examine_channels(num_channels: int, is_grey: Sequence[bool]) -> Iterator[Finding]:
+    """Compare the colours of the files with the channels that the model gets."""
+    if num_channels == 3 and is_grey and all(is_grey):
+        what = "all images are grey, and data.num_channels is 3"
+        why = "each pixel is stored three times; a pretrained backbone takes one channel too"
+        yield Finding("note", "colours", what, why, "--data.num_channels 1")
+    elif num_channels == 1 and sum(is_grey) < len(is_grey) / 2:
+        what = f"{len(is_grey) - sum(is_grey):,} of {len(is_grey):,} images have colours, and data.num_channels is 1"
+        yield Finding("note", "colours", what, "the model sees them in grey", "--data.num_channels 3")
 
 
 def judged(found: Any, command: str) -> tuple[str, str]:
     """Why a finding of the audit matters, and what to do."""
     move = f"{command} --quarantine DIR moves them away"
+    if found.kind.startswith("near duplicate"):
+        why = "nearly the same images count several times, and in two splits make results too good"
+        split = command.replace(" audit ", " split ")
+        return why, f"{command} lists them; keep one of each, or all of a group in one split: {split} --group REGEX"
     if "two labels" in found.kind:
         return "one image cannot be of two classes", f"keep the one with the correct label; all: {command}"
     return {
@@ -168,7 +198,7 @@ def judged(found: Any, command: str) -> tuple[str, str]:
         "wrong extension": ("other programs may refuse the file", f"rename the files; all: {command}"),
         "small image": ("enlarged images show no detail", f"remove them, or find larger ones; all: {command}"),
         "tiny class": ("a model learns little about a class of few images", "add images, or remove the class"),
-    }.get(found.kind, ("nearly the same images count several times, and in two splits make results too good", command))
+    }.get(found.kind, ("it can spoil the result", command))
 
 
 def examine_sizes(data: DecodedDataModule, sides: Sequence[int]) -> Iterator[Finding]:
@@ -208,16 +238,12 @@ def examine_space(trial: Trial, found: DataFound) -> Iterator[Finding]:
             yield from examine_image_cache(data, Path(trial.arguments["cache_dir"]), found)
     available = available_memory()
     if available is not None and found.num_bytes > 0.8 * available:
-        what = (
-            f"decoded images need {found.num_bytes / 1e9:.2f} GB, and {available / 1e9:.2f} GB of memory are available"
-        )
+        what = f"decoded images need {megabytes(found.num_bytes)}, and {megabytes(available)} of memory are available"
         remedy = "--data.cache disk, a smaller --data.image_size, or --data.memory_budget_gb below what is available"
         yield Finding("error", "memory", what, "the operating system ends the training", remedy)
     free, needed = shared_memory(), 2 * data.num_workers * data.batch_size * bytes_per_image
     if free is not None and needed > free:
-        what = (
-            f"{data.num_workers} workers need {needed / 1e6:.0f} MB of shared memory, and {free / 1e6:.0f} MB are free"
-        )
+        what = f"{data.num_workers} workers need {megabytes(needed)} of shared memory, and {megabytes(free)} are free"
         remedy = "--data.num_workers 0, or for a container: docker run --shm-size 2g"
         yield Finding("error", "shared memory", what, "workers end with a bus error", remedy)
 
@@ -241,15 +267,15 @@ def examine_image_cache(data: ImageFilesDataModule, folder: Path, found: DataFou
     yield Finding("ok", "cache", what)
 
 
-def examine_weights(backbone: str) -> tuple[list[Finding], bool]:
-    """Whether pretrained weights are on this machine or can be downloaded."""
+def examine_weights(backbone: str) -> tuple[list[Finding], str]:
+    """Whether pretrained weights are on this machine or can be downloaded; and ``model.weights`` without a download."""
     if is_downloaded(backbone):
-        return [Finding("ok", "weights", f"of {backbone}: downloaded already")], True
+        return [Finding("ok", "weights", f"of {backbone}: downloaded already")], "DEFAULT"
     problem = backbone_problem(backbone)
     if problem and has_packaged_weights(backbone):
-        why = "fit uses the weights of the installed package"
+        why = "fit tries to download for up to a minute, and then uses the weights of the installed package"
         remedy = "--model.weights package, which does not ask the hub"
-        return [Finding("note", "weights", f"no download ({problem})", why, remedy)], True
+        return [Finding("note", "weights", f"no download ({problem})", why, remedy)], "package"
     if problem:
-        return [refusal("network", UserError(no_download(backbone, problem)))], False
-    return [Finding("note", "weights", f"of {backbone} will be downloaded", "this takes time once")], False
+        return [refusal("network", UserError(no_download(backbone, problem)))], "none"
+    return [Finding("note", "weights", f"of {backbone} will be downloaded", "this takes time once")], "none"

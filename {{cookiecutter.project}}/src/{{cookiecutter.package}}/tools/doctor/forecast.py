@@ -18,15 +18,17 @@ from ...engine.contracts import FeatureExtractor
 from ...engine.findings import Finding
 from ...engine.resume import Origin
 from ...engine.run_directory import LAST_CHECKPOINT
+from ...engine.splits import SPLITS
 from ...engine.stopping import DivergedError, require_finite_losses
 from ...errors import UserError
+from ...files import megabytes
 from ...fit import start
 from ..pages.rendering import duration
 from .data import DataFound
 from .doctor import Report
 from .machine import free_disk
 from .settings import Trial
-from .steps import SampledData, examine_memory, examine_rate, sample, seconds_of_step
+from .steps import SampledData, examine_memory, examine_rate, sample, seconds_of_step, working_rate
 
 SECONDS = 2.0  # of training steps in one epoch of a trial
 MAX_STEPS, MIN_STEPS = 64, 2
@@ -60,6 +62,7 @@ class Forecast:
 def forecast(report: Report, trial: Trial, found: DataFound, start_up: float) -> Forecast | None:
     """Try a few steps of each stage of the training; None if that fails."""
     probe, _ = sample(trial, found, 16, 8)
+    report.add(examine_limits(trial, found))
     report.add(examine_memory(trial, found, probe))
     if report.has_error:
         return None
@@ -71,11 +74,12 @@ def forecast(report: Report, trial: Trial, found: DataFound, start_up: float) ->
     report.add(examine_steps(trial, found))
     measured: list[tuple[Stage, Stopwatch]] = []
     for stage in stages(trial, found):
-        watch = try_stage(report, trial, data, stage, num_epochs)
+        watch = try_stage(report, trial, data, stage, num_epochs, step)
         if watch is None:
             return None
         measured.append((stage, watch))
-    report.add(examine_rate(trial, data, step))
+    num_batches = steps_of_epoch(trial, found) * sum(stage.num_epochs for stage, _ in measured)
+    report.add(examine_rate(trial, data, step, num_batches / trial.trainer.accumulate_grad_batches))
     report.add(examine_checkpoints(trial, measured[-1][1].checkpoint_bytes))
     return add_up(trial, found, data, measured, rate, start_up)
 
@@ -165,16 +169,19 @@ class Stopwatch(Callback):
         return max(0.0, self.epochs[-1] - self.validations[-1] - self.step * len(self.steps[-1]))
 
 
-def try_stage(report: Report, trial: Trial, data: SampledData, stage: Stage, num_epochs: int) -> Stopwatch | None:
+def try_stage(
+    report: Report, trial: Trial, data: SampledData, stage: Stage, num_epochs: int, step: float
+) -> Stopwatch | None:
     """Train one or two epochs of a stage as ``fit`` does; None, with a finding, if that fails."""
     command, model, watch = trial.parts, trial.model, Stopwatch(num_epochs)
     frozen = type(model).frozen_modules
     model.frozen_modules = lambda _: frozen(model, stage.first)  # type: ignore[method-assign, assignment]
     if stage.first > 0:
         command.built.cache_features = "off"
-    one = {"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_progress_bar": False, "min_epochs": None}
-    whole = {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "fast_dev_run": False, "overfit_batches": 0.0}
-    vars(command.built.trainer).update(one | whole | {"num_sanity_val_steps": 0})
+    one: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_progress_bar": False}
+    whole: dict[str, Any] = {"min_epochs": None, "max_time": None, "num_sanity_val_steps": 0}
+    whole |= {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "fast_dev_run": False, "overfit_batches": 0.0}
+    vars(command.built.trainer).update(one | whole)
     try:
         with closing([]):
             run = start(command, Origin(), data, model, [], [watch])
@@ -189,12 +196,28 @@ def try_stage(report: Report, trial: Trial, data: SampledData, stage: Stage, num
         raise UserError(f"the trainer failed: {error}") from error
     except DivergedError as error:
         lr = model.optimizer_settings.lr
-        remedy = f"--model.optimizer.lr {lr / 10:g}, and doctor --lr, which tries learning rates"
+        remedy = f"--model.optimizer.lr {working_rate(trial, data, lr / 10, step):g}"
         what = f"diverged in a trial: {error}, with a learning rate of {lr:g}"
         report.add([Finding("error", "learning rate", what, "fit stops such a training", remedy)])
         return None
     finally:
         del model.frozen_modules
+
+
+def examine_limits(trial: Trial, found: DataFound) -> Iterator[Finding]:
+    """Limits of the batches of an epoch that leave none, or a part."""
+    size, processes = trial.data.batch_size, trial.trainer.world_size
+    for split in SPLITS:
+        name, limit = f"trainer.limit_{split}_batches", getattr(trial.trainer, f"limit_{split}_batches")
+        share = len(found.splits[split]) / processes
+        number = max(1, int(share / size)) if split == "train" else math.ceil(share / (EVALUATION_BATCHES * size))
+        used = int(number * limit) if isinstance(limit, float) else min(number, limit)
+        if used < 1:
+            what = f"{name} is {limit:g}, and an epoch has {number:,}: less than one batch is left"
+            yield Finding("error", "batches", what, "fit ends with an error", f"leave out --{name}, or --{name} 1")
+        elif used < number and split == "train":
+            what = f"{name} is {limit:g}: an epoch uses {used:,} of its {number:,} batches"
+            yield Finding("note", "batches", what, "the training sees fewer images", f"leave out --{name}")
 
 
 def examine_steps(trial: Trial, found: DataFound) -> Iterator[Finding]:
@@ -214,7 +237,7 @@ def examine_checkpoints(trial: Trial, num_bytes: int) -> Iterator[Finding]:
     """Whether the disk has space for the best and the last checkpoint, and for one that is being written."""
     root = Path(trial.command.config.run.directory or trial.command.config.run.root)
     free, needed = free_disk(root), 3 * num_bytes
-    what = f"a run needs {needed / 1e6:,.0f} MB for checkpoints, and {free / 1e9:.1f} GB are free at {str(root)!r}"
+    what = f"a run needs {megabytes(needed)} for checkpoints, and {megabytes(free)} are free at {str(root)!r}"
     if needed > free:
         why = "the training ends when it cannot write a checkpoint"
         yield Finding("error", "disk", what, why, "free disk space, or give --run.root on another disk")

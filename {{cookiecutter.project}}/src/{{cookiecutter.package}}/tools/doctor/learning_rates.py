@@ -57,7 +57,7 @@ def judge(rates: Sequence[float], losses: Sequence[float], lr: float, file: Path
         why = "the weights change so slowly that the training needs many epochs"
         yield Finding("warning", "learning rate", what, why, advice)
     else:
-        yield Finding("ok", "learning rate", f"{lr:g}: {what}")
+        yield Finding("ok", "learning rate", f"{lr:g}: {what}; {rates[best] / 3:.1g} is worth a try")
 
 
 def draw(file: Path, rates: Sequence[float], losses: Sequence[float], lr: float) -> None:

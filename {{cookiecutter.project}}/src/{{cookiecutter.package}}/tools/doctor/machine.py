@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 from ...engine.environment import git, num_cpus
 from ...engine.findings import Finding
 from ...errors import runner, some
-from ...files import nearest_folder
+from ...files import megabytes, nearest_folder
 
 PACKAGE = __package__.split(".")[0]
 LITTLE_MEMORY = 2e9  # bytes; torch, Lightning and a small network take about one
@@ -198,7 +198,7 @@ def examine_memory() -> Iterator[Finding]:
     available = available_memory()
     if available is None:
         return
-    what = f"{available / 1e9:.1f} GB available"
+    what = f"{megabytes(available)} available"
     if available < LITTLE_MEMORY:
         why = "the operating system ends a process that needs more"
         yield Finding("warning", "memory", what, why, "end other programs, or give the container more memory")
@@ -212,7 +212,7 @@ def free_disk(folder: Path) -> float:
 
 def examine_disk() -> Iterator[Finding]:
     free = free_disk(Path())
-    what = f"{free / 1e9:.1f} GB free in this folder"
+    what = f"{megabytes(free)} free in this folder"
     if free < LITTLE_DISK:
         remedy = "free disk space (old runs: du -sh runs/*), or give --run.root on another disk"
         yield Finding("warning", "disk", what, "a training that cannot write a checkpoint ends", remedy)
@@ -232,6 +232,11 @@ def shared_memory() -> float | None:
     return float(shutil.disk_usage(folder).free) if folder.is_dir() else None
 
 
+def new_code() -> list[str]:
+    """Python files and configs in no commit, except those that git ignores."""
+    return (git("ls-files", "--others", "--exclude-standard", "--", "*.py", "*.yaml") or "").splitlines()
+
+
 def examine_git() -> Iterator[Finding]:
     commit, why = git("rev-parse", "--short", "HEAD"), "a run cannot record the code that it was trained with"
     if shutil.which("git") is None:
@@ -240,8 +245,9 @@ def examine_git() -> Iterator[Finding]:
         yield Finding("note", "git", "this folder is in no repository", why, "git init && git add . && git commit")
     elif commit is None:
         yield Finding("note", "git", "the repository has no commit", why, "git add . && git commit")
-    elif changed := (git("diff", "--name-only", "HEAD") or "").splitlines():
+    elif changed := (git("diff", "--name-only", "HEAD") or "").splitlines() + new_code():
         why = "environment.json records the commit only, from which the run cannot be repeated"
-        yield Finding("warning", "git", f"changes since {commit}: {some(changed)}", why, "git commit --all")
+        remedy = "git add --all && git commit"
+        yield Finding("warning", "git", f"changes since {commit}: {some(changed)}", why, remedy)
     else:
         yield Finding("ok", "git", f"commit {commit}, no changes")

@@ -175,6 +175,12 @@ def contradictions(known: Mapping[str, str]) -> Iterator[Finding]:
         what = f"model.schedule.step_epochs is {steps}, and trainer.max_epochs is {epochs}"
         remedy = f"--model.schedule.step_epochs {max(1, int(epochs) // 3)}, or --model.schedule.name constant"
         yield Finding("warning", "settings", what, "the learning rate is never reduced", remedy)
+    head, part = known.get("model.head_epochs", "0"), known.get("model.unfreeze", "none")
+    if part != "none" and epochs.isdigit() and int(head) >= int(epochs):
+        what = f"model.head_epochs is {head}, and trainer.max_epochs is {epochs}"
+        why = f"the backbone is never trained, although model.unfreeze is {part}"
+        remedy = f"--model.head_epochs {int(epochs) // 2}, --trainer.max_epochs {2 * int(head)}, or "
+        yield Finding("warning", "settings", what, why, f"{remedy}--model.unfreeze none")
     workers = int(known.get("data.num_workers", "0"))
     if workers > num_cpus():
         what = f"data.num_workers is {workers}, and this process may use {num_cpus()} cores"

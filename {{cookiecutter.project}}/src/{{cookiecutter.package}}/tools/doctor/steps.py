@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ...engine.images import LabelledImages, SelectedImages, UndecodedImages
 from ...engine.optimization import OptimizerSettings, build_optimizer
 from ...engine.splits import Split
 from ...facts import ImageFacts
+from ...files import megabytes
 from .data import DataFound
 from .machine import available_memory
 from .settings import Trial
@@ -27,6 +29,9 @@ RESERVE = 0.8  # share of the available memory that a training may use
 SECONDS = 2.0  # of steps at the highest learning rate
 MAX_STEPS, MIN_STEPS = 20, 5  # at that rate
 DIVERGED = 10.0  # a loss that is so many times as high as at the start, or as that of guessing
+REPLACED = 30.0  # times their size that weights may change in these steps
+UNCHANGED = 0.01  # of their size that weights change in a whole training, below which it learns nothing
+PROBES = 2, 16  # images of the steps whose memory is measured
 
 
 class SampledData(ImageDataModule):
@@ -92,20 +97,22 @@ def device_of(trial: Trial) -> torch.device:
 def examine_memory(trial: Trial, found: DataFound, data: SampledData) -> Iterator[Finding]:
     """The largest batch that fits, from the memory of two small steps."""
     device, size = device_of(trial), trial.data.batch_size
-    small, large = (peak_of_step(trial, data, num_images) for num_images in (4, 16))
-    if large is None or small is None:
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else (available_memory() or 0) - found.num_bytes
+    few, many = PROBES
+    small = peak_of_step(trial, data, few)
+    if free <= 0 or small is None:
+        return
+    large = peak_of_step(trial, data, many) if small * many / few < RESERVE * free else small * many / few
+    if large is None:
         return
     facts = trial.data.facts
     least = 5 * facts.num_channels * facts.image_size**2  # the image, and the same as float
-    per_image = max((large - small) / 12, least)
+    per_image = max((large - small) / (many - few), least)
     states = 16 * count_parameters(trial.model)  # weights, gradients and two values of Adam, 4 bytes each
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else (available_memory() or 0) - found.num_bytes
     room = RESERVE * free - states
-    if free <= 0:
-        return
     fits = int(room / per_image)
     needed = per_image * size + states
-    what = f"a step of {size:,} images needs about {needed / 1e6:,.0f} MB, and {free / 1e9:,.1f} GB are free"
+    what = f"a step of {size:,} images needs about {megabytes(needed)}, and {megabytes(free)} are free"
     if fits < size:
         best = 2 ** int(math.log2(fits)) if fits >= 1 else 1
         accumulate = f", with --trainer.accumulate_grad_batches {math.ceil(size / best)} for the same step"
@@ -202,15 +209,64 @@ def optimizer_of(trial: Trial) -> OptimizerSettings:
     return trial.model.optimizer_settings.for_batch(trial.data.batch_size * accumulated)
 
 
-def examine_rate(trial: Trial, data: SampledData, step: float) -> Iterator[Finding]:
-    """Train some steps at the highest learning rate of the schedule, which the trial of its first epochs is below."""
-    num_steps, lr = min(MAX_STEPS, int(SECONDS / step)), optimizer_of(trial).lr
+@dataclass
+class Course:
+    """What some steps at one learning rate did: the losses, and how much the weights changed."""
+
+    losses: list[float]
+    change: float  # norm of the difference, as a multiple of the norm before
+
+    def diverges(self, guess: float, times: float = DIVERGED) -> bool:
+        """Whether the loss ends above so many times that of the start, or of guessing, or weights are replaced."""
+        end = statistics.fmean(self.losses[-3:])
+        return not (end <= times * max(self.losses[0], guess) and self.change < REPLACED)
+
+
+def follow(trial: Trial, data: SampledData, lr: float, num_steps: int) -> Course:
+    """Train some steps at one learning rate, from the initial weights on."""
+    model = trial.model
+    model.load_state_dict(trial.initial)
+    model.freeze_for_epoch(10**6)  # the last stage, which trains most
+    weights = [one for one in model.parameters() if one.requires_grad and one.ndim > 1]
+    before = [one.detach().clone() for one in weights]
+    losses = list(losses_at(trial, data, [lr] * num_steps))
+    with torch.no_grad():
+        moved = math.hypot(*((one - old.to(one)).norm().item() for one, old in zip(weights, before, strict=True)))
+    return Course(losses, moved / max(math.hypot(*(old.norm().item() for old in before)), 1e-9))
+
+
+def steps_to_follow(step: float) -> int:
+    return min(MAX_STEPS, int(SECONDS / step))
+
+
+def working_rate(trial: Trial, data: SampledData, lr: float, step: float) -> float:
+    """The first of ``lr``, a tenth, a hundredth, ... of it at which the loss does not rise in some steps."""
+    guess, num_steps = math.log(trial.data.facts.num_classes), max(MIN_STEPS, steps_to_follow(step))
+    rates = [lr / 10**power for power in range(12)]
+    return next((rate for rate in rates if not follow(trial, data, rate, num_steps).diverges(guess, 1.0)), rates[-1])
+
+
+def examine_rate(trial: Trial, data: SampledData, step: float, num_updates: float) -> Iterator[Finding]:
+    """Train some steps at the highest learning rate of the schedule, which the trial of its first epochs is below.
+
+    Args:
+        trial: the training.
+        data: a sample of its images.
+        step: seconds of a step.
+        num_updates: steps of the optimizer in the whole training.
+    """
+    num_steps, lr = steps_to_follow(step), optimizer_of(trial).lr
     if num_steps < MIN_STEPS:
         return
-    losses = list(losses_at(trial, data, [lr] * num_steps))
-    end, guess = statistics.fmean(losses[-3:]), math.log(trial.data.facts.num_classes)
-    if not math.isfinite(end) or end > DIVERGED * max(losses[0], guess):
-        course = f"the loss goes from {losses[0]:.2g} to {end:.2g} in {num_steps} steps"
-        what = f"with {lr:g}, the highest rate of the schedule, {course}"
-        remedy = f"--model.optimizer.lr {lr / 10:g}, and doctor --lr, which tries learning rates"
-        yield Finding("warning", "learning rate", what, "the training diverges", remedy)
+    course = follow(trial, data, lr, num_steps)
+    start, end, given = course.losses[0], statistics.fmean(course.losses[-3:]), trial.model.optimizer_settings.lr
+    if course.diverges(math.log(trial.data.facts.num_classes)):
+        told = f"the loss goes from {start:.2g} to {end:.2g}, and the weights change to {course.change:.2g} times"
+        what = f"with {lr:g}, the highest rate of the schedule, {told} their size in {num_steps} steps"
+        rate = working_rate(trial, data, lr / 10, step) * given / lr
+        yield Finding("warning", "learning rate", what, "the training diverges", f"--model.optimizer.lr {rate:.3g}")
+    elif (change := course.change * num_updates / num_steps) < UNCHANGED:
+        what = f"with {lr:g}, the highest rate of the schedule, weights change by {change:.1g} of their size in all"
+        rate = working_rate(trial, data, lr * 0.3 / max(change, 1e-12), step) * given / lr
+        why = f"{num_updates:,.0f} steps are too few for so small a rate: the model learns nothing"
+        yield Finding("warning", "learning rate", what, why, f"--model.optimizer.lr {rate:.1g}")

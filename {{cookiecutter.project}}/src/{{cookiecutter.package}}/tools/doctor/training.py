@@ -12,19 +12,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.callbacks import Timer
+
 from ...data import DATA_MODULES
 from ...engine.backbones import build_backbone
 from ...engine.command_line import Command
 from ...engine.companions import Companion
 from ...engine.contracts import class_named
+from ...engine.environment import num_cpus
 from ...engine.findings import Finding, refusal
 from ...engine.image_cache import DIGESTS
-from ...engine.resume import find_origin
+from ...engine.resume import Origin, find_origin, require_same_processes
 from ...errors import UserError
-from ...fit import parse
+from ...fit import build, parse
+from ..pages.rendering import duration
 from .data import examine_data, examine_weights
 from .doctor import Report
-from .forecast import forecast
+from .forecast import Forecast, forecast
 from .learning_rates import try_learning_rates
 from .settings import Resolved, Trial, examine_place, examine_settings, explain
 
@@ -59,12 +65,36 @@ def examine_training(
         found = attempt(report, "data", lambda: examine_data(report, trial))
         if found is None or report.has_error:
             return
-        expected = attempt(report, "forecast", lambda: forecast(report, trial, found, start_up))
-        if expected is not None:
-            report.details["forecast"] = asdict(expected)
-            report.add([Finding("ok", "forecast", expected.sentence)])
+        attempt(report, "forecast", lambda: tell(report, trial, forecast(report, trial, found, start_up)))
         if lr and not report.has_error:
             attempt(report, "learning rate", lambda: try_learning_rates(report, trial, found, lr))
+
+
+def tell(report: Report, trial: Trial, found: Forecast | None) -> None:
+    if found is None:
+        return
+    report.details["forecast"] = asdict(found)
+    report.add([Finding("ok", "forecast", found.sentence)])
+    max_time = trial.command.config.trainer.max_time
+    limit = None if max_time is None else Timer(max_time).time_remaining()
+    if limit is not None and limit < found.training:
+        what = f"trainer.max_time is {duration(limit)}, and the epochs take {duration(found.training)}"
+        why = "the training ends earlier, at a high learning rate, and the best epoch may be one of the first"
+        remedy = f"--trainer.max_epochs {max(1, int(0.8 * limit / found.epoch))}, or a longer --trainer.max_time"
+        report.add([Finding("warning", "time", what, why, remedy)])
+
+
+def examine_trainer(trainer: Trainer, precision: str) -> Iterator[Finding]:
+    """Settings of the trainer that this machine's processor does not have."""
+    if not isinstance(trainer.accelerator, CPUAccelerator):
+        return
+    if trainer.num_devices > num_cpus():
+        what = f"the training starts {trainer.num_devices} processes, and may use {num_cpus()} cores"
+        yield Finding("warning", "trainer", what, "processes wait for each other", "--trainer.devices 1")
+    if precision == "16-mixed":
+        what = f"trainer.precision is {precision}, which the CPU does not have; Lightning uses {trainer.precision}"
+        why = "most CPUs are slower with it than with 32 bits"
+        yield Finding("warning", "trainer", what, why, "--trainer.precision 32-true, or a GPU")
 
 
 def prepare(
@@ -80,18 +110,27 @@ def prepare(
     origin = attempt(report, "settings", lambda: find_origin(command, run))
     if origin is None:
         return None
-    parts.config.init_from = parts.config.ckpt_path = None  # the weights do not change the time
+    parts.config.compile = False  # which takes minutes
     if origin.initial is None and origin.resumed is None:
         attempt(report, "model", lambda: without_download(report, parts))
     elif "weights" in parts.config.model.init_args:
         parts.config.model.init_args.weights = "none"
-    if report.has_error or attempt(report, "model", parts.build) is None:
+    if report.has_error or attempt(report, "model", lambda: build(parts, origin)) is None:
         return None
-    trainer = attempt(report, "trainer", lambda: parts.build_trainer([], logger=False, default_root_dir=folder))
+    parts.config.init_from = parts.config.ckpt_path = None
+    trainer = attempt(report, "trainer", lambda: build_trainer(parts, origin, folder))
     if trainer is None:
         return None
+    report.add(examine_trainer(trainer, resolved.known.get("trainer.precision", "")))
     data, model = parts.built.data, parts.built.model
     return Trial(command, arguments, origin, parts, data, model, deepcopy(model.state_dict()), trainer, folder)
+
+
+def build_trainer(parts: Command, origin: Origin, folder: Path) -> Trainer:
+    trainer = parts.build_trainer([], logger=False, default_root_dir=folder)
+    if origin.resumed is not None:
+        require_same_processes(origin.resumed, trainer.world_size)
+    return trainer
 
 
 def without_cache(arguments: Mapping[str, Any], folder: Path) -> list[str]:
@@ -105,21 +144,21 @@ def without_cache(arguments: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def without_download(report: Report, parts: Command) -> None:
-    """Replace pretrained weights that are not on this machine by random ones, which are as fast."""
+    """Use the installed pretrained weights if they cannot be downloaded, or random ones, which are as fast."""
     arguments = parts.config.model.init_args
     if arguments.get("weights") != "DEFAULT":
         return
     backbone = build_backbone(arguments.backbone, "none")  # refuses an unknown name
-    findings, is_here = examine_weights(arguments.backbone)
+    findings, weights = examine_weights(arguments.backbone)
     report.add(findings)
-    if is_here or report.has_error:
+    if report.has_error:
         return
-    if arguments.input_size is None:
+    if weights == "none" and arguments.input_size is None:
         section = parts.resolved["data"]
         build: Any = class_named(section["class_path"], DATA_MODULES, "data")
         image_size = build(**section.get("init_args", {})).facts.image_size
         arguments.input_size = backbone.side_for(image_size, pretrained=True)
-    arguments.weights = "none"
+    arguments.weights = weights
 
 
 def attempt(report: Report, subject: str, task: Callable[[], Any]) -> Any:
@@ -144,6 +183,8 @@ class Listener(logging.Handler):
         self.report = report
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name.endswith(".seen_images"):  # about a sample; examine_leaks counts all images
+            return
         what, _, remedy = record.getMessage().partition(". ")
         self.report.add([Finding("warning", "training", what.rstrip("."), "fit warns of it", remedy)])
 
