@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any, Literal
 
 from jsonargparse.typing import register_type
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from ..errors import UserError
 from ..values import CHECKED, Count, Devices, Factor, NonNegative, Share, Whole
 
 for checked in CHECKED.values():
@@ -47,6 +52,18 @@ class TrainerOptions(Trainer):
         **others: Any,
     ) -> None:
         super().__init__(**others)  # from which the command line takes all other options
+
+
+@contextmanager
+def trainer_settings() -> Iterator[None]:
+    """Raise Lightning's refusal of a setting as a UserError; its ValueErrors are such, those of other code are not."""
+    try:
+        yield
+    except (MisconfigurationException, ValueError) as error:
+        *_, (innermost, _) = walk_tb(error.__traceback__)
+        if type(error) is ValueError and not str(innermost.f_globals.get("__name__")).startswith("lightning."):
+            raise
+        raise UserError(f"the trainer failed: {str(error).strip()}") from error
 
 
 TrainerOptions.__init__.__doc__ = Trainer.__init__.__doc__  # texts of the help

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ...data.base import EVALUATION_BATCHES
 from ...engine.companions import closing
@@ -21,7 +21,7 @@ from ...engine.findings import Finding
 from ...engine.resume import Origin
 from ...engine.run_directory import LAST_CHECKPOINT
 from ...engine.stopping import DivergedError, require_finite_losses
-from ...errors import UserError
+from ...engine.trainer_options import trainer_settings
 from ...fit import start
 from .machine import free_disk
 from .steps import SampledData, examine_memory, examine_rate, sample, seconds_of_step
@@ -188,7 +188,7 @@ def try_stage(report: Report, trial: Trial, data: SampledData, stage: Stage, num
     whole = {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "fast_dev_run": False, "overfit_batches": 0.0}
     vars(command.built.trainer).update(one | whole | {"num_sanity_val_steps": 0})
     try:
-        with closing([]):
+        with closing([]), trainer_settings():
             run = start(command, Origin(), data, model, [], [watch])
             run.trainer.fit(model, datamodule=data)
             require_finite_losses(run.trainer)
@@ -197,8 +197,6 @@ def try_stage(report: Report, trial: Trial, data: SampledData, stage: Stage, num
         return watch
     except SIGTERMException as error:  # which Ctrl-C becomes while a trial runs
         raise KeyboardInterrupt from error
-    except MisconfigurationException as error:
-        raise UserError(f"the trainer failed: {error}") from error
     except DivergedError as error:
         lr = model.optimizer_settings.lr
         remedy = f"--model.optimizer.lr {lr / 10:g}, and doctor --lr, which tries learning rates"
