@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
@@ -79,6 +80,7 @@ VERBS = {name: verb for name, verb in ALL_VERBS.items() if exists(verb.module)}
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that its encoding does not have are written as escapes
             stream.reconfigure(errors="backslashreplace")
@@ -89,6 +91,15 @@ def main(args: Sequence[str] | None = None) -> None:
         if (problem := explain(error)) is None:
             raise
         fail(problem)
+
+
+def open_closed_streams() -> None:
+    """Connect standard streams that are closed to the null device, before another file gets the number of one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 @contextmanager
@@ -135,9 +146,11 @@ def dispatch(args: Sequence[str]) -> None:
     elif verb not in VERBS:
         fail(f"{verb!r} is not a verb. {did_you_mean(verb, VERBS)}")
     else:
-        for word in args:
-            if not is_utf8(word) and verb != "predict":  # which writes such paths with escapes
-                fail(f"{escaped(word)} is not UTF-8 text. Rename the file or folder, or correct the option.")
+        require_texts(args)
+        try:
+            Path.cwd()
+        except FileNotFoundError:  # without it, torch ends the process
+            fail("the working directory no longer exists. Change into another one.")
         try:
             status = run(verb, args[1:])
         except UserError as error:
@@ -147,6 +160,19 @@ def dispatch(args: Sequence[str]) -> None:
             sys.exit(INTERRUPTED)
         if status:
             sys.exit(status)
+
+
+def require_texts(args: Sequence[str]) -> None:
+    """Refuse words that no option or path can be: empty ones, of which a path would be the working directory."""
+    for before, word in zip(["", *args], args, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            given = word.removesuffix("=") or before
+            name = given if given.startswith("-") else "an argument"
+            fail(f"{name} is ''. Give a value, or leave it out; a variable of the shell may be unset.")
+        if "\0" in word:
+            fail(f"{word!r} has a null character, which no path or value can have.")
+        if not is_utf8(word) and args[0] != "predict":  # which writes such paths with escapes
+            fail(f"{escaped(word)} is not UTF-8 text. Rename the file or folder, or correct the option.")
 
 
 def run(verb: str, options: Sequence[str]) -> int | None:
