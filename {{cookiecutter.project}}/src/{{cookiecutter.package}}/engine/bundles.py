@@ -81,9 +81,26 @@ class Loops(TypedDict):
     fit_loop: FitLoop
 
 
+class ParameterGroup(TypedDict):
+    differentiable: NotRequired[bool]
+
+
 class OptimizerState(TypedDict):
     state: dict[int, dict[str, Any]]
-    param_groups: list[dict[str, Any]]
+    param_groups: list[ParameterGroup]
+
+
+class SchedulerState(TypedDict):
+    last_epoch: NotRequired[int]
+    _step_count: NotRequired[int]
+
+
+class CallbackState(TypedDict):
+    best_score: NotRequired[Tensor]  # of EarlyStopping
+    wait_count: NotRequired[Count]
+
+
+Written = TypedDict("Written", {"pytorch-lightning_version": Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+[\w.+]*$")]})
 
 
 class ResumableConfig(TypedDict):
@@ -92,17 +109,18 @@ class ResumableConfig(TypedDict):
 
 class ResumableBundle(TypedDict):
     config: ResumableConfig
+    history: NotRequired[list[dict[str, float]]]
 
 
-class Resumable(TypedDict):
+class Resumable(Written):
     """What a training needs besides, to continue."""
 
     epoch: Count
     global_step: Count
     loops: Loops
-    callbacks: dict[str, dict[str, Any]]
+    callbacks: dict[str, CallbackState]
     optimizer_states: Annotated[list[OptimizerState], Meta(min_length=1)]
-    lr_schedulers: Annotated[list[dict[str, Any]], Meta(min_length=1)]
+    lr_schedulers: Annotated[list[SchedulerState], Meta(min_length=1)]
     train_metrics: Annotated[list[dict[str, Any]], Meta(min_length=1)]
     bundle: ResumableBundle
 
@@ -162,6 +180,9 @@ def require_resumable(checkpoint: Checkpoint, file: Path) -> None:
     is_beyond = max_epochs is not None and 0 <= max_epochs < epoch
     if is_beyond or not all(0 <= count - epoch <= 1 for count in (current["ready"], current["completed"])):
         raise UserError(f"{what} was written in epoch {epoch}, and counts {current} of {max_epochs}. {remedy}")
+    history = checkpoint["bundle"].get("history")
+    if history is not None and not 0 <= len(history) - epoch <= 1:
+        raise UserError(f"{what} was written in epoch {epoch}, and has the metrics of {len(history)} epochs. {remedy}")
 
 
 def data_config(checkpoint: Checkpoint, data_modules: Mapping[str, type]) -> dict[str, Any]:
@@ -201,9 +222,13 @@ def load_classifier(checkpoint: Checkpoint, classifiers: Mapping[str, type[M]]) 
 
 
 def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that only one of two models has, or that differ in shape."""
-    other = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
+    """Names of the tensors that only one of two models has, or that differ in shape or kind, as a sparse one does."""
+    other = {name for name in own.keys() & state.keys() if form(own[name]) != form(state[name])}
     return sorted(other | (own.keys() ^ state.keys()))
+
+
+def form(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.layout, tensor.is_floating_point(), tensor.is_quantized, tensor.is_meta
 
 
 class NoLargerThan(TorchFunctionMode):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from inspect import Parameter, signature
@@ -80,10 +81,12 @@ def restricted(kind: type, value: Any) -> Any:
 def in_words(error: Exception, value: Any) -> str:
     """An error of msgspec with the name of the field first, and with its value if that is short."""
     text, _, path = str(error).partition(" - at ")
-    field = re.sub(r"^key in ", "", path).strip("`").removeprefix("$").removeprefix(".")
+    field = re.sub(r"^`?key`? in `", "", path).strip("`").removeprefix("$").removeprefix(".")
     if missing := re.fullmatch(r"Object missing required field `(.*)`", text):
         return f"{f'{field}.{missing[1]}'.strip('.')} is missing"
     text = re.sub(r"`(\w+)`", lambda found: WORDS.get(found[1], found[1]), text[:1].lower() + text[1:])
+    if path.startswith("`key`"):
+        return f"{field}: a name in it has another type: {text}".removeprefix(": ")
     for part in re.findall(r"\[(\d+)\]|\[\.\.\.\]|([^.\[\]]+)", field):
         index = int(part[0]) if part[0] else part[1]
         try:
@@ -140,7 +143,7 @@ def read_csv(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, 
     """The rows of a CSV file that has at least ``columns``; all rows have as many cells as the heading."""
     what = repr(str(file))
     try:
-        text = StringIO(read_file(file).decode("utf-8"), newline="")
+        text = StringIO(read_file(file).decode("utf-8-sig"), newline="")  # spreadsheets write a mark
         heading, *rows = [row for row in csv.reader(text) if row] or [[]]
     except OSError as error:
         raise UserError(f"{what} cannot be read: {error.strerror or error}. {remedy}") from error
@@ -150,6 +153,8 @@ def read_csv(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, 
         raise UserError(
             f"{what} has no column {missing[0]!r}; its columns are {some([name[:40] for name in heading])}. {remedy}"
         )
+    if twice := [name for name, count in Counter(heading).items() if count > 1]:
+        raise UserError(f"{what} has the column {twice[0]!r} more than once. {remedy}")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(heading):
             raise UserError(f"{what}, row {number}, has {len(row)} cells, and the heading has {len(heading)}. {remedy}")
