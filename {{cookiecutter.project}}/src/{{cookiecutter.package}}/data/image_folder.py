@@ -100,8 +100,8 @@ class ImageFilesDataModule(DecodedDataModule):
         if self.cache == "memory":
             return decode_into_memory(files, self.decoding, description)
         mapped, failures = ImageCache(self.cache_dir, self.decoding).open(files, self.file_digests, description)
-        in_memory = self.cache == "auto" and self.fits_in_memory(sum(map(len, self.split_files.values())))
-        return (mapped.load() if in_memory else mapped), failures
+        fits = len(mapped) > 0 and self.fits_in_memory(sum(map(len, self.split_files.values())))
+        return (mapped.load() if fits and self.cache == "auto" else mapped), failures
 
     def load_digests(self, split: Split) -> Tensor:
         return short_digests(self.file_digests[self.root / name] for name in self.split(split).names)
