@@ -108,6 +108,8 @@ class Decoding:
 
 def to_mode(image: Image.Image, num_channels: int) -> Image.Image:
     """Convert any mode (grey, palette, alpha, CMYK, 16 bit) to 8-bit grey or RGB."""
+    if 0 in image.size:
+        raise OSError("the image has no pixels")
     if image.mode == "F":
         raise OSError("floating-point pixels have no defined range; save the image with 8 or 16 bits per channel")
     if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips at 255 instead of scaling
@@ -134,7 +136,10 @@ def to_image(pixels: Any, name: str, allowed: str = f"Allowed: {PIXELS}") -> Ima
         return pixels
     if not is_tensor(pixels) and not is_numeric(pixels):
         raise UserError(f"{name} is of type {type(pixels).__name__}. {allowed}.")
-    array = pixels.cpu().numpy() if is_tensor(pixels) else pixels
+    try:
+        array = pixels.cpu().numpy() if is_tensor(pixels) else pixels
+    except (RuntimeError, TypeError) as error:  # a tensor without values, or a sparse one
+        raise UserError(f"{name} cannot be read: {error}. {allowed}.") from error
     if array.dtype != np.uint8:
         raise UserError(f"{name} has the type {array.dtype}: pixels must be uint8, from 0 to 255.")
     if is_tensor(pixels) and array.ndim == 3:
@@ -457,6 +462,11 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Like ``predict``, as an iterator; at most three batches of images are read ahead."""
         threshold = self.abstain_below if abstain_below is None else abstain_below
+        for name, count in (("batch_size", batch_size), ("top_k", top_k)):
+            if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count < 2**31:
+                raise UserError(f"{name} is {count!r}; it must be a whole number of 1 or more.")
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.number) or not 0 <= threshold <= 1:
+            raise UserError(f"abstain_below is {threshold!r}; it must be a number from 0 to 1.")
         for sources, decoded in decode_batches(sources_of(images), self.decoding, batch_size):
             readable = [image for image in decoded if not isinstance(image, str)]  # the others are error messages
             shares = iter(self.classify(np.stack(readable).transpose(0, 3, 1, 2)) if readable else ())

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
+
+from {{cookiecutter.package}} import load
+from {{cookiecutter.package}}.data import DATA_MODULES
+from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.facts import ImageFacts
+from {{cookiecutter.package}}.models import CLASSIFIERS
 
 from .campaign import Case, Outcome, try_case
 from .conftest import CPU, OFF
@@ -340,3 +349,33 @@ ALLOWED = [
 def test_allowed(name: str, value: object, tmp_path: Path, paths: Mapping[str, Path]) -> None:
     words = [*MLP.split(), *CPU, *OFF, "--trainer.max_epochs=1", f"--{name}={value}"]
     assert try_case(Case(["fit", *words], status=0, check=has(name, value)), tmp_path, paths) == []
+
+
+# Values of arguments in Python, where no command line has checked them.
+def folder_of(**arguments: Any) -> Any:
+    return DATA_MODULES["ImageFolderDataModule"](root="photos", **arguments)
+
+
+def mlp_of(**arguments: Any) -> Any:
+    return CLASSIFIERS["MLPClassifier"](facts=ImageFacts(["a", "b"], 1, 8, [0.5], [0.5]), **arguments)
+
+
+IN_PYTHON = [
+    (lambda _: folder_of(fit="x"), "data.fit is 'x'; it must be one of 'crop', 'pad', 'squash'"),
+    (lambda _: folder_of(cache="x"), "data.cache is 'x'"),
+    (lambda _: folder_of(unreadable="x"), "data.unreadable is 'x'"),
+    (lambda _: folder_of(augmentation="x"), "data.augmentation is 'x'"),
+    (lambda _: mlp_of(activation="x"), "model.activation is 'x'"),
+    (lambda paths: load(paths["run"]).predict(paths["image"], batch_size=0), "batch_size is 0"),
+    (lambda paths: load(paths["run"]).predict(paths["image"], batch_size="x"), "batch_size is 'x'"),
+    (lambda paths: load(paths["run"]).predict(paths["image"], top_k=-1), "top_k is -1"),
+    (lambda paths: load(paths["run"]).predict(paths["image"], abstain_below=float("nan")), "abstain_below is nan"),
+    (lambda paths: load(paths["run"]).predict(torch.zeros(3, 8, 8, device="meta")), "images cannot be read"),
+    (lambda _: load(None), "run is None; it must be a path"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("call", "message"), IN_PYTHON, ids=[message for _, message in IN_PYTHON])
+def test_in_python(call: Callable[[Mapping[str, Path]], Any], message: str, paths: Mapping[str, Path]) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        call(paths)

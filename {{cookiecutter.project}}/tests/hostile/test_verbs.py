@@ -397,7 +397,7 @@ def test_true(command: str, status: int, check: Check, tmp_path: Path, paths: Ma
 # Changes of a manifest, options, status, and words that are printed.
 MANIFESTS: list[tuple[Callable[[str], str], str, int, str]] = [
     (lambda text: "\ufeff" + text, "", 0, ""),  # as spreadsheets save it
-    (lambda text: text.replace(",group", ",group,split").replace(",\n", ",,train\n"), "", 2, "the column 'split' more than once"),
+    (lambda text: text.replace(",group", ",group,split").replace(",\n", ",,val\n"), "", 2, "'split' more than once"),
     (lambda text: text.replace(",\n", ",g\n"), "", 0, "groups in several splits"),
     (lambda text: text.replace(",\n", ",g\n"), "--extend", 0, "new images are in no group"),
 ]

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..engine.folder import MANIFEST, FolderIndex, assign, carve_files, index_folder, read_manifest
 from ..engine.image_cache import DIGESTS, FileDigests, ImageCache, decode_into_memory, refuse_or_skip
 from ..engine.images import Images, LabelledImages, UndecodedImages
+from ..engine.reading import require_values
 from ..engine.splits import SPLITS, Split, short_digests
 from ..files import is_writable
 from .base import DecodedDataModule
@@ -49,6 +50,7 @@ class ImageFilesDataModule(DecodedDataModule):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
+        require_values(type(self), locals(), "data")
         self.root = Path(root)
         self.splits = splits
         self.cache = cache

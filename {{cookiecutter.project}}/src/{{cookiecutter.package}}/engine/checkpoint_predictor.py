@@ -96,6 +96,8 @@ def load_predictor(
     Raises:
         UserError: there is neither, or the device is not available.
     """
+    if not isinstance(path, str | PathLike):
+        raise UserError(f"{option} is {path!r}; it must be a path of a run, a checkpoint or an export.")
     if not (Path(path) / DESCRIPTION).is_file():
         return CheckpointPredictor.from_checkpoint(path, classifiers, device, option)
     if device not in {"auto", "cpu"}:

@@ -177,9 +177,12 @@ def require_values(build: type, arguments: Mapping[str, Any], section: str) -> N
     for name, kind in arguments_known(build).items():
         parts = get_args(kind) if get_origin(kind) in {Union, UnionType} else [kind]
         others = [part for part in parts if part is not type(None)]  # X | None is checked as X is, besides None
-        if name not in arguments or len(others) != 1 or not is_restricted(others[0]):
+        if name not in arguments or len(others) != 1 or (arguments[name] is None and len(parts) > 1):
             continue
-        if arguments[name] is not None or len(parts) == 1:
+        if get_origin(others[0]) is Literal and arguments[name] not in (choices := get_args(others[0])):
+            allowed = ", ".join(map(repr, choices))
+            raise UserError(f"{section}.{name} is {arguments[name]!r}; it must be one of {allowed}.")
+        if is_restricted(others[0]):
             try:
                 others[0].parse(arguments[name])
             except ValueError as error:
