@@ -146,6 +146,7 @@ SINGLE = [
     (f"{TRANSFER} --model.weights $digits/checkpoints/best.ckpt", ["does not fit the backbone"]),
     (f"{TRANSFER} --model.weights ''", ["model.weights is "]),
     (f"{FOLDER} --data.num_channels 2", ["data.num_channels is "]),
+    (f"{FOLDER} --data.image_size 65536", ["out of memory", "a smaller network"]),
     (f"{FOLDER} --data.num_channels 0", ["data.num_channels is "]),
     (f"{FOLDER} --data.num_channels true", ["data.num_channels is "]),
     (f"{FOLDER} --data.splits nowhere.csv", ["'nowhere.csv' cannot be read", "restore the file"]),

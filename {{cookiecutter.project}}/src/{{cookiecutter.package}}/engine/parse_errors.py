@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError, brief, did_you_mean, program_name
+from ..files import explain
 from ..values import CHECKED
 from .option_help import Classes, parser_of_class
 from .recipes import suggest
@@ -195,9 +196,9 @@ def in_one_line(text: str) -> str:
     return re.sub(r"\s*\n\s*", " ", text).strip()
 
 
-def mistake_within(error: BaseException) -> UserError | OSError | None:
-    """The UserError or OSError that caused another exception: jsonargparse wraps exceptions of constructors."""
+def mistake_within(error: BaseException) -> BaseException | None:
+    """What caused another exception, if it has a sentence: jsonargparse wraps the exceptions of constructors."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, UserError | OSError):
+    while cause is not None and not isinstance(cause, UserError | OSError) and explain(cause) is None:
         cause = cause.__cause__ or cause.__context__
     return cause
