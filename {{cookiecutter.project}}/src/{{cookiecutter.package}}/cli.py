@@ -58,6 +58,7 @@ ALL_VERBS = {
 }
 # Tools that take part in every training; each module has a COMPANION.
 COMPANIONS = ("tools.report.report", "tools.tracking")
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # set by launchers
 INTERRUPTED = 130  # as shells report a process ended by Ctrl+C
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
@@ -147,10 +148,7 @@ def dispatch(args: Sequence[str]) -> None:
         fail(f"{verb!r} is not a verb. {did_you_mean(verb, VERBS)}")
     else:
         require_texts(args)
-        try:
-            Path.cwd()
-        except FileNotFoundError:  # without it, torch ends the process
-            fail("the working directory no longer exists. Change into another one.")
+        require_surroundings()
         try:
             status = run(verb, args[1:])
         except UserError as error:
@@ -173,6 +171,17 @@ def require_texts(args: Sequence[str]) -> None:
             fail(f"{word!r} has a null character, which no path or value can have.")
         if not is_utf8(word) and args[0] != "predict":  # which writes such paths with escapes
             fail(f"{escaped(word)} is not UTF-8 text. Rename the file or folder, or correct the option.")
+
+
+def require_surroundings() -> None:
+    """Refuse a working directory or variables of a launcher with which torch and Lightning cannot be imported."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        fail("the working directory no longer exists. Change into another one.")
+    for name in RANKS:
+        if not (value := os.environ.get(name, "0")).isdecimal():
+            fail(f"the environment variable {name} is {value!r}; it must be a whole number. Unset it, or use torchrun.")
 
 
 def run(verb: str, options: Sequence[str]) -> int | None:

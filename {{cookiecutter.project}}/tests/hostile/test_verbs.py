@@ -394,6 +394,11 @@ def test_true(command: str, status: int, check: Check, tmp_path: Path, paths: Ma
     assert try_case(Case(command, status=status, check=check), tmp_path, paths) == []
 
 
+def test_ranks_that_are_no_numbers(tmp_path: Path, paths: Mapping[str, Path]) -> None:
+    case = Case("split $photos --output s.csv", ["LOCAL_RANK is 'x'"], environment={"LOCAL_RANK": "x"})
+    assert try_case(case, tmp_path, paths) == []
+
+
 # Changes of a manifest, options, status, and words that are printed.
 MANIFESTS: list[tuple[Callable[[str], str], str, int, str]] = [
     (lambda text: "\ufeff" + text, "", 0, ""),  # as spreadsheets save it
