@@ -354,7 +354,7 @@ def test_allowed(name: str, value: object, tmp_path: Path, paths: Mapping[str, P
 
 # Values of arguments in Python, where no command line has checked them.
 def folder_of(**arguments: Any) -> Any:
-    return DATA_MODULES["ImageFolderDataModule"](root="photos", **arguments)
+    return DATA_MODULES["ImageFolderDataModule"](**arguments)
 
 
 def mlp_of(**arguments: Any) -> Any:
@@ -368,7 +368,7 @@ IN_PYTHON = [
     (lambda _: folder_of(augmentation="x"), "data.augmentation is 'x'"),
     (lambda _: mlp_of(activation="x"), "model.activation is 'x'"),
     (lambda paths: load(paths["run"]).predict(paths["image"], batch_size=0), "batch_size is 0"),
-    (lambda paths: load(paths["run"]).predict(paths["image"], batch_size="x"), "batch_size is 'x'"),
+    (lambda paths: load(paths["run"]).predict(paths["image"], batch_size=1.5), "batch_size is 1.5"),  # type: ignore[arg-type]
     (lambda paths: load(paths["run"]).predict(paths["image"], top_k=-1), "top_k is -1"),
     (lambda paths: load(paths["run"]).predict(paths["image"], abstain_below=float("nan")), "abstain_below is nan"),
     (lambda paths: load(paths["run"]).predict(torch.zeros(3, 8, 8, device="meta")), "images cannot be read"),
