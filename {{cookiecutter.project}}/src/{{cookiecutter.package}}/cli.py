@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
@@ -58,6 +59,7 @@ ALL_VERBS = {
 # Tools that take part in every training; each module has a COMPANION.
 COMPANIONS = ("tools.report.report", "tools.tracking")
 GRACE = 10  # seconds
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # set by launchers
 INTERRUPTED = 130  # as shells report a process ended by Ctrl+C
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
@@ -103,6 +105,7 @@ def run_process() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that its encoding does not have are written as escapes
             stream.reconfigure(errors="backslashreplace")
@@ -131,6 +134,15 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def open_closed_streams() -> None:
+    """Connect standard streams that are closed to the null device, before another file gets the number of one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 @contextmanager
@@ -177,9 +189,8 @@ def dispatch(args: Sequence[str]) -> None:
     elif verb not in VERBS:
         fail(f"{verb!r} is not a verb. {did_you_mean(verb, VERBS)}")
     else:
-        for word in args:
-            if not is_utf8(word) and verb != "predict":  # which writes such paths with escapes
-                fail(f"{escaped(word)} is not UTF-8 text. Rename the file or folder, or correct the option.")
+        require_texts(args)
+        require_surroundings()
         try:
             status = run(verb, args[1:])
         except UserError as error:
@@ -189,6 +200,30 @@ def dispatch(args: Sequence[str]) -> None:
             sys.exit(INTERRUPTED)
         if status:
             sys.exit(status)
+
+
+def require_texts(args: Sequence[str]) -> None:
+    """Refuse words that no option or path can be: empty ones, of which a path would be the working directory."""
+    for before, word in zip(["", *args], args, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            given = word.removesuffix("=") or before
+            name = given if given.startswith("-") else "an argument"
+            fail(f"{name} is ''. Give a value, or leave it out; a variable of the shell may be unset.")
+        if "\0" in word:
+            fail(f"{word!r} has a null character, which no path or value can have.")
+        if not is_utf8(word) and args[0] != "predict":  # which writes such paths with escapes
+            fail(f"{escaped(word)} is not UTF-8 text. Rename the file or folder, or correct the option.")
+
+
+def require_surroundings() -> None:
+    """Refuse a working directory or variables of a launcher with which torch and Lightning cannot be imported."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        fail("the working directory no longer exists. Change into another one.")
+    for name in RANKS:
+        if not (value := os.environ.get(name, "0")).isdecimal():
+            fail(f"the environment variable {name} is {value!r}; it must be a whole number. Unset it, or use torchrun.")
 
 
 def run(verb: str, options: Sequence[str]) -> int | None:

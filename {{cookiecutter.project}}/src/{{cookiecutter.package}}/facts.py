@@ -41,6 +41,8 @@ class ImageFacts:
                 f"image_size is {self.image_size}, with {num_classes} class_names; it must be 1 to {MAX_IMAGE_SIZE}, "
                 f"with 1 to {MAX_CLASSES} classes."
             )
+        if "" in self.class_names or len(set(self.class_names)) < num_classes:
+            raise UserError("class_names has an empty name, or a name twice; each class must have a name of its own.")
         if self.num_channels not in {1, 3} or not self.num_channels == len(self.mean) == len(self.std):
             raise UserError(
                 f"num_channels is {self.num_channels}, with {len(self.mean)} values of mean, {len(self.std)} of std; "

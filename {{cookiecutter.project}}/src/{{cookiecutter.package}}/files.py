@@ -21,6 +21,7 @@ NO_SPACE = {
     errno.EFBIG: ("a file would be larger than this shell allows", "Raise the limit: ulimit -f unlimited."),
 }
 OF_MACHINE = {*NO_SPACE, errno.EIO, errno.EMFILE, errno.ENOMEM}
+PAGES = (".html", ".htm")  # endings of files that a page may replace
 LONGEST_PATH = 500  # in a message; the name of the file is at the end
 LESS_MEMORY = "Use smaller batches or images, a smaller network or fewer workers, or close other programs."
 # What to do about other errors, which are named by the operating system.
@@ -45,10 +46,10 @@ OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "share
 def replacing(file: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
     """Open a temporary file beside ``file``, which it replaces at the end of the block; after an error nothing changes.
 
-    ``options`` are arguments of ``open``. Texts are UTF-8 and keep their line ends, unless these say otherwise. An
-    error in writing names ``file``.
+    ``options`` are arguments of ``open``. Texts are UTF-8 and keep their line ends, unless these say otherwise. Paths
+    that are not UTF-8 are written with escapes, which JSON restores. An error in writing names ``file``.
     """
-    options = ({} if "b" in mode else {"encoding": "utf-8", "newline": ""}) | options
+    options = ({} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}) | options
     is_complete = False
     try:
         temporary, stream = open_temporary(file, mode, options)

@@ -88,7 +88,7 @@ class Decoding:
         try:
             if isinstance(source, Image.Image):
                 return self._square(ImageOps.exif_transpose(source))
-            with Image.open(source) as image:
+            with Image.open(source, formats=image_formats()) as image:
                 # JPEG only: decode at the smallest scale that is large enough, three times faster for 12 megapixels.
                 image.draft("RGB", (2 * self.image_size, 2 * self.image_size))
                 ImageOps.exif_transpose(image, in_place=True)
@@ -108,10 +108,18 @@ class Decoding:
 
 def to_mode(image: Image.Image, num_channels: int) -> Image.Image:
     """Convert any mode (grey, palette, alpha, CMYK, 16 bit) to 8-bit grey or RGB."""
+    if 0 in image.size:
+        raise OSError("the image has no pixels")
     if image.mode == "F":
         raise OSError("floating-point pixels have no defined range; save the image with 8 or 16 bits per channel")
     if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips at 255 instead of scaling
-        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+        pixels = np.asarray(image)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise OSError(
+                f"pixels from {pixels.min()} to {pixels.max()} have no defined range; save the image with 8 or 16 bits "
+                "per channel"
+            )
+        image = Image.fromarray((pixels // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -128,7 +136,10 @@ def to_image(pixels: Any, name: str, allowed: str = f"Allowed: {PIXELS}") -> Ima
         return pixels
     if not is_tensor(pixels) and not is_numeric(pixels):
         raise UserError(f"{name} is of type {type(pixels).__name__}. {allowed}.")
-    array = pixels.cpu().numpy() if is_tensor(pixels) else pixels
+    try:
+        array = pixels.cpu().numpy() if is_tensor(pixels) else pixels
+    except (RuntimeError, TypeError) as error:  # a tensor without values, or a sparse one
+        raise UserError(f"{name} cannot be read: {error}. {allowed}.") from error
     if array.dtype != np.uint8:
         raise UserError(f"{name} has the type {array.dtype}: pixels must be uint8, from 0 to 255.")
     if is_tensor(pixels) and array.ndim == 3:
@@ -277,17 +288,23 @@ def listed_in(file: Path) -> Iterator[str]:
         with opened(file) as content:
             lines = TextIOWrapper(content, "utf-8-sig", newline="")  # spreadsheets write a byte-order mark
             table = csv.DictReader(lines)
-            if "path" not in (table.fieldnames or []):
-                columns = list(table.fieldnames or [])
+            columns = list(table.fieldnames or [])
+            if columns.count("path") != 1:
                 raise UserError(f"PATH is {str(file)!r}, whose columns are {columns}; one must be 'path'.")
             for row in table:
                 if not row["path"]:
                     raise UserError(f"{file}, line {table.line_num}: the column 'path' is empty. Fill it.")
+                if None in row:
+                    raise UserError(
+                        f"{file}, line {table.line_num}, has more cells than the heading. Quote a path with a comma."
+                    )
                 yield str(file.parent / row["path"])
     except OSError as error:
         raise UserError(f"PATH is {str(file)!r}, which cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"PATH is {str(file)!r}, which is not a CSV file in UTF-8: {error}.") from error
+        raise UserError(
+            f"PATH is {str(file)!r}, which is not a CSV file in UTF-8: {error}. Save it as UTF-8."
+        ) from error
 
 
 def images_below(folder: Path) -> Iterator[Path]:
@@ -319,9 +336,18 @@ def is_directory(entry: os.DirEntry[str]) -> bool:
 
 
 def image_extensions() -> set[str]:
-    """Extensions of the formats that Pillow can open, without PDF, PostScript and video."""
+    """Extensions of the formats in which images are opened."""
     known = Image.registered_extensions()
-    return {ext for ext, fmt in known.items() if fmt in Image.OPEN and fmt not in {"PDF", "EPS", "MPEG", "HDF5"}}
+    return {ext for ext, fmt in known.items() if fmt in image_formats()}
+
+
+def image_formats() -> list[str]:
+    """The formats that Pillow can open, without video, and without PostScript, for which it starts another program.
+
+    A file is opened in these formats only, as its content can be of another format than its name says.
+    """
+    Image.init()
+    return [name for name in Image.ID if name not in {"PDF", "EPS", "MPEG", "HDF5"}]
 
 
 # From pixels to predictions.
@@ -389,11 +415,17 @@ class Predictor:
             self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has its own kinds
             raise UserError(f"{str(file)!r} cannot be loaded: {error}. Export again.") from error
-        outputs = {output.name: output.shape for output in self.session.get_outputs()}
-        if outputs.get("probabilities", [0])[-1] not in (len(self.description["class_names"]), None):
-            raise UserError(f"{str(folder)!r} has a model of {outputs} and other class_names. Export again.")
         self.class_names: list[str] = self.description["class_names"]
         self.decoding = Decoding(**self.description["decoding"])
+        sides = {part.name: part.shape[1:] for part in [*self.session.get_inputs(), *self.session.get_outputs()]}
+        height, width, channels = self.decoding.shape
+        expected = {"images": [channels, height, width], "probabilities": [len(self.class_names)]}
+        for name, shape in expected.items():
+            if sides.get(name) != shape:
+                raise UserError(
+                    f"{str(folder)!r} has a model with {name} of {sides.get(name)}, not {shape} as in {DESCRIPTION}. "
+                    "Export again."
+                )
         self.temperature: float = self.description["temperature"]
         self.abstain_below: float = self.description["abstain_below"]
 
@@ -430,6 +462,11 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Like ``predict``, as an iterator; at most three batches of images are read ahead."""
         threshold = self.abstain_below if abstain_below is None else abstain_below
+        for name, count in (("batch_size", batch_size), ("top_k", top_k)):
+            if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count < 2**31:
+                raise UserError(f"{name} is {count!r}; it must be a whole number of 1 or more.")
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.number) or not 0 <= threshold <= 1:
+            raise UserError(f"abstain_below is {threshold!r}; it must be a number from 0 to 1.")
         for sources, decoded in decode_batches(sources_of(images), self.decoding, batch_size):
             readable = [image for image in decoded if not isinstance(image, str)]  # the others are error messages
             shares = iter(self.classify(np.stack(readable).transpose(0, 3, 1, 2)) if readable else ())
@@ -477,16 +514,16 @@ def require_valid(description: Any) -> None:
     for name, kind in (("class_names", list), ("decoding", dict), ("files", dict)):
         if not isinstance(description[name], kind) or not description[name]:
             raise ValueError(f"its {name} is {description[name]!r}")
-    if not all(isinstance(text, str) for text in [*names, *files.values()]) or len(set(names)) < len(names):
+    if not all(isinstance(text, str) and text for text in [*names, *files.values()]) or len(set(names)) < len(names):
         raise ValueError("its class_names and files must be texts, and each class different")
     side, is_plain = decoding.get("image_size"), decoding.keys() == {"image_size", "num_channels", "fit"}
     if type(side) is not int or not 1 <= side <= MAX_IMAGE_SIZE or not is_plain:
         raise ValueError(f"its decoding is {decoding!r}")
     if decoding["num_channels"] not in (1, 3) or decoding["fit"] not in ("crop", "pad", "squash"):
         raise ValueError(f"its decoding is {decoding!r}")
-    for name, high in (("temperature", 1000.0), ("abstain_below", 1.0)):
-        if type(description[name]) not in (int, float) or not 0 <= description[name] <= high:
-            raise ValueError(f"its {name} is {description[name]!r}, expected 0 to {high:g}")
+    for name, low, high in (("temperature", 0.001, 1000.0), ("abstain_below", 0.0, 1.0)):
+        if type(description[name]) not in (int, float) or not low <= description[name] <= high:
+            raise ValueError(f"its {name} is {description[name]!r}, expected {low:g} to {high:g}")
 
 
 def checked_model(folder: Path, description: Mapping[str, Any], name: str) -> Path:
@@ -514,9 +551,19 @@ def likeliest(shares: NDArray[np.float32], class_names: Sequence[str], k: int = 
 # The table.
 
 
+class CsvRows:
+    """Rows of a CSV file that end in a line feed; quotes a carriage return too, as ``csv`` does since Python 3.13."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def write(self, row: str) -> None:
+        self.stream.write(row.removesuffix("\r\n") + "\n")
+
+
 def write_csv(predictions: Iterable[Prediction], stream: IO[str], num_ranks: int) -> None:
     """Write one row per image: the predicted class, then the classes by rank. Missing values are empty."""
-    writer = csv.DictWriter(stream, [*COLUMNS, *rank_columns(1, num_ranks)], lineterminator="\n")
+    writer = csv.DictWriter(CsvRows(stream), [*COLUMNS, *rank_columns(1, num_ranks)])
     writer.writeheader()
     for prediction in predictions:
         row = prediction.as_row()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from {{cookiecutter.package}}.engine.bundles import NoLargerThan, load_classifier, read_checkpoint
 from {{cookiecutter.package}}.errors import UserError
@@ -23,6 +24,25 @@ def set_in(*way: Any) -> Callable[[dict[str, Any]], None]:
         inner[last] = value
 
     return change
+
+
+def change_weight(change: Callable[[Tensor], Tensor]) -> Callable[[dict[str, Any]], None]:
+    def apply(content: dict[str, Any]) -> None:
+        content["state_dict"]["network.4.weight"] = change(content["state_dict"]["network.4.weight"])
+
+    return apply
+
+
+def quantized(weight: Tensor) -> Tensor:
+    return torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
+
+
+def change_names(change: Callable[[list[str]], list[str]]) -> Callable[[dict[str, Any]], None]:
+    def apply(content: dict[str, Any]) -> None:
+        facts = content["hyper_parameters"]["facts"]
+        facts["class_names"] = change(facts["class_names"])
+
+    return apply
 
 
 def many_classes(content: dict[str, Any]) -> None:
@@ -51,6 +71,13 @@ def many_classes(content: dict[str, Any]) -> None:
         (many_classes, r"ask for a tensor of \(100000, 100000\)"),
         (set_in("hyper_parameters", "widths", [9]), "its weights do not fit its CNNClassifier"),
         (lambda content: content["state_dict"].popitem(), "its weights do not fit its CNNClassifier"),
+        (change_weight(lambda weight: weight.to_sparse()), "its weights do not fit.*: they differ in network.4.weight"),
+        (change_weight(lambda weight: weight.to("meta")), "its weights do not fit.*: they differ in network.4.weight"),
+        (change_weight(lambda weight: weight.int()), "its weights do not fit.*: they differ in network.4.weight"),
+        (change_weight(quantized), "its weights do not fit.*: they differ in network.4.weight"),
+        (change_names(lambda names: [names[0]] * len(names)), "class_names has an empty name, or a name twice"),
+        (change_names(lambda names: ["", *names[1:]]), "class_names has an empty name, or a name twice"),
+        (lambda content: content.__setitem__(1, 2), "a name in it has another type: expected text"),
     ],
 )
 def test_refused_before_it_is_built(checkpoint: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,42 @@ import pytest
 from ..conftest import write_photos
 from ..interruption import assert_same
 from .campaign import Case, Outcome, ends, leftovers, try_case
-from .conftest import CPU, OFF
+from .conftest import CPU, DIGITS, OFF
 from .disks import permissions_bind
+
+# Streams and working directories.
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as shells of Unix do")
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("{{cookiecutter.package}} --help >&- 2>&-", 0), ("{{cookiecutter.package}} split photos <&- >&-", 0)],
+)
+def test_closed_streams(command: str, status: int, tmp_path: Path, paths: Mapping[str, Path]) -> None:
+    shutil.copytree(paths["photos"], tmp_path / "photos")
+    words = ["sh", "-c", f"{shlex.quote(sys.executable)} -m {command}"]
+    ended = subprocess.run(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (status, "")
+    assert (tmp_path / "photos" / "splits.csv").exists() == ("split" in command)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows removes no working directory")
+def test_a_working_directory_that_was_removed(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    command = f"rmdir ../gone && {shlex.quote(sys.executable)} -m {{cookiecutter.package}} report last"
+    ended = subprocess.run(["sh", "-c", command], cwd=tmp_path / "gone", capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "the working directory no longer exists" in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are not UTF-8")
+def test_a_working_directory_that_is_not_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    words = ["fit", *DIGITS, *CPU, *OFF, "--trainer.max_epochs", "1", "--run.directory", "run"]
+    ends(words, folder, status=0)
+    assert json.loads((folder / "run" / "environment.json").read_text(encoding="utf-8"))
+
 
 # Permissions, wrong kinds of files, and links. ``$photos`` is a copy, which a case may change.
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
+
+from {{cookiecutter.package}} import load
+from {{cookiecutter.package}}.data import DATA_MODULES
+from {{cookiecutter.package}}.errors import UserError
+from {{cookiecutter.package}}.facts import ImageFacts
+from {{cookiecutter.package}}.models import CLASSIFIERS
 
 from .campaign import Case, Outcome, try_case
 from .conftest import CPU, OFF
@@ -23,7 +32,7 @@ WRONG = {
     "count": ["0", "-1", "1.5", "null", "9999999999999", *NO_NUMBERS],
     "size": ["0", "-3", "1000000000", "1e3", "null", *NO_NUMBERS],
     "whole": ["-1", "-2147483649", "0.5", "9999999999999", *NO_NUMBERS],
-    "seed": ["-1", "4294967296", "1.5", "x", "[1]", "99999999999999999999999999999999999999", "{a: 1}"],
+    "seed": ["true", "null", "-1", "4294967296", "1.5", "x", "[1]", "99999999999999999999999999999999999999", "{a: 1}"],
     "workers": ["-1", "1000000", "0.5", *NO_NUMBERS],
     "positive": ["null", "0", "0.0", "-1", "-1e-9", "inf", "-inf", "1e300", *NO_NUMBERS],
     "not negative": ["null", "-1", "-1e-9", "inf", "1e300", *NO_NUMBERS],
@@ -137,12 +146,13 @@ SINGLE = [
     (f"{TRANSFER} --model.weights $digits/checkpoints/best.ckpt", ["does not fit the backbone"]),
     (f"{TRANSFER} --model.weights ''", ["model.weights is "]),
     (f"{FOLDER} --data.num_channels 2", ["data.num_channels is "]),
+    (f"{FOLDER} --data.image_size 65536", ["out of memory", "a smaller network"]),
     (f"{FOLDER} --data.num_channels 0", ["data.num_channels is "]),
     (f"{FOLDER} --data.num_channels true", ["data.num_channels is "]),
     (f"{FOLDER} --data.splits nowhere.csv", ["'nowhere.csv' cannot be read", "restore the file"]),
     (f"{FOLDER} --data.splits $image", ["image 0.png' is not a CSV file in UTF-8"]),
     (f"{FOLDER} --data.splits $photos", ["photos' cannot be read: Is a directory"]),
-    (f"{FOLDER} --data.root ''", ["'.' has no class folders"]),
+    (f"{FOLDER} --data.root ''", ["--data.root is ''"]),
     (f"{FOLDER} --data.root $image", ["data.root is ", "not a folder"]),
     (f"{FOLDER} --data.root nowhere", ["data.root is 'nowhere'"]),
     (f"{FOLDER} --data.root /dev/null", ["data.root is '/dev/null'"]),
@@ -188,8 +198,16 @@ SINGLE = [
     ("--resume last", ["--resume is 'last'"]),
     ("--resume", ["--resume"]),
     ("--resume $runs", ["is unfinished"]),
-    ("--seed_everything", ["seed_everything"]),
-    ("--config", ["--config"]),
+    ("--seed_everything", ["--seed_everything has no value"]),
+    ("--config", ["--config has no value"]),
+    (f"{MLP} --config null", ["--config is 'null'", "digits_cnn"]),
+    (f"{MLP} --data.batch_size", ["--data.batch_size has no value"]),
+    (f"{MLP} --model.optimizer.lr -.inf", ["--model.optimizer.lr=-.inf"]),
+    (f"{MLP} --model.optimizer.name []", ["model.optimizer.name is '[]'"]),
+    (f"{MLP} --trainer.strategy ddp_notebook", ["trainer.strategy is 'ddp_notebook'"]),
+    (f"{MLP} --trainer.strategy ddp_spawn", ["trainer.strategy is 'ddp_spawn'"]),
+    (f"{MLP} --trainer.max_epochs 1 --trainer.check_val_every_n_epoch 2", ["no epoch would be validated"]),
+    (f"{MLP} --trainer.accelerator cpu --trainer.val_check_interval 1000000", ["the trainer failed", "1000000"]),
     (f"{MLP} --model.optimizer 3", ["model.optimizer"]),
     (f"{MLP} --model.optimizer.lr.x 3", ["model.optimizer.lr"]),
     (f"{MLP} --model.facts.num_channels 3", ["model.facts"]),
@@ -332,3 +350,33 @@ ALLOWED = [
 def test_allowed(name: str, value: object, tmp_path: Path, paths: Mapping[str, Path]) -> None:
     words = [*MLP.split(), *CPU, *OFF, "--trainer.max_epochs=1", f"--{name}={value}"]
     assert try_case(Case(["fit", *words], status=0, check=has(name, value)), tmp_path, paths) == []
+
+
+# Values of arguments in Python, where no command line has checked them.
+def folder_of(**arguments: Any) -> Any:
+    return DATA_MODULES["ImageFolderDataModule"](**arguments)
+
+
+def mlp_of(**arguments: Any) -> Any:
+    return CLASSIFIERS["MLPClassifier"](facts=ImageFacts(["a", "b"], 1, 8, [0.5], [0.5]), **arguments)
+
+
+IN_PYTHON = [
+    (lambda _: folder_of(fit="x"), "data.fit is 'x'; it must be one of 'crop', 'pad', 'squash'"),
+    (lambda _: folder_of(cache="x"), "data.cache is 'x'"),
+    (lambda _: folder_of(unreadable="x"), "data.unreadable is 'x'"),
+    (lambda _: folder_of(augmentation="x"), "data.augmentation is 'x'"),
+    (lambda _: mlp_of(activation="x"), "model.activation is 'x'"),
+    (lambda paths: load(paths["run"]).predict(paths["image"], batch_size=0), "batch_size is 0"),
+    (lambda paths: load(paths["run"]).predict(paths["image"], batch_size=1.5), "batch_size is 1.5"),  # type: ignore[arg-type]
+    (lambda paths: load(paths["run"]).predict(paths["image"], top_k=-1), "top_k is -1"),
+    (lambda paths: load(paths["run"]).predict(paths["image"], abstain_below=float("nan")), "abstain_below is nan"),
+    (lambda paths: load(paths["run"]).predict(torch.zeros(3, 8, 8, device="meta")), "images cannot be read"),
+    (lambda _: load(None), "run is None; it must be a path"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("call", "message"), IN_PYTHON, ids=[message for _, message in IN_PYTHON])
+def test_in_python(call: Callable[[Mapping[str, Path]], Any], message: str, paths: Mapping[str, Path]) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        call(paths)

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from .campaign import Case, Outcome, run, try_case
+from .campaign import Case, Outcome, judge, run, try_case
 
 PREDICT = "predict --ckpt $run"
 NUMBERS = ["x", "", "1.5.5", "nan", "1e", "٣x"]
@@ -52,7 +55,7 @@ VALUES: list[tuple[str, str, list[str]]] = [
 ]
 
 CKPT = [
-    ("", "is '.'"),
+    ("", "is ''"),
     ("nowhere", "'nowhere'"),
     ("nowhere.ckpt", "'nowhere.ckpt'"),
     ("$image", "image 0.png"),
@@ -85,6 +88,10 @@ COMMANDS = [
     (f"{PREDICT} empty.csv", "empty.csv"),
     (f"{PREDICT} blank.csv", "line"),
     (f"{PREDICT} nowhere.csv", "nowhere.csv"),
+    (f"{PREDICT} twice.csv", "one must be 'path'"),
+    (f"{PREDICT} comma.csv", "more cells than the heading"),
+    (f"{PREDICT} 'a\0b.png'", "null character"),
+    (f"{PREDICT} $image --output=", "--output is ''"),
     (f"{PREDICT} -", "standard input is empty"),
     (f"{PREDICT} list.csv --output list.csv", "overwritten"),
     (f"{PREDICT} $image --unknown 3", "--unknown"),
@@ -118,6 +125,7 @@ COMMANDS = [
     ("compare $runs --output .", "folder"),
     ("compare $runs --output nowhere/x.html", "nowhere"),
     ("compare $runs --output $image/x.html", "image 0.png"),
+    ("compare $runs --output columns.csv", "ends in .html"),
     ("compare $runs --unknown", "--unknown"),
     ("report", "RUN"),
     ("report nowhere", "'nowhere'"),
@@ -127,12 +135,14 @@ COMMANDS = [
     ("report last", "'last'"),
     ("report $run --output .", "folder"),
     ("report $run --output nowhere/x.html", "nowhere"),
+    ("report $run --output columns.csv", "ends in .html"),
     ("report $run $digits", ""),
     ("audit", "root"),
     ("audit nowhere", "'nowhere'"),
     ("audit $image", "image 0.png"),
     ("audit empty", "empty"),
-    ("audit ''", ""),
+    ("audit ''", "is ''"),
+    ("audit $photos --quarantine ''", "--quarantine is ''"),
     ("audit /dev/null", "/dev/null"),
     ("audit $photos --output columns.csv", "columns.csv"),
     ("audit $photos --quarantine $photos/x", "inside"),
@@ -152,6 +162,7 @@ COMMANDS = [
     ("split $photos --output s.csv --val_fraction 0.001", "cannot carve"),
     ("split $photos --output s.csv --test_fraction 0.999", "cannot carve"),
     ("split $photos --output s.csv --group .", "one group"),
+    ("split $photos --output s.csv --test_folder val", "has no folder val"),
     ("pack", "root"),
     ("pack $photos", "out"),
     ("pack nowhere packed", "'nowhere'"),
@@ -253,6 +264,8 @@ def prepare(folder: Path) -> None:
     (folder / "empty.csv").write_text("")
     (folder / "blank.csv").write_text("path\n\n''\n ,\n,\n")
     (folder / "list.csv").write_text("path\nx.png\n")
+    (folder / "twice.csv").write_text("path,path\nx.png,y.png\n")
+    (folder / "comma.csv").write_text("path\nx,y.png\n")
     (folder / "best.ckpt").write_bytes(b"PK\x03\x04 no checkpoint")
     (folder / "sweep.yaml").write_text(SWEEP)
 
@@ -326,6 +339,22 @@ def one_failed(folder: Path, _: Outcome) -> None:
     assert [bool(row["error"]) for row in found] == [True, False]
 
 
+def paths_are(*expected: str) -> Check:
+    def check(folder: Path, _: Outcome) -> None:
+        found = rows(folder / "predictions.csv")
+        assert [row["path"] for row in found] == [*expected]
+        assert all(row["error"] or row["class"] for row in found)
+
+    return check
+
+
+def all_failed(words: str) -> Check:
+    def check(folder: Path, _: Outcome) -> None:
+        assert all(words in row["error"] and not row["class"] for row in rows(folder / "predictions.csv"))
+
+    return check
+
+
 def same_as_fit(_: Path, outcome: Outcome) -> None:
     assert "accuracy" in outcome.out
 
@@ -343,6 +372,10 @@ TRUE: list[tuple[str, int, Check]] = [
     (f"{PREDICT} $photos --abstain_below 1", 0, predictions(60, 3)),
     (f"{PREDICT} $image $image", 0, predictions(2, 3)),
     (f"{PREDICT} nowhere.png $image", 1, one_failed),
+    (f"{PREDICT} -- -x.png --output.png", 0, paths_are("./-x.png", "./--output.png")),
+    (f"{PREDICT} 'a\rb.png'", 0, paths_are("a\rb.png")),
+    (f"{PREDICT} postscript.png", 1, all_failed("cannot identify")),
+    (f"{PREDICT} wide.tif negative.tif", 1, all_failed("have no defined range")),
     (f"{PREDICT} binary.png $image", 1, one_failed),
     ("test --ckpt $digits", 0, same_as_fit),
     ("test --ckpt $digits --data.batch_size 1", 0, same_as_fit),
@@ -353,7 +386,71 @@ TRUE: list[tuple[str, int, Check]] = [
 @pytest.mark.parametrize(("command", "status", "check"), TRUE, ids=[command for command, *_ in TRUE])
 def test_true(command: str, status: int, check: Check, tmp_path: Path, paths: Mapping[str, Path]) -> None:
     (tmp_path / "binary.png").write_bytes(bytes(range(256)))
+    (tmp_path / "postscript.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    for name in ("-x.png", "--output.png", "a\rb.png"):
+        shutil.copy(paths["image"], tmp_path / name)
+    for name, value in {"wide": 70_000, "negative": -1}.items():
+        Image.fromarray(np.full((8, 8), value, np.int32)).save(tmp_path / f"{name}.tif")
     assert try_case(Case(command, status=status, check=check), tmp_path, paths) == []
+
+
+def test_ranks_that_are_no_numbers(tmp_path: Path, paths: Mapping[str, Path]) -> None:
+    case = Case("split $photos --output s.csv", ["LOCAL_RANK is 'x'"], environment={"LOCAL_RANK": "x"})
+    assert try_case(case, tmp_path, paths) == []
+
+
+# Changes of a manifest, options, status, and words that are printed.
+MANIFESTS: list[tuple[Callable[[str], str], str, int, str]] = [
+    (lambda text: "\ufeff" + text, "", 0, ""),  # as spreadsheets save it
+    (lambda text: text.replace(",group", ",group,split").replace(",\n", ",,val\n"), "", 2, "'split' more than once"),
+    (lambda text: text.replace(",\n", ",g\n"), "", 0, "groups in several splits"),
+    (lambda text: text.replace(",\n", ",g\n"), "--extend", 0, "new images are in no group"),
+]
+
+
+@pytest.mark.parametrize(("change", "extend", "status", "words"), MANIFESTS, ids=[row[-1] for row in MANIFESTS])
+def test_manifests(
+    change: Callable[[str], str], extend: str, status: int, words: str, tmp_path: Path, paths: Mapping[str, Path]
+) -> None:
+    shutil.copytree(paths["photos"], tmp_path / "photos")
+    assert run(["split", "photos"], tmp_path).status == 0
+    file = tmp_path / "photos" / "splits.csv"
+    file.write_text(change(file.read_text()))
+    outcome = run(["split", "photos", "--extend"] if extend else ["pack", "photos", "packed"], tmp_path)
+    assert judge(outcome, [], [status]) == []
+    assert words in outcome.err
+    if extend:
+        assert {row["group"] for row in rows(file)} == {"g"}
+
+
+def test_names_with_a_carriage_return(tmp_path: Path, paths: Mapping[str, Path]) -> None:
+    shutil.copytree(paths["photos"], tmp_path / "photos")
+    (tmp_path / "photos" / "red").rename(tmp_path / "photos" / "re\rd")
+    for words in (["split", "photos"], ["split", "photos", "--extend"], ["pack", "photos", "packed"]):
+        assert judge(run(words, tmp_path), statuses=[0]) == []
+    assert {row["class"] for row in rows(tmp_path / "photos" / "splits.csv")} == {"re\rd", "green", "blue"}
+
+
+@pytest.mark.parametrize(("place", "shown"), [("loose.png", "loose.png"), ("train", "photos/green")])
+def test_images_in_no_class_are_named(place: str, shown: str, tmp_path: Path, paths: Mapping[str, Path]) -> None:
+    shutil.copytree(paths["photos"], tmp_path / "photos")
+    if place == "train":
+        for name in ("red", "blue"):
+            shutil.copytree(paths["photos"] / name, tmp_path / "photos" / place / name)
+    else:
+        shutil.copy(paths["image"], tmp_path / "photos" / place)
+    outcome = run(["split", "photos"], tmp_path)
+    assert judge(outcome, ["not used, as in no class folder", shown], [0]) == []
+
+
+def test_an_export_of_other_data(tmp_path: Path, paths: Mapping[str, Path]) -> None:
+    """The config in a checkpoint describes other images than its weights need."""
+    content = torch.load(paths["run"] / "checkpoints" / "best.ckpt", weights_only=True)
+    content["bundle"]["config"]["data"]["init_args"]["image_size"] = 24
+    torch.save(content, tmp_path / "other.ckpt")
+    case = Case("export --ckpt other.ckpt --out out --formats pt2", ["differ in image_size: trained with 16, given 24"])
+    assert try_case(case, tmp_path, paths) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_batch_size_changes_no_result(tmp_path: Path, paths: Mapping[str, Path]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..engine.folder import MANIFEST, FolderIndex, assign, carve_files, index_folder, read_manifest
 from ..engine.image_cache import DIGESTS, FileDigests, ImageCache, decode_into_memory, refuse_or_skip
 from ..engine.images import Images, LabelledImages, UndecodedImages
+from ..engine.reading import require_values
 from ..engine.splits import SPLITS, Split, short_digests
 from ..files import is_writable
 from .base import DecodedDataModule
@@ -47,6 +48,7 @@ class ImageFilesDataModule(DecodedDataModule):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
+        require_values(type(self), locals(), "data")
         self.root = Path(root)
         self.splits = splits
         self.cache = cache
@@ -98,8 +100,8 @@ class ImageFilesDataModule(DecodedDataModule):
         if self.cache == "memory":
             return decode_into_memory(files, self.decoding, description)
         mapped, failures = ImageCache(self.cache_dir, self.decoding).open(files, self.file_digests, description)
-        in_memory = self.cache == "auto" and self.fits_in_memory(sum(map(len, self.split_files.values())))
-        return (mapped.load() if in_memory else mapped), failures
+        fits = len(mapped) > 0 and self.fits_in_memory(sum(map(len, self.split_files.values())))
+        return (mapped.load() if fits and self.cache == "auto" else mapped), failures
 
     def load_digests(self, split: Split) -> Tensor:
         return short_digests(self.file_digests[self.root / name] for name in self.split(split).names)

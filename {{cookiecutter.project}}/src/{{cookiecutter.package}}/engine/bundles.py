@@ -5,8 +5,9 @@ import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -16,7 +17,19 @@ from ..errors import UserError, some
 from ..facts import ImageFacts
 from .contracts import class_named
 from .named_classes import require_known_classes
-from .reading import NEWER, Amount, Count, Number, Temperature, arguments_of, checked, fields, from_plain, list_of
+from .reading import (
+    NEWER,
+    Amount,
+    Count,
+    Number,
+    Temperature,
+    arguments_of,
+    checked,
+    fields,
+    from_plain,
+    list_of,
+    mapping_of,
+)
 from .seen_images import TRAINED_ON
 
 log = logging.getLogger(__name__)
@@ -47,15 +60,19 @@ CONTENT = fields(
     state_dict=dict[str, Tensor], hyper_parameters=dict[str, Any], bundle=BUNDLE, trained_on_=dict[str, Tensor]
 )
 FIT_LOOP = fields(epoch_progress=fields(current=fields(ready=Count, completed=Count)), state_dict=dict[str, Any])
+STOPPING = fields(best_score_=Tensor, wait_count_=Count)  # the state of EarlyStopping
+OPTIMIZER = fields(state=dict[int, dict[str, Any]], param_groups=list_of(fields(differentiable_=bool)))
+VERSION = Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+\.\d+[\w.+]*$")]
 RESUMABLE = fields(
     epoch=Count,
     global_step=Count,
     loops=fields(fit_loop=FIT_LOOP),
-    callbacks=dict[str, dict[str, Any]],
-    optimizer_states=list_of(fields(state=dict[int, dict[str, Any]], param_groups=list[dict[str, Any]]), min_length=1),
-    lr_schedulers=list_of(dict[str, Any], min_length=1),
+    callbacks=mapping_of(STOPPING),
+    optimizer_states=list_of(OPTIMIZER, min_length=1),
+    lr_schedulers=list_of(fields(last_epoch_=int, _step_count_=int), min_length=1),
     train_metrics=list_of(dict[str, Any], min_length=1),
-    bundle=fields(config=fields(trainer=TRAINER)),
+    bundle=fields(config=fields(trainer=TRAINER), history_=list[dict[str, float]]),
+    **{"pytorch-lightning_version": VERSION},
 )
 
 
@@ -113,6 +130,9 @@ def require_resumable(checkpoint: Checkpoint, file: Path) -> None:
     is_beyond = max_epochs is not None and 0 <= max_epochs < epoch
     if is_beyond or not all(0 <= count - epoch <= 1 for count in (current["ready"], current["completed"])):
         raise UserError(f"{what} was written in epoch {epoch}, and counts {current} of {max_epochs}. {OTHER}")
+    history = checkpoint["bundle"].get("history")
+    if history is not None and not 0 <= len(history) - epoch <= 1:
+        raise UserError(f"{what} was written in epoch {epoch}, and has the metrics of {len(history)} epochs. {OTHER}")
 
 
 def data_config(checkpoint: Checkpoint, data_modules: Mapping[str, type]) -> dict[str, Any]:
@@ -152,9 +172,13 @@ def load_classifier(checkpoint: Checkpoint, classifiers: Mapping[str, type[M]]) 
 
 
 def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that only one of two models has, or that differ in shape."""
-    other = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
+    """Names of the tensors that only one of two models has, or that differ in shape or kind, as a sparse one does."""
+    other = {name for name in own.keys() & state.keys() if form(own[name]) != form(state[name])}
     return sorted(other | (own.keys() ^ state.keys()))
+
+
+def form(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.layout, tensor.is_floating_point(), tensor.is_quantized, tensor.is_meta
 
 
 class NoLargerThan(TorchFunctionMode):

@@ -70,6 +70,8 @@ def load_predictor(
     path: str | PathLike[str], classifiers: Mapping[str, type], device: Device = "auto", option: str = "path"
 ) -> Predictor:
     """The predictor of an export folder, or of a checkpoint or run directory; see ``from_checkpoint``."""
+    if not isinstance(path, str | PathLike):
+        raise UserError(f"{option} is {path!r}; it must be a path of a run, a checkpoint or an export.")
     if not (Path(path) / DESCRIPTION).is_file():
         return CheckpointPredictor.from_checkpoint(path, classifiers, device, option)
     if device not in {"auto", "cpu"}:

@@ -176,6 +176,8 @@ def restore_best_weights(trainer: Trainer, model: LightningModule) -> None:
         checkpoint = read_checkpoint(Path(best), "the best checkpoint")
         model.load_state_dict(checkpoint["state_dict"])
         log.info("restored the weights of the best epoch, %d", checkpoint["epoch"] + 1)
+    elif not getattr(trainer, "fast_dev_run", False):
+        log.warning("no epoch was validated, so none is the best one: the last weights are used")
 
 
 def store_temperature(file: Path, temperature: float) -> None:

@@ -25,6 +25,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import nn
 
 from ..errors import UserError, brief, causes_of
+from ..files import explain
 from ..values import Seed
 from .config_files import require_config
 from .option_help import Classes, Form, help_text
@@ -68,7 +69,7 @@ class Command(LightningCLI):
         )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--seed_everything", type=bool | Seed, default=0)
+        parser.add_argument("--seed_everything", type=Seed, default=0)
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_class_arguments(TrainerOptions, "trainer", fail_untyped=False, instantiate=False)
@@ -112,7 +113,7 @@ class Command(LightningCLI):
     def explainer(self) -> Explainer:
         names = list(self.parser.get_defaults().keys())
         own = [name for name in names if not name.startswith("__")]  # these are jsonargparse's
-        return Explainer(self.form.verb, own, self.form.tables)
+        return Explainer(self.form.verb, own, self.form.tables, self.args)
 
     def parse_for_help(self, args: list[str]) -> tuple[Namespace, set[str]]:
         """The configuration for the given arguments, and which of data set and model they choose."""
@@ -148,9 +149,8 @@ class Command(LightningCLI):
         try:
             self.built = self.parser.instantiate(self.config)
         except ValueError as error:  # jsonargparse wraps the errors of constructors
-            raise next(
-                (cause for cause in causes_of(error) if isinstance(cause, UserError | OSError)), error
-            ) from error
+            causes = (found for found in causes_of(error) if isinstance(found, UserError | OSError) or explain(found))
+            raise next(causes, error) from error
         return self.built
 
     def build_trainer(self, callbacks: Sequence[Callback], **options: Any) -> Trainer:
@@ -171,6 +171,16 @@ class Command(LightningCLI):
                 f"the trainer cannot be set up: {str(error).rstrip('.!')}. Check {causes}; --trainer.accelerator auto "
                 "and --trainer.devices auto use what this machine has."
             ) from error
+        if re.search("spawn|fork|notebook", str(settings["strategy"])):
+            raise UserError(
+                f"trainer.strategy is {settings['strategy']!r}, whose processes lose the results when the training "
+                "ends. Give ddp, or another strategy that starts the program again."
+            )
+        if 0 < (trainer.max_epochs or 0) < (trainer.check_val_every_n_epoch or 1) and not settings["fast_dev_run"]:
+            raise UserError(
+                f"trainer.check_val_every_n_epoch is {trainer.check_val_every_n_epoch}, and trainer.max_epochs "
+                f"{trainer.max_epochs}: no epoch would be validated, so none could be chosen. Lower it."
+            )
         if trainer.max_epochs == trainer.max_steps == -1:
             raise UserError(
                 "trainer.max_epochs is -1, which sets no limit, and schedules need a number of steps. Give "

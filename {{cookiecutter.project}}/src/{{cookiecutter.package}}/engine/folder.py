@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import UserError, escaped, is_utf8, program_name, some
 from ..files import replacing
-from ..predictor import images_below
+from ..predictor import CsvRows, image_extensions, images_below
 from .reading import read_csv
 from .splits import SPLITS, Split, carve_by_content
 
@@ -55,6 +55,7 @@ def index_folder(root: Path) -> FolderIndex:
     if len(class_names) < 2:
         found = f"only the class {class_names[0]!r}" if class_names else "no class folders"
         raise UserError(f"{str(folders['train'])!r} has {found}; a classifier needs at least 2. Expected {LAYOUTS}.")
+    warn_of_unused(root, folders)
     files: dict[Split, list[tuple[Path, int]]] = {}
     for split, folder in folders.items():
         require_known(split, {found.name for found in subfolders(folder)}, class_names, folder)
@@ -77,6 +78,16 @@ def index_folder(root: Path) -> FolderIndex:
             "Add images (.jpg, .png, .tif, .webp and other formats of Pillow), or remove the folder."
         )
     return FolderIndex(root, class_names, files)
+
+
+def warn_of_unused(root: Path, folders: Mapping[Split, Path]) -> None:
+    """Log images that are in no class folder, and folders next to those of the splits."""
+    extensions, parents = image_extensions(), {root, *folders.values()}
+    unused = [path for folder in parents for path in folder.iterdir() if path.suffix.lower() in extensions]
+    unused = [path for path in unused if not path.name.startswith(".") and not path.is_dir()]
+    unused += [] if root in folders.values() else sorted({*subfolders(root)} - {*folders.values()})
+    if unused:
+        log.warning("not used, as in no class folder: %s", some([repr(str(path)) for path in sorted(unused)]))
 
 
 def require_known(split: Split, found: set[str], class_names: Sequence[str], folder: Path) -> None:
@@ -158,7 +169,7 @@ class ManifestRow:
 def write_manifest(file: Path, rows: Iterable[ManifestRow]) -> None:
     """Write the rows sorted by path, so that two versions can be compared with diff."""
     with replacing(file) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = csv.writer(CsvRows(stream))
         writer.writerow(MANIFEST_COLUMNS)
         writer.writerows(astuple(row) for row in sorted(rows, key=lambda row: row.path))
 
@@ -197,6 +208,11 @@ def assign(index: FolderIndex, rows: Sequence[ManifestRow], file: Path) -> dict[
     moved = [row.path for row in rows if row.class_name != index.class_names[labels[row.path][1]]]
     if moved:
         raise UserError(f"{file} and {str(index.root)!r} differ in the class of {some(moved)}. Run split --extend.")
+    splits_of: dict[str, set[Split]] = {}
+    for row in rows:
+        splits_of.setdefault(row.group, set()).add(row.split)
+    if divided := sorted(group for group, splits in splits_of.items() if group and len(splits) > 1):
+        log.warning("%s: groups in several splits, so that results are too optimistic: %s", file, some(divided))
     empty = [split for split in SPLITS if split not in split_of.values()]
     if empty:
         raise UserError(f"{file} has no image in {', '.join(empty)}; train, val and test need at least one each.")

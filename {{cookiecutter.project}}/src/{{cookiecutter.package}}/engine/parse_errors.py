@@ -23,6 +23,7 @@ class Explainer:
     verb: str
     options: Iterable[str]  # full names, such as ``trainer.max_epochs``, without those of classes
     classes: Classes
+    words: Sequence[str] = ()  # of the command line
 
     def explain(self, error: Exception) -> UserError:
         """The error to raise; a message without a rule is only shortened."""
@@ -57,12 +58,14 @@ class Explainer:
         name = ".".join(filter(None, [found.groupdict().get("section"), found["key"]]))
         types = re.split(r",\s*(?![^\[]*\])", found["types"])
         *others, last = map(allowed, types)
-        value = "null" if found["value"] == "None" else brief(found["value"])
+        value = re.sub(r"^NestedArg\(.*?, val=(.*)\)$", r"\1", found["value"])
+        value = "null" if value == "None" else brief(value)
         return f"{name} is {value}; it must be {' or '.join([*filter(None, [', '.join(others)]), last])}."
 
     def checked(self, found: re.Match[str]) -> str:
         name = ".".join(filter(None, [found.groupdict().get("section"), found["key"]]))
-        return f"{name} is {found['problem']}"
+        problem = found["problem"].replace("'None';", "null;", 1)
+        return f"{name} is {problem}"
 
     def nested(self, found: re.Match[str]) -> str:
         where = f"{program_name()} {self.verb} --{found['section']} CLASS --help"
@@ -83,6 +86,13 @@ class Explainer:
             f"{found['key']}{value} must name a class of type {kinds} that can be imported, in class_path, with its "
             "arguments in init_args. Names of Lightning's own need no path (EarlyStopping)."
         )
+
+    def empty(self, found: re.Match[str]) -> str:
+        for word, after in zip(self.words, [*self.words[1:], ""], strict=True):
+            if word.split(".")[0] == found["name"] and "=" not in word and (not after or after.startswith("-")):
+                hint = f", as {word}={after} if it begins with a hyphen" if after[1:2] not in {"", "-"} else ""
+                return f"{word} has no value. Give one{hint}."
+        return f"{found['name']} has no value. Give one."
 
     def option(self, found: re.Match[str]) -> str:
         given, options = found["given"].lstrip("-").split("=")[0], self.all_options()
@@ -145,6 +155,8 @@ RULES = (
     (VALUE, Explainer.value),
     (r"(?:unrecognized arguments: (?=--)|does not accept option '|Option ')(?P<given>[^\s']+)", Explainer.option),
     (r"unrecognized arguments: (?P<given>\S*)", Explainer.word),
+    (r"argument (?:-\w/)?(?P<name>--[\w.]+): expected one argument", Explainer.empty),
+    (r"Unexpected config:\s*(?P<path>.*)", Explainer.file),
     (r"File does not exist: '(?P<path>[^']*)'", Explainer.file),
     (r"Problems parsing config: (?P<reason>.*)", Explainer.syntax),
     (r"the following arguments are required: (?P<names>[\w., ]+)", Explainer.required),

@@ -6,6 +6,7 @@ below. msgspec checks the values; of the libraries that do, it costs the least t
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from inspect import Parameter, signature
@@ -42,6 +43,11 @@ def list_of(kind: Any, min_length: int = 0) -> Any:
     return Annotated[list[kind], msgspec.Meta(min_length=min_length)]
 
 
+def mapping_of(kind: Any) -> Any:
+    """The type of a mapping from any names to values of that type."""
+    return Annotated[dict[str, kind], msgspec.Meta()]
+
+
 NEWER = "It may be of a newer version: use that one, or train again."
 WORDS = {"array": "a list", "bool": "true or false", "float": "a number", "int": "a whole number", "null": "nothing"}
 WORDS |= {"object": "a mapping", "str": "text"}
@@ -67,10 +73,12 @@ def restricted(kind: type, value: Any) -> Any:
 def in_words(error: Exception, value: Any) -> str:
     """An error of msgspec with the name of the field first, and with its value if that is short."""
     text, _, path = str(error).partition(" - at ")
-    field = re.sub(r"^key in ", "", path).strip("`").removeprefix("$").removeprefix(".")
+    field = re.sub(r"^`?key`? in `", "", path).strip("`").removeprefix("$").removeprefix(".")
     if missing := re.fullmatch(r"Object missing required field `(.*)`", text):
         return f"{f'{field}.{missing[1]}'.strip('.')} is missing"
     text = re.sub(r"`(\w+)`", lambda found: WORDS.get(found[1], found[1]), text[:1].lower() + text[1:])
+    if path.startswith("`key`"):
+        return f"{field}: a name in it has another type: {text}".removeprefix(": ")
     for part in re.findall(r"\[(\d+)\]|\[\.\.\.\]|([^.\[\]]+)", field):
         index = int(part[0]) if part[0] else part[1]
         try:
@@ -127,7 +135,7 @@ def read_csv(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, 
     """The rows of a CSV file that has at least ``columns``; all rows have as many cells as the heading."""
     what = repr(str(file))
     try:
-        text = StringIO(read_file(file).decode("utf-8"), newline="")
+        text = StringIO(read_file(file).decode("utf-8-sig"), newline="")  # spreadsheets write a mark
         heading, *rows = [row for row in csv.reader(text) if row] or [[]]
     except OSError as error:
         raise UserError(f"{what} cannot be read: {error.strerror or error}. {remedy}") from error
@@ -137,6 +145,8 @@ def read_csv(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, 
         raise UserError(
             f"{what} has no column {missing[0]!r}; its columns are {some([name[:40] for name in heading])}. {remedy}"
         )
+    if twice := [name for name, count in Counter(heading).items() if count > 1]:
+        raise UserError(f"{what} has the column {twice[0]!r} more than once. {remedy}")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(heading):
             raise UserError(f"{what}, row {number}, has {len(row)} cells, and the heading has {len(heading)}. {remedy}")
@@ -159,9 +169,12 @@ def require_values(build: type, arguments: Mapping[str, Any], section: str) -> N
     for name, kind in arguments_known(build).items():
         parts = get_args(kind) if get_origin(kind) in {Union, UnionType} else [kind]
         others = [part for part in parts if part is not type(None)]  # X | None is checked as X is, besides None
-        if name not in arguments or len(others) != 1 or not is_restricted(others[0]):
+        if name not in arguments or len(others) != 1 or (arguments[name] is None and len(parts) > 1):
             continue
-        if arguments[name] is not None or len(parts) == 1:
+        if get_origin(others[0]) is Literal and arguments[name] not in (choices := get_args(others[0])):
+            allowed = ", ".join(map(repr, choices))
+            raise UserError(f"{section}.{name} is {arguments[name]!r}; it must be one of {allowed}.")
+        if is_restricted(others[0]):
             try:
                 others[0].parse(arguments[name])
             except ValueError as error:

@@ -13,12 +13,13 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 
 from ..errors import UserError, program_name, shown
 from ..files import explain
 from .private import request_stop, skip_sigterm_broadcast
+from .trainer_options import trainer_settings
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +81,8 @@ def ending(run: Any, give_up: Callable[[DivergedError], None]) -> Iterator[None]
     """
     again = f"{program_name()} fit --resume {shown(run.directory)}"
     try:
-        yield
-    except MisconfigurationException as error:
-        run.status.fail(error)
-        raise UserError(f"the trainer failed: {error}") from error
+        with trainer_settings():
+            yield
     except SIGTERMException as stopped:
         run.status.end("stopped", f"received {run.stopper.signal.name}")
         log.info("stopped and saved a checkpoint. To continue: %s", again)

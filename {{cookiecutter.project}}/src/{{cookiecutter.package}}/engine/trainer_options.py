@@ -1,11 +1,14 @@
 """Options of Lightning's trainer with the values that they may have, and the seed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any, Literal
 
 from jsonargparse.typing import register_type
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch import callbacks as lightning_callbacks
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ..errors import UserError
 from ..values import CHECKED, Count, Devices, Factor, NonNegative, Share, Whole
@@ -63,6 +66,18 @@ class TrainerOptions(Trainer):
 
 
 TrainerOptions.__init__.__doc__ = Trainer.__init__.__doc__  # texts of the help
+
+
+@contextmanager
+def trainer_settings() -> Iterator[None]:
+    """Raise Lightning's refusal of a setting as a UserError; its ValueErrors are such, those of other code are not."""
+    try:
+        yield
+    except (MisconfigurationException, ValueError) as error:
+        *_, (innermost, _) = walk_tb(error.__traceback__)
+        if type(error) is ValueError and not str(innermost.f_globals.get("__name__")).startswith("lightning."):
+            raise
+        raise UserError(f"the trainer failed: {str(error).strip()}") from error
 
 
 def require_callbacks(given: Sequence[Callback]) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..data import DATA_MODULES
@@ -21,6 +20,7 @@ from ..engine.results import evaluate_test_split, limit_notes, print_results
 from ..engine.seen_images import RefuseTrainedImages
 from ..engine.splits import Split
 from ..engine.summary import strict_json
+from ..engine.trainer_options import trainer_settings
 from ..errors import UserError, program_name, shown
 from ..fit import CLASSES, add_options
 from ..models import CLASSIFIERS
@@ -56,13 +56,11 @@ def evaluate(verb: str, options: Sequence[str], companions: Sequence[Companion] 
     images = RefuseTrainedImages(checkpoint, data, is_allowed=built.allow_trained_images)
     trainer = command.build_trainer([images], logger=False, enable_checkpointing=False)
     split: Split = "val" if verb == "validate" else "test"
-    try:
+    with trainer_settings():
         if split == "val":
             rank_zero_only(print)(strict_json(trainer.validate(model, datamodule=data, verbose=False)[0]))
         else:
             results, _ = evaluate_test_split(trainer, model, data)
-    except MisconfigurationException as error:
-        raise UserError(f"the trainer failed: {error}") from error
     # Restrictions of the results: contaminated test images, partly used splits.
     notes = [*([images.seen.sentence] if images.seen else []), *limit_notes(trainer, data, (split,))]
     if split == "test":

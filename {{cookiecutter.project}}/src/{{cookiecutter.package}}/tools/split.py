@@ -1,6 +1,7 @@
 """Assign each image of a folder to train, val or test, in a file to commit."""
 
 import argparse
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from ..errors import UserError
 from ..files import require_output
 from ..predictor import read_file
 from ..values import Depth, Fraction, Seed
+
+log = logging.getLogger(__name__)
 
 EPILOGUE = """\
 Existing split folders (train, val, test) are kept; missing splits are carved from train. `fit` reads ROOT/splits.csv
@@ -92,8 +95,11 @@ def list_images(index: FolderIndex, group: re.Pattern[str] | None) -> list[Manif
 
 def first_split(images: list[ManifestRow], class_names: list[str], arguments: argparse.Namespace) -> list[ManifestRow]:
     """Keep the splits that have folders, and carve missing ones from train; groups stay together."""
-    if arguments.test_folder == "val" and any(row.split == "test" for row in images):
-        raise UserError(f"--test_folder is val, and {str(arguments.root)!r} has a folder test as well. Leave it out.")
+    if arguments.test_folder == "val" and {row.split for row in images} & {"val", "test"} != {"val"}:
+        raise UserError(
+            f"--test_folder is val, and {str(arguments.root)!r} has no folder val, or has a folder test as well. Leave "
+            "it out."
+        )
     rows = [replace(row, split="test") if row.split == arguments.test_folder else row for row in images]
     shares: dict[Split, float] = {"test": arguments.test_fraction, "val": arguments.val_fraction}
     for split, share in shares.items():
@@ -133,6 +139,9 @@ def extend(images: list[ManifestRow], known: list[ManifestRow], arguments: argpa
     The split of a new image depends only on the seed and on its group or content, not on other new images.
     """
     splits = {row.digest: row.split for row in known} | {row.group: row.split for row in known if row.group}
+    groups = {row.digest: row.group for row in known}
+    if any(groups.values()) and arguments.group is None:
+        log.warning("new images are in no group: --group is not given, and %s has groups", arguments.output or MANIFEST)
     rows = []
     for image in images:
         split = splits.get(image.digest) or splits.get(image.group)
@@ -140,7 +149,8 @@ def extend(images: list[ManifestRow], known: list[ManifestRow], arguments: argpa
             draw = int(digest_of(f"{arguments.seed} {image.group or image.digest}".encode()), 16) / 16**32
             left = (draw - arguments.test_fraction) / (1 - arguments.test_fraction)
             split = "test" if left < 0 else "val" if left < arguments.val_fraction else "train"
-        rows.append(replace(image, split=split or image.split))
+        group = image.group if arguments.group else groups.get(image.digest, "")
+        rows.append(replace(image, split=split or image.split, group=group))
     return rows
 
 

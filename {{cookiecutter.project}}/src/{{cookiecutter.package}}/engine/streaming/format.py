@@ -110,7 +110,8 @@ def read_description(store: Store) -> Description:
             reason = str(missing)
         raise UserError(f"data.root is {store.url!r}, which is not a packed data set: {reason}") from error
     except (ValueError, RecursionError, UserError) as error:
-        raise UserError(f"data.root is {store.url!r}, whose {DATASET} cannot be read: {error}.") from error
+        reason = str(error).rstrip(".").removesuffix(". Pack again")
+        raise UserError(f"data.root is {store.url!r}, whose {DATASET} cannot be read: {reason}. Pack again.") from error
 
 
 def index_of(chunks: Sequence[Chunk], config: dict[str, Any], split: Split) -> bytes:

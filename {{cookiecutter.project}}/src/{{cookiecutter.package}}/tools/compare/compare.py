@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...engine.recipes import VerbParser
-from ...files import require_output
+from ...files import PAGES, require_output
 from .candidates import by_test_images, read_candidates
 from .comparison import Comparison
 from .page import cells, headings, seed_row, write_comparison
@@ -29,7 +29,7 @@ def compare(options: Sequence[str]) -> None:
     add("--baselines", action="store_true", help=BASELINES)
     add("--allow_different_splits", action="store_true", help=DIFFERENT)
     arguments = parser.parse_args(options)
-    require_output(arguments.output)
+    require_output(arguments.output, suffixes=PAGES)
     runs, others = read_candidates(arguments.runs)
     groups = [runs] if arguments.allow_different_splits else by_test_images(runs)
     comparisons = [Comparison(group, arguments.baselines) for group in groups]

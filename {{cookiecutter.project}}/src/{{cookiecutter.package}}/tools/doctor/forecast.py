@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ...data.base import EVALUATION_BATCHES
 from ...engine.companions import closing
@@ -20,7 +20,7 @@ from ...engine.resume import Origin
 from ...engine.run_directory import LAST_CHECKPOINT
 from ...engine.splits import SPLITS
 from ...engine.stopping import DivergedError, require_finite_losses
-from ...errors import UserError
+from ...engine.trainer_options import trainer_settings
 from ...files import megabytes
 from ...fit import start
 from ..pages.rendering import duration
@@ -183,7 +183,7 @@ def try_stage(
     whole |= {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "fast_dev_run": False, "overfit_batches": 0.0}
     vars(command.built.trainer).update(one | whole)
     try:
-        with closing([]):
+        with closing([]), trainer_settings():
             run = start(command, Origin(), data, model, [], [watch])
             run.trainer.fit(model, datamodule=data)
             require_finite_losses(run.trainer)
@@ -192,8 +192,6 @@ def try_stage(
         return watch
     except SIGTERMException as error:  # which Ctrl-C becomes while a trial runs
         raise KeyboardInterrupt from error
-    except MisconfigurationException as error:
-        raise UserError(f"the trainer failed: {error}") from error
     except DivergedError as error:
         lr = model.optimizer_settings.lr
         remedy = f"--model.optimizer.lr {working_rate(trial, data, lr / 10, step):g}"

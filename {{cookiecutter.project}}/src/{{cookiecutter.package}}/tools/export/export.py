@@ -20,7 +20,7 @@ from ... import predictor as standalone
 from ...data import DATA_MODULES
 from ...engine.bundles import Checkpoint, data_config, load_classifier, read_checkpoint
 from ...engine.calibration import COVERAGES, answers_at
-from ...engine.checkpoints import find_checkpoint
+from ...engine.checkpoints import find_checkpoint, require_same_facts
 from ...engine.environment import versions
 from ...engine.recipes import VerbParser
 from ...engine.record import build_data
@@ -58,6 +58,7 @@ def export(options: Sequence[str]) -> int:
     runtime = find_runtime(arguments.ort_web) if arguments.page else None
     classifier = load_classifier(checkpoint, CLASSIFIERS)
     data = open_data(checkpoint, arguments.data_root)
+    require_same_facts(classifier.facts, data.facts)
     with new_folder(out) as folder:
         exported = Export(folder, checkpoint, classifier, data)
         exported.describe_results(arguments.coverage)

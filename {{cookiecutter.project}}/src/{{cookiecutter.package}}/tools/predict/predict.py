@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def predict(options: Sequence[str]) -> int:
     """Write the table, and print the number of images per class and the failed images; returns 1 with these, else 0."""
-    arguments = build_parser().parse_intermixed_args(options)
+    arguments = build_parser().parse_intermixed_args(without_dashes(options))
     inputs, output = arguments.inputs, arguments.output
     if output != "-":
         require_output(Path(output), suffixes=(".csv", ".json", ".jsonl"))
@@ -78,6 +78,13 @@ def predict(options: Sequence[str]) -> int:
     if output != "-":
         print(output)
     return 1 if tally.num_failed else 0
+
+
+def without_dashes(options: Sequence[str]) -> list[str]:
+    """The options without ``--``, after which all words are paths; argparse takes it only before the first path."""
+    end = options.index("--") if "--" in options else len(options)
+    paths = options[end + 1 :]
+    return [*options[:end], *(f"./{path}" if path.startswith("-") and path != "-" else path for path in paths)]
 
 
 class Tally:
@@ -128,7 +135,7 @@ def write_table(predictions: Iterable[Prediction], file: Path, num_ranks: int) -
     An existing file is replaced at the end. Names that are not valid UTF-8 are written with escapes, which JSON
     restores when it is read. ``num_ranks``, the number of classes per image, sets the columns of a CSV file.
     """
-    with replacing(file, errors="backslashreplace") as stream:
+    with replacing(file) as stream:
         if file.suffix.lower() == ".csv":
             write_csv(predictions, stream, num_ranks)
         elif file.suffix.lower() == ".jsonl":

@@ -15,7 +15,7 @@ from ...engine.contracts import DataModule
 from ...engine.recipes import VerbParser
 from ...engine.record import CONFIG, RunRecord, find_run, read_run
 from ...errors import UserError, program_name, shown
-from ...files import require_output
+from ...files import PAGES, require_output
 from .diagnosis import TrainingFacts, diagnose
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,6 @@ def report(options: Sequence[str]) -> None:
     directory = find_run(arguments.run, "RUN", lambda _: True, f"has {CONFIG}")
     output: Path = arguments.output or directory / REPORT
     run = read_run(directory, DATA_MODULES)
-    require_output(output)
+    require_output(output, suffixes=PAGES)
     write_report(run, output)
     print(output)
