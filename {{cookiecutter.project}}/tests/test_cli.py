@@ -27,7 +27,9 @@ print(sorted({"sklearn", "pandas", "wandb", "gradio"} & set(sys.modules)))
 # A process that starts another one of the same training and dies; the other one would wait for a minute.
 DIE = """
 import os, subprocess, sys
-wait = "from {{cookiecutter.package}} import cli; import time; cli.GRACE = 0; cli.main(['--version']); time.sleep(60)"
+wait = "import time; from {{cookiecutter.package}} import cli; "
+wait += "from {{cookiecutter.package}}.engine import surroundings; "
+wait += "surroundings.GRACE = 0; cli.main(['--version']); time.sleep(60)"
 command = [sys.executable, "-u", "-c", wait]
 other = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "LOCAL_RANK": sys.argv[1]})
 other.stdout.readline()

@@ -2,21 +2,23 @@
 
 import atexit
 import gc
-import io
-import os
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from . import __version__
-from .errors import UserError, did_you_mean, escaped, is_utf8, program_name
+from .engine.surroundings import (
+    end_quickly,
+    end_with_parent,
+    prepare_streams,
+    reader_may_leave,
+    require_surroundings,
+    require_texts,
+)
+from .errors import UserError, did_you_mean, program_name
 from .files import explain
 
 
@@ -58,8 +60,6 @@ ALL_VERBS = {
 }
 # Tools that take part in every training; each module has a COMPANION.
 COMPANIONS = ("tools.report.report", "tools.tracking")
-GRACE = 10  # seconds
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # set by launchers
 INTERRUPTED = 130  # as shells report a process ended by Ctrl+C
 EPILOGUE = """\
 Train a recipe:      {program} fit --config configs/digits_cnn.yaml
@@ -81,36 +81,14 @@ VERBS = {name: verb for name, verb in ALL_VERBS.items() if exists(verb.module)}
 
 
 def run_process() -> None:
-    """Run the command line of this process, and end it without freeing a million objects, which takes over a second.
-
-    What is registered with ``atexit`` is called as always; after an unexpected error, Python ends as always, too.
-    """
-    status: int | None = None
-
-    def leave() -> None:
-        if status is not None:
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError, ValueError, AttributeError):  # it is closed, or there is none
-                    stream.flush()
-            os._exit(status)
-
-    atexit.register(leave)  # first, and so called last
-    try:
-        main()
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else None
-        raise
+    """Run the command line of this process."""
+    end_quickly(main)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
-    open_closed_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # letters that its encoding does not have are written as escapes
-            stream.reconfigure(errors="backslashreplace")
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        end_with_parent()
+    prepare_streams()
+    end_with_parent()
     try:
         with reader_may_leave():
             dispatch(sys.argv[1:] if args is None else args)
@@ -118,66 +96,6 @@ def main(args: Sequence[str] | None = None) -> None:
         if (problem := explain(error)) is None:
             raise
         fail(problem)
-
-
-def end_with_parent() -> None:
-    """End this process, one of several of a training, soon after the one that started it was killed.
-
-    Before they have met, it would wait for that one for half an hour.
-    """
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        time.sleep(GRACE)  # in which a training that has ended well ends here too
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def open_closed_streams() -> None:
-    """Connect standard streams that are closed to the null device, before another file gets the number of one."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115
-            os.set_inheritable(stream.fileno(), True)
-            setattr(sys, name, stream)
-
-
-@contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """Exit without an error if the reader of standard output, such as ``head``, has closed it.
-
-    Where the output goes to a file that cannot be written, raise an OSError once, and not again when Python exits.
-    """
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as error:
-        # rich raises SystemExit when standard output is closed.
-        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
-            raise
-        try:
-            print(flush=True)
-        except BrokenPipeError:  # standard output is closed, not a pipe to another process
-            discard_output()
-        else:
-            if isinstance(error, BrokenPipeError):
-                raise
-    except OSError:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            discard_output()
-        raise
-
-
-def discard_output() -> None:
-    """Keep Python from writing to standard output again when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def dispatch(args: Sequence[str]) -> None:
@@ -189,9 +107,9 @@ def dispatch(args: Sequence[str]) -> None:
     elif verb not in VERBS:
         fail(f"{verb!r} is not a verb. {did_you_mean(verb, VERBS)}")
     else:
-        require_texts(args)
-        require_surroundings()
         try:
+            require_texts(args)
+            require_surroundings()
             status = run(verb, args[1:])
         except UserError as error:
             fail(str(error))
@@ -200,30 +118,6 @@ def dispatch(args: Sequence[str]) -> None:
             sys.exit(INTERRUPTED)
         if status:
             sys.exit(status)
-
-
-def require_texts(args: Sequence[str]) -> None:
-    """Refuse words that no option or path can be: empty ones, of which a path would be the working directory."""
-    for before, word in zip(["", *args], args, strict=False):
-        if not word or (word.startswith("--") and word.endswith("=")):
-            given = word.removesuffix("=") or before
-            name = given if given.startswith("-") else "an argument"
-            fail(f"{name} is ''. Give a value, or leave it out; a variable of the shell may be unset.")
-        if "\0" in word:
-            fail(f"{word!r} has a null character, which no path or value can have.")
-        if not is_utf8(word) and args[0] != "predict":  # which writes such paths with escapes
-            fail(f"{escaped(word)} is not UTF-8 text. Rename the file or folder, or correct the option.")
-
-
-def require_surroundings() -> None:
-    """Refuse a working directory or variables of a launcher with which torch and Lightning cannot be imported."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        fail("the working directory no longer exists. Change into another one.")
-    for name in RANKS:
-        if not (value := os.environ.get(name, "0")).isdecimal():
-            fail(f"the environment variable {name} is {value!r}; it must be a whole number. Unset it, or use torchrun.")
 
 
 def run(verb: str, options: Sequence[str]) -> int | None:
