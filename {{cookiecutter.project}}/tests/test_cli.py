@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -86,6 +87,20 @@ def test_a_process_ends_with_its_status_and_what_was_registered(ending: str, sta
     ended = subprocess.run([sys.executable, "-c", END, ending], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (status, "called at the end\n")
     assert ("ZeroDivisionError" in ended.stderr) == (ending == "1 / 0")
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
+)
+def test_threads_sleep_unless_the_user_says_otherwise(
+    given: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    main(["--version"])
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there keeps the number of its parent")

@@ -13,6 +13,7 @@ from . import __version__
 from .engine.surroundings import (
     end_quickly,
     end_with_parent,
+    let_threads_sleep,
     prepare_streams,
     reader_may_leave,
     require_surroundings,
@@ -88,6 +89,7 @@ def run_process() -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the verb that is the first of ``args`` (default: the command line)."""
     prepare_streams()
+    let_threads_sleep()
     end_with_parent()
     try:
         with reader_may_leave():
