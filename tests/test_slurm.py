@@ -93,8 +93,8 @@ def test_a_job_whose_time_is_up_is_saved_and_queued_again(cluster: Cluster, defa
     job = submit(cluster, default_bake, tmp_path, "--time=1 --signal=TERM@40", num_epochs=100_000)
     run, out = tmp_path / "digits_mlp" / f"job-{job}", tmp_path / f"slurm-{job}.out"
     cluster.wait_until(lambda: cluster.state_of(job) == "RUNNING", "started", SECONDS)
-    cluster.wait_until(lambda: cluster.state_of(job) != "RUNNING", "told that its time is up", SECONDS)
-    assert cluster.state_of(job) in {"PENDING", "COMPLETING"}, out.read_text()
+    ended = {"PENDING", "COMPLETING"}  # a busy squeue may answer nothing
+    cluster.wait_until(lambda: cluster.state_of(job) in ended, "told that its time is up", SECONDS)
     assert "out of time, and saved: back into the queue" in out.read_text()
     state = json.loads((run / "status.json").read_text())
     assert state["state"] == "stopped"
