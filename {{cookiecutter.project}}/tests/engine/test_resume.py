@@ -66,14 +66,16 @@ def test_killed(fit: Fit, workspace: Path, interrupt: Callable[..., None], epoch
     assert_same(workspace / "part", whole)
 
 
+@pytest.mark.parametrize(("batch_size", "last_batch"), [("8", 4), ("1", 42)])  # one batch to validate, and two
 def test_stopped_at_the_end_of_an_epoch_and_of_the_training(
-    fit: Fit, workspace: Path, interrupt: Callable[..., None]
+    fit: Fit, workspace: Path, interrupt: Callable[..., None], batch_size: str, last_batch: int
 ) -> None:
-    whole = fit(*OPTIONS, "whole", epochs=2)
+    options = ["--data.batch_size", batch_size, *OPTIONS]
+    whole = fit(*options, "whole", epochs=2)
     for name, epoch in (("between", 0), ("end", 1)):
-        interrupt(epoch, 4, signal_of(signal.SIGTERM))
+        interrupt(epoch, last_batch, signal_of(signal.SIGTERM))
         with pytest.raises(SystemExit):
-            fit(*OPTIONS, name, epochs=2)
+            fit(*options, name, epochs=2)
         main(["fit", "--resume", name])
         assert_same(workspace / name, whole)
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:  # verbs without a trainer start without these
     from torchmetrics import Metric
 
 
-def request_stop(trainer: Trainer) -> None:
-    """Let the trainer raise SIGTERMException after this step, as after a SIGTERM.
+def request_stop(trainer: Trainer, is_requested: bool = True) -> None:
+    """Let the trainer raise SIGTERMException after this step, as after a SIGTERM, or take that back.
 
     ``Trainer.received_sigterm`` can only be read. Lightning's own handler, on several processes, communicates within
     the signal and can wait forever (Lightning-AI/pytorch-lightning#20806).
     """
-    trainer._signal_connector.received_sigterm = True
+    trainer._signal_connector.received_sigterm = is_requested
 
 
 def skip_sigterm_broadcast(trainer: Trainer) -> None:

@@ -117,7 +117,7 @@ class SaveWhenStopped(Callback):
         self.file = file  # the checkpoint to write
         self.previous: dict[signal.Signals, Any] = {}  # handlers, which ``restore`` sets again
         self.signal = signal.SIGTERM  # that was received
-        self.is_stopping = False
+        self.is_stopping = self.is_deferred = False
         self.question: Question | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -149,8 +149,15 @@ class SaveWhenStopped(Callback):
                 request_stop(trainer)
             self.question.ask(self.is_stopping)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait with a stop until the validation is over: Lightning (2.6) would stop within it, and not repeat it."""
+        self.is_deferred = trainer.received_sigterm
+        request_stop(trainer, False)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.stop_alone(trainer)  # within a validation, Lightning (2.6) would stop at once and not repeat it
+        if self.is_deferred:
+            request_stop(trainer)
+        self.stop_alone(trainer)
 
     def stop_alone(self, trainer: Trainer) -> None:
         if self.is_stopping and trainer.world_size == 1:
