@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -98,6 +99,7 @@ def table(outcomes: list[Outcome]) -> str:
 
 def main() -> int:
     arguments = parse_arguments()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let programs in the background ignore it
     outcomes = run(arguments)
     text = table(outcomes)
     (arguments.folder / "table.md").write_text(text, encoding="utf-8")
