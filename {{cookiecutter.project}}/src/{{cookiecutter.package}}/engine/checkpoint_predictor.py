@@ -45,7 +45,11 @@ class CheckpointPredictor(Predictor):
     def from_checkpoint(
         cls, path: str | PathLike[str], classifiers: Mapping[str, type], device: Device = "auto", option: str = "path"
     ) -> Self:
-        """Load the best checkpoint of a run directory, or a ``.ckpt`` file, which is the value of ``option``."""
+        """Load the best checkpoint of a run directory, or a ``.ckpt`` file, which is the value of ``option``.
+
+        Raises:
+            UserError: there is no checkpoint, it was not written by this project, or the device is not available.
+        """
         checkpoint = read_checkpoint(find_checkpoint(Path(path), "best", option), option)
         temperature = checkpoint["bundle"].get("temperature", 1.0)  # of a finished training
         return cls(load_classifier(checkpoint, classifiers), device, temperature)

@@ -45,7 +45,7 @@ def list_of(kind: Any, min_length: int = 0) -> Any:
 
 def mapping_of(kind: Any) -> Any:
     """The type of a mapping from any names to values of that type."""
-    return Annotated[dict[str, kind], msgspec.Meta()]
+    return dict[str, kind]
 
 
 NEWER = "It may be of a newer version: use that one, or train again."
