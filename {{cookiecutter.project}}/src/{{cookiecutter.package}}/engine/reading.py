@@ -171,14 +171,22 @@ def require_values(build: type, arguments: Mapping[str, Any], section: str) -> N
         others = [part for part in parts if part is not type(None)]  # X | None is checked as X is, besides None
         if name not in arguments or len(others) != 1 or (arguments[name] is None and len(parts) > 1):
             continue
-        if get_origin(others[0]) is Literal and arguments[name] not in (choices := get_args(others[0])):
-            allowed = ", ".join(map(repr, choices))
-            raise UserError(f"{section}.{name} is {arguments[name]!r}; it must be one of {allowed}.")
-        if is_restricted(others[0]):
-            try:
-                others[0].parse(arguments[name])
-            except ValueError as error:
-                raise UserError(f"{section}.{name} is {error}") from error
+        require_value(arguments[name], others[0], f"{section}.{name}")
+
+
+def require_value(value: Any, kind: Any, name: str) -> None:
+    if get_origin(kind) is Literal and value not in (choices := get_args(kind)):
+        raise UserError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}.")
+    if get_origin(kind) in {list, Sequence} and any(map(is_restricted, get_args(kind))):
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{name} is {value!r}; it must be a list, each of its values {get_args(kind)[0].text}.")
+        for position, item in enumerate(value):
+            require_value(item, get_args(kind)[0], f"{name}[{position}]")
+    if is_restricted(kind):
+        try:
+            kind.parse(value)
+        except ValueError as error:
+            raise UserError(f"{name} is {error}") from error
 
 
 def arguments_known(build: type) -> dict[str, Any]:
@@ -219,8 +227,11 @@ def is_restricted(kind: Any) -> bool:
 
 def from_plain(settings: type[T], value: T | Mapping[str, Any]) -> T:
     """Rebuild a settings dataclass from the dictionary in a checkpoint; an instance is returned unchanged."""
-    if not isinstance(value, Mapping):
+    if isinstance(value, settings):
         return value
+    if not isinstance(value, Mapping):
+        name = settings.__name__
+        raise UserError(f"{value!r} is given for settings of the type {name}. Give one, such as {name}().")
     what = f"the checkpoint's {settings.__name__}"
     if unknown := value.keys() - settings.__dataclass_fields__.keys():  # type: ignore[attr-defined]
         raise UserError(f"{what} cannot be used: it has {min(unknown)!r}, which this version does not know. {NEWER}")
